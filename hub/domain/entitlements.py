@@ -1,0 +1,120 @@
+"""T Token 化: a User's right to a Course. Access is the OR of live Grants; the chain mirrors it and never gates it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class GrantSource(StrEnum):
+    """Where a right comes from."""
+
+    PURCHASE = "PURCHASE"
+    SUBSCRIPTION = "SUBSCRIPTION"
+    GIFT = "GIFT"
+    TRANSFER = "TRANSFER"
+    IMPORT = "IMPORT"
+    PROMOTION = "PROMOTION"
+
+
+class GrantState(StrEnum):
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+    TRANSFERRED = "TRANSFERRED"
+
+
+LIVE_GRANTS = frozenset({GrantState.PENDING, GrantState.ACTIVE, GrantState.SUSPENDED})
+
+# from, event, to: what a Grant can become in this release.
+GRANT_TRANSITIONS: frozenset[tuple[GrantState, str, GrantState]] = frozenset({
+    (GrantState.PENDING, "activate", GrantState.ACTIVE),
+    (GrantState.PENDING, "revoke", GrantState.REVOKED),
+    (GrantState.ACTIVE, "revoke", GrantState.REVOKED),
+    (GrantState.SUSPENDED, "revoke", GrantState.REVOKED),
+})  # fmt: skip
+
+
+class EntitlementState(StrEnum):
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    ENDED = "ENDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One source of a right. `ends_at_us` None means no end; `source_ref` is the order's id for a purchase."""
+
+    id: str
+    entitlement_id: str
+    source: GrantSource
+    source_ref: str
+    state: GrantState
+    starts_at_us: int
+    ends_at_us: int | None
+    version: int
+    created_at_us: int
+
+    def is_open(self, now_us: int) -> bool:
+        """Whether this grant alone gives access at that moment."""
+        in_time = self.starts_at_us <= now_us and (self.ends_at_us is None or now_us < self.ends_at_us)
+        return self.state is GrantState.ACTIVE and in_time
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """A User's right to a Course: the projection of its Grants, with an id of its own."""
+
+    id: str
+    user_id: str
+    course_id: str
+    state: EntitlementState
+    version: int
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccessState:
+    """Whether a platform has opened its own access list to a right; a hint beside the hub's own word."""
+
+    entitlement_id: str
+    platform_id: str
+    state: str
+
+
+def has_access(grants: Iterable[Grant], now_us: int) -> bool:
+    """Access is the OR of live grants: losing one of two keeps it, losing the last ends it."""
+    return any(grant.is_open(now_us) for grant in grants)
+
+
+def state_of(grants: Iterable[Grant]) -> EntitlementState:
+    """The Entitlement's state as the projection of its Grants, time apart."""
+    states = {grant.state for grant in grants}
+    if GrantState.ACTIVE in states:
+        return EntitlementState.ACTIVE
+    if states & {GrantState.SUSPENDED, GrantState.PENDING}:
+        return EntitlementState.SUSPENDED
+    return EntitlementState.ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opens a leaf's commitment. Only the buyer and the hub hold it: whoever shows it holds the right."""
+
+    request_hash: bytes
+    result_hash: bytes
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """收据: the hub's signed word at purchase, before there is a root or a proof. Never a PaymentResult."""
+
+    order_key: bytes
+    to: str
+    token_id: int
+    expiry: int
+    commitment: bytes
+    issued_at_us: int
+    opening: Opening

@@ -1,0 +1,378 @@
+"""R 支付请求 and its attempts: what a channel can tell us, and the one reducer that turns it into a state.
+
+A channel's words are facts, kept for ever. The state of an attempt is a projection of the *set* of its facts: the
+greatest by (rank, provider time, key) wins, whatever the order of arrival. Our own words (NOT_SENT, UNKNOWN) count
+only while the channel has said nothing, and then those about the latest call alone.
+
+    captured > voided, lapsed > authorised > declined > rejected > pending, action      (> not sent, unknown: ours)
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from hub.domain.money import Money
+
+
+class Outcome(StrEnum):
+    """What we KNOW after one call; never a boolean."""
+
+    DONE = "DONE"
+    PENDING = "PENDING"
+    ACTION = "ACTION"
+    DECLINED = "DECLINED"
+    REJECTED = "REJECTED"  # refused before executing: ours to fix
+    NOT_SENT = "NOT_SENT"  # provably never reached the provider
+    UNKNOWN = "UNKNOWN"  # may or may not have executed
+
+
+class Stage(StrEnum):
+    """How far the money is. A query answered DONE with NONE says: the channel has nothing under this reference."""
+
+    NONE = "NONE"
+    AUTHORIZED = "AUTHORIZED"
+    CHARGED = "CHARGED"
+    VOIDED = "VOIDED"
+    EXPIRED = "EXPIRED"
+    REFUNDED = "REFUNDED"
+
+
+class AttemptState(StrEnum):
+    SUBMITTED = "SUBMITTED"
+    ACTION = "ACTION"
+    PENDING = "PENDING"
+    AUTHORIZED = "AUTHORIZED"
+    CHARGED = "CHARGED"
+    DECLINED = "DECLINED"
+    REJECTED = "REJECTED"
+    NOT_SENT = "NOT_SENT"
+    UNKNOWN = "UNKNOWN"
+    VOIDED = "VOIDED"
+    EXPIRED = "EXPIRED"
+
+
+# May still take the money: at most one such attempt per order, by a partial unique index.
+LIVE = frozenset({
+    AttemptState.SUBMITTED, AttemptState.ACTION, AttemptState.PENDING, AttemptState.AUTHORIZED, AttemptState.UNKNOWN,
+})  # fmt: skip
+# The request has an end that is worth recording on chain.
+ENDED = frozenset({
+    AttemptState.CHARGED, AttemptState.DECLINED, AttemptState.REJECTED, AttemptState.VOIDED, AttemptState.EXPIRED,
+})  # fmt: skip
+
+
+class IntentStatus(StrEnum):
+    REQUIRES_PAYMENT_METHOD = "REQUIRES_PAYMENT_METHOD"
+    PROCESSING = "PROCESSING"
+    REQUIRES_ACTION = "REQUIRES_ACTION"
+    REQUIRES_CAPTURE = "REQUIRES_CAPTURE"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    CONFLICTED = "CONFLICTED"
+
+
+class FactKind(StrEnum):
+    CAPTURED = "CAPTURED"
+    VOIDED = "VOIDED"
+    LAPSED = "LAPSED"
+    AUTHORIZED = "AUTHORIZED"
+    DECLINED = "DECLINED"
+    REJECTED = "REJECTED"
+    PENDING = "PENDING"
+    ACTION = "ACTION"
+    NOT_SENT = "NOT_SENT"
+    UNKNOWN = "UNKNOWN"
+
+
+class Source(StrEnum):
+    """Where we heard it."""
+
+    ANSWER = "ANSWER"
+    NOTICE = "NOTICE"
+    QUERY = "QUERY"
+    STATEMENT = "STATEMENT"
+
+
+RANK: dict[FactKind, int] = {
+    FactKind.CAPTURED: 6,
+    FactKind.VOIDED: 5,
+    FactKind.LAPSED: 5,
+    FactKind.AUTHORIZED: 4,
+    FactKind.DECLINED: 3,
+    FactKind.REJECTED: 2,
+    FactKind.PENDING: 1,
+    FactKind.ACTION: 1,
+}
+STATE_OF: dict[FactKind, AttemptState] = {
+    FactKind.CAPTURED: AttemptState.CHARGED,
+    FactKind.VOIDED: AttemptState.VOIDED,
+    FactKind.LAPSED: AttemptState.EXPIRED,
+    FactKind.AUTHORIZED: AttemptState.AUTHORIZED,
+    FactKind.DECLINED: AttemptState.DECLINED,
+    FactKind.REJECTED: AttemptState.REJECTED,
+    FactKind.PENDING: AttemptState.PENDING,
+    FactKind.ACTION: AttemptState.ACTION,
+    FactKind.NOT_SENT: AttemptState.NOT_SENT,
+    FactKind.UNKNOWN: AttemptState.UNKNOWN,
+}
+
+_S = AttemptState
+_OPEN = frozenset({_S.SUBMITTED, _S.UNKNOWN, _S.ACTION, _S.PENDING, _S.NOT_SENT})
+# The machine of 02 §3 as rows (from, fact, to); everything that is not here changes nothing.
+TRANSITIONS: frozenset[tuple[AttemptState, FactKind, AttemptState]] = frozenset(
+    row
+    for froms, kind, to in (
+        (_OPEN - {_S.ACTION}, FactKind.ACTION, _S.ACTION),
+        (_OPEN - {_S.PENDING}, FactKind.PENDING, _S.PENDING),
+        (_OPEN | {_S.DECLINED, _S.REJECTED}, FactKind.AUTHORIZED, _S.AUTHORIZED),
+        (frozenset(_S) - {_S.CHARGED}, FactKind.CAPTURED, _S.CHARGED),
+        (_OPEN | {_S.REJECTED}, FactKind.DECLINED, _S.DECLINED),
+        (_OPEN, FactKind.REJECTED, _S.REJECTED),
+        (frozenset({_S.SUBMITTED, _S.UNKNOWN}), FactKind.NOT_SENT, _S.NOT_SENT),
+        (frozenset({_S.SUBMITTED}), FactKind.UNKNOWN, _S.UNKNOWN),
+        (frozenset(_S) - {_S.CHARGED, _S.VOIDED}, FactKind.VOIDED, _S.VOIDED),
+        (frozenset(_S) - {_S.CHARGED, _S.EXPIRED}, FactKind.LAPSED, _S.EXPIRED),
+    )
+    for row in ((from_, kind, to) for from_ in froms)
+)
+
+# Tries on one order before a person has to look: a limit on everything.
+MAX_ATTEMPTS = 10
+# Under one reference a write is not repeated after this: providers forget their keys after about a day.
+RESEND_WITHIN_US = 24 * 3600 * 1_000_000
+# When UNKNOWN attempts are asked about, after the call; then hourly until UNRESOLVED_AFTER_US.
+QUERY_AFTER_S = (2, 5, 15, 60, 300)
+QUERY_EVERY_S = 3600
+UNRESOLVED_AFTER_US = 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class NextAction:
+    """What the buyer does next. `kind` redirect has `url`; qr has `data`; form and typed_data have `data` as JSON."""
+
+    kind: Literal["redirect", "qr", "form", "typed_data"]
+    url: str | None = None
+    data: str | None = None
+    expires_at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """What `paymentCreate` asks. `expected` is an assertion, not an order; `method` a token of the channel."""
+
+    order_id: str
+    channel: str
+    expected: Money
+    idempotency_key: str
+    method: str | None = None
+    return_url: str | None = None
+
+    @property
+    def normalised(self) -> dict[str, Any]:
+        return {
+            "orderId": self.order_id,
+            "channel": self.channel,
+            "expectedAmount": [self.expected.amount_minor, self.expected.currency],
+            "method": self.method,
+            "returnUrl": self.return_url,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an adapter says after one call: mapped, verified where the channel signs, never decided upon."""
+
+    outcome: Outcome
+    stage: Stage
+    raw_digest: bytes
+    observed_at_us: int
+    channel_ref: str | None = None
+    movement_ref: str | None = None  # the channel's id of the money's movement, if it has one
+    amount: Money | None = None
+    provider_at_us: int | None = None
+    code: str | None = None  # the provider's own word for what went wrong
+    decline: Literal["soft", "hard"] | None = None
+    retry_after_ms: int | None = None
+    next_action: NextAction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A channel's later message, verified. It changes nothing by itself: `result` goes through the reducer."""
+
+    event_id: str
+    attempt_key: str  # our own reference, as the channel echoes it
+    result: Result
+    digest: bytes  # over the verified, normalised content
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that we were told about money. The amount is content, not key."""
+
+    channel: str
+    key: str
+    source: Source
+    kind: FactKind
+    observed_at_us: int
+    amount: Money | None = None
+    provider_at_us: int | None = None
+    call: int = 1  # for our own words: about which call
+
+    @property
+    def rank(self) -> int:
+        return RANK.get(self.kind, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentAttempt:
+    """One try on one channel. `key` is the reference the channel gets; `heard_*` is the greatest fact so far."""
+
+    id: str
+    order_id: str
+    number: int
+    channel: str
+    key: str
+    amount: Money
+    state: AttemptState
+    method: str | None
+    return_url: str | None
+    request_key: str | None  # the idempotency key of the paymentCreate that made it
+    calls: int  # how often the create was sent; 1 from the start
+    sent_at_us: int
+    expires_at_us: int  # after this we void and ask
+    heard_rank: int
+    heard_at_us: int | None
+    heard_key: str
+    channel_ref: str | None
+    code: str | None
+    decline: str | None
+    next_action: NextAction | None
+    unknown_since_us: int | None
+    version: int
+    created_at_us: int
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing more is asked about it: it is not live, and not waiting to be sent again."""
+        return self.state not in LIVE and self.state is not AttemptState.NOT_SENT
+
+
+def fact_of(attempt: PaymentAttempt, result: Result, source: Source) -> Fact | None:
+    """The fact in one result of create (ANSWER), query (QUERY) or a Notice; None where it says nothing new.
+
+    A query that was not sent, refused, or lost says nothing. One that says "I never saw it" (DONE, NONE) is our own
+    word NOT_SENT about the latest call; whether the channel may be believed is the caller's question.
+    """
+    kind = _kind(result, source)
+    if kind is None:
+        return None
+    return Fact(
+        channel=attempt.channel,
+        key=_key(kind, attempt, result),
+        source=source,
+        kind=kind,
+        observed_at_us=result.observed_at_us,
+        amount=result.amount if kind in (FactKind.CAPTURED, FactKind.AUTHORIZED) else None,
+        provider_at_us=result.provider_at_us,
+        call=attempt.calls,
+    )
+
+
+def void_fact_of(attempt: PaymentAttempt, result: Result) -> Fact | None:
+    """The fact in the answer to a void: only a confirmed end counts, everything else means ask again."""
+    return fact_of(attempt, result, Source.QUERY) if result.outcome is Outcome.DONE else None
+
+
+_BY_STAGE: dict[Stage, FactKind] = {
+    Stage.AUTHORIZED: FactKind.AUTHORIZED,
+    Stage.CHARGED: FactKind.CAPTURED,
+    Stage.REFUNDED: FactKind.CAPTURED,
+    Stage.VOIDED: FactKind.VOIDED,
+    Stage.EXPIRED: FactKind.LAPSED,
+}
+_BY_OUTCOME: dict[Outcome, FactKind] = {
+    Outcome.PENDING: FactKind.PENDING,
+    Outcome.ACTION: FactKind.ACTION,
+    Outcome.DECLINED: FactKind.DECLINED,
+}
+_OWN_BY_OUTCOME: dict[Outcome, FactKind] = {  # of a create alone
+    Outcome.REJECTED: FactKind.REJECTED,
+    Outcome.NOT_SENT: FactKind.NOT_SENT,
+    Outcome.UNKNOWN: FactKind.UNKNOWN,
+}
+
+
+def _kind(result: Result, source: Source) -> FactKind | None:
+    if result.outcome is Outcome.DONE:
+        if result.stage is Stage.NONE:
+            return FactKind.NOT_SENT if source is Source.QUERY else FactKind.UNKNOWN
+        return _BY_STAGE[result.stage]
+    kind = _BY_OUTCOME.get(result.outcome)
+    if kind is None and source is Source.ANSWER:
+        kind = _OWN_BY_OUTCOME[result.outcome]
+    return kind
+
+
+def _key(kind: FactKind, attempt: PaymentAttempt, result: Result) -> str:
+    """One movement, one key, whoever tells it. What may repeat with another time has the time in it."""
+    if kind in (FactKind.NOT_SENT, FactKind.UNKNOWN):
+        return f"{kind}/{attempt.key}/{attempt.calls}"
+    if kind in (FactKind.PENDING, FactKind.ACTION):
+        return f"{kind}/{attempt.key}/{result.provider_at_us or ''}"
+    return f"{kind}/{result.movement_ref or attempt.key}"
+
+
+def reduce(attempt: PaymentAttempt, fact: Fact) -> PaymentAttempt:
+    """The attempt after one more fact; the same object if the fact changes nothing. Monotone: any order, same end."""
+    if fact.rank == 0:
+        return _own_word(attempt, fact)
+    heard = (attempt.heard_rank, _time(attempt.heard_at_us), attempt.heard_key)
+    if (fact.rank, _time(fact.provider_at_us), fact.key) <= heard:
+        return attempt
+    return replace(
+        attempt,
+        state=STATE_OF[fact.kind],
+        heard_rank=fact.rank,
+        heard_at_us=fact.provider_at_us,
+        heard_key=fact.key,
+        unknown_since_us=None,
+    )
+
+
+def _own_word(attempt: PaymentAttempt, fact: Fact) -> PaymentAttempt:
+    if attempt.heard_rank or fact.call != attempt.calls:
+        return attempt
+    state = STATE_OF[fact.kind]
+    if state is attempt.state or attempt.state is AttemptState.NOT_SENT:
+        return attempt
+    since = fact.observed_at_us if state is AttemptState.UNKNOWN else None
+    return replace(attempt, state=state, unknown_since_us=since)
+
+
+def _time(provider_at_us: int | None) -> int:
+    return -1 if provider_at_us is None else provider_at_us
+
+
+def is_as_asked(attempt: PaymentAttempt, fact: Fact) -> bool:
+    """Whether a fact about money names the amount and currency that we asked for."""
+    if fact.kind not in (FactKind.CAPTURED, FactKind.AUTHORIZED):
+        return True
+    return fact.amount == attempt.amount
+
+
+def resent(attempt: PaymentAttempt, now_us: int) -> PaymentAttempt:
+    """NOT_SENT → SUBMITTED: the same key and body once more, as one more call."""
+    return replace(attempt, state=AttemptState.SUBMITTED, calls=attempt.calls + 1, sent_at_us=now_us)
+
+
+def next_query_after_s(asked: int) -> int:
+    """How long to wait before asking again, after having asked `asked` times."""
+    return QUERY_AFTER_S[asked] if asked < len(QUERY_AFTER_S) else QUERY_EVERY_S

@@ -1,0 +1,95 @@
+"""Who there is (User, Identity, Member) and who asks now (Viewer)."""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class UserState(StrEnum):
+    """Whether the person has proven to be there."""
+
+    PROVISIONAL = "PROVISIONAL"  # made by a partner; may hold grants, may not spend
+    ACTIVE = "ACTIVE"
+
+
+class ViewerKind(StrEnum):
+    """In what capacity somebody asks."""
+
+    ANONYMOUS = "ANONYMOUS"
+    USER = "USER"
+    PLATFORM = "PLATFORM"
+    OPERATOR = "OPERATOR"
+
+
+LEARNER_SCOPES = frozenset({"orders:read", "orders:write", "entitlements:read"})
+PARTNER_SCOPES = frozenset({"catalog:write", "members:write", "orders:read", "entitlements:read", "events:read"})
+OPERATOR_SCOPES = LEARNER_SCOPES | PARTNER_SCOPES | {"operations:read", "operations:write"}
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks now. `user_id` is set for USER, `platform_id` for PLATFORM; neither for an operator or a stranger."""
+
+    kind: ViewerKind
+    user_id: str | None = None
+    platform_id: str | None = None
+    scopes: frozenset[str] = frozenset()
+    expires_at_us: int | None = None  # when the token ends; streams end with it
+
+    @property
+    def principal(self) -> str:
+        """Whose idempotency keys these are."""
+        return self.user_id or self.platform_id or self.kind.value
+
+    @property
+    def stream(self) -> str | None:
+        """The event stream that is this viewer's own; a stranger has none."""
+        return "hub" if self.kind is ViewerKind.OPERATOR else self.user_id or self.platform_id
+
+
+ANONYMOUS = Viewer(ViewerKind.ANONYMOUS)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person. Everything personal about them lives with their identities, not here."""
+
+    id: str
+    state: UserState
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One proven account of a User: unique by (issuer, subject), never joined by e-mail."""
+
+    id: str
+    user_id: str
+    issuer: str
+    subject: str
+    verified_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A platform's own record of a person, and the User it is linked to."""
+
+    id: str
+    platform_id: str
+    external_id: str
+    user_id: str
+    pairwise_id: str
+    created_at_us: int
+
+
+def member_issuer(platform_id: str) -> str:
+    """The issuer under which a platform's members are identities."""
+    return f"platform:{platform_id}"
+
+
+def pairwise_id(platform_key: bytes, user_id: str) -> str:
+    """The only name under which a partner knows a User: another one for each partner. 26 lower-case characters."""
+    digest = hmac.digest(platform_key, user_id.encode(), hashlib.sha256)
+    return base64.b32encode(digest).decode().lower()[:26]

@@ -1,0 +1,375 @@
+"""What has two implementations, and the frozen Hub that every flow gets: the only page that names both sides.
+
+A port's docstring says when a method is called, what it may return or raise, and whether it may be repeated.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from hub.domain.entitlements import Receipt
+from hub.domain.ids import Draw
+from hub.domain.money import Money
+from hub.domain.payments import Notice, PaymentAttempt, Result
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Store
+
+
+class Clock(Protocol):
+    """The wall clock. It may jump; nothing orders by it."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970, UTC."""
+
+
+# ---- payment channels ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AmountRange:
+    """What a channel takes in one currency, in minor units, both ends included."""
+
+    minimum_minor: int
+    maximum_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a channel can do. A flow that it lacks is refused before any call."""
+
+    currencies: Mapping[str, AmountRange]
+    # A query that says "never saw it" is believed if asked this long after sending; None: never.
+    not_found_after_ms: int | None
+    is_dated: bool  # its notices carry a time, and old or future ones are refused
+    can_void: bool = True
+    is_test_only: bool = False
+
+    def takes(self, money: Money) -> bool:
+        amounts = self.currencies.get(money.currency)
+        return amounts is not None and amounts.minimum_minor <= money.amount_minor <= amounts.maximum_minor
+
+
+@dataclass(frozen=True, slots=True)
+class RawNotice:
+    """A notice as it came: raw bytes, header names in lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """How a channel wants to hear that a notice was taken."""
+
+    status: int
+    body: bytes = b""
+    media_type: str = "text/plain"
+
+
+class NoticeRefused(Exception):
+    """A notice that is not provably the channel's, now: nothing of it is kept but a count. Final."""
+
+
+class Channel(Protocol):
+    """A payment channel adapter: maps, signs, verifies, says what we now know. Never stores, retries or decides.
+
+    No method raises for what a provider or the network does: that is an Outcome. `create` and `void` may be repeated
+    with the same attempt, since its key is the channel's idempotency key.
+    """
+
+    code: str
+    capabilities: Capabilities
+
+    async def create(self, attempt: PaymentAttempt) -> Result:
+        """Ask for the money. Called once the attempt is committed SUBMITTED, and again only after NOT_SENT."""
+
+    async def void(self, attempt: PaymentAttempt) -> Result:
+        """Close an unpaid attempt, for instance after its deadline. DONE with VOIDED, or CHARGED if paid first."""
+
+    async def query(self, attempt: PaymentAttempt) -> Result:
+        """What became of it, by OUR reference; `channel_ref` may be None. DONE with NONE: it was never seen."""
+
+    def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
+        """Check signature and time over the raw bytes, without I/O. Raises NoticeRefused."""
+
+    def ack(self, accepted: bool) -> Ack:
+        """The answer to a notice that was stored (accepted), or that is to be sent again."""
+
+    async def aclose(self) -> None:
+        """Close its connections. Called once, at the end."""
+
+
+# ---- platforms -------------------------------------------------------------------------------------------------
+
+
+class Cap(StrEnum):
+    """What a platform can do."""
+
+    LIST = "LIST"
+    RESOLVE = "RESOLVE"
+    GRANT = "GRANT"
+    REVOKE = "REVOKE"
+    VERIFY = "VERIFY"
+    LAUNCH = "LAUNCH"
+    IDEMPOTENT_GRANT = "IDEMPOTENT_GRANT"
+
+
+class PlatformError(Exception):
+    """Root of what a platform's adapter raises."""
+
+
+class Transient(PlatformError):
+    """It did not answer, or not in time: what was asked may have happened. Verify, then repeat."""
+
+
+class RateLimited(PlatformError):
+    """Not done; ask again after `after_ms`."""
+
+    def __init__(self, after_ms: int) -> None:
+        super().__init__(f"rate limited for {after_ms} ms")
+        self.after_ms = after_ms
+
+
+class NotSupported(PlatformError):
+    """The platform cannot do this: a visible state, never silently done."""
+
+
+class Rejected(PlatformError):
+    """The platform said no. Final until a person changes something."""
+
+
+class Conflict(PlatformError):
+    """It answered for something else than was asked. Final."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """A listing as its platform tells it; `price` None is unknown."""
+
+    external_id: str
+    title: str
+    kind: str
+    price: Money | None
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class CataloguePage:
+    entries: tuple[CatalogueEntry, ...]
+    cursor: str | None  # None: the last page
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """Which member is to have, or has, which listing. `key` is the idempotency key of the grant."""
+
+    pairwise_id: str
+    member_external_id: str | None  # None: the platform has no member of its own for this buyer yet
+    external_id: str
+    key: str
+
+
+class Access(StrEnum):
+    """What a platform says about its own access list."""
+
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+
+
+class Platform(Protocol):
+    """A connected content site: maps and signs, never stores, never retries. Every call ends within its deadline.
+
+    Undeclared capabilities raise NotSupported. `grant_access` and `revoke_access` may be repeated with the same key.
+    """
+
+    slug: str
+    capabilities: frozenset[Cap]
+
+    async def list_catalogue(self, cursor: str | None, limit: int) -> CataloguePage:
+        """A page of what it sells, stable under paging."""
+
+    async def grant_access(self, request: AccessRequest) -> None:
+        """Open the listing to the member. After a lost answer (Transient) ask `verify_access` first."""
+
+    async def revoke_access(self, request: AccessRequest) -> None:
+        """Close it again; closing what is closed is fine."""
+
+    async def verify_access(self, request: AccessRequest) -> Access:
+        """Read after write: what the platform itself would say."""
+
+    async def launch_url(self, request: AccessRequest) -> str:
+        """Where the member opens the listing. Minted on click, never stored or logged."""
+
+    async def aclose(self) -> None:
+        """Close its connections. Called once, at the end."""
+
+
+# ---- chain -----------------------------------------------------------------------------------------------------
+
+
+class ChainUnavailable(Exception):
+    """The node did not answer, or not sensibly: nothing is known. Retry."""
+
+
+class ChainRefused(Exception):
+    """The node or the contract said no. Final for this transaction; the reason is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """Signed and not yet sent: committed before it is sent."""
+
+    hash: str
+    raw: str
+    nonce: int
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReceipt:
+    """What became of a transaction that is in a block. `confirmations` counts its own block as one."""
+
+    hash: str
+    is_ok: bool
+    block_number: int
+    block_hash: str
+    gas_used: int
+    gas_price_wei: int
+    confirmations: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorState:
+    """What the contract holds under a root; count 0: nothing."""
+
+    count: int
+    kind: int
+    anchored_at: int  # seconds since 1970, of the block
+
+
+@dataclass(frozen=True, slots=True)
+class LeafClaim:
+    """The arguments of the contract's `verify`, in its order."""
+
+    root: bytes
+    index: int
+    order_key: bytes
+    to: str
+    token_id: int
+    expiry: int
+    commitment: bytes
+    proof: tuple[bytes, ...]
+
+
+class Chain(Protocol):
+    """Any EVM node by URL. Every method may raise ChainUnavailable, and every method may be repeated."""
+
+    @property
+    def chain_id(self) -> int:
+        """Known once `connect` has returned."""
+
+    @property
+    def contract(self) -> str:
+        """Address of the EntitlementHub, checksummed; known once `connect` or `deploy` has returned."""
+
+    @property
+    def sender(self) -> str:
+        """The gateway's address: it signs anchors."""
+
+    async def connect(self) -> None:
+        """Check the chain id and that the recorded contract has code. Idempotent."""
+
+    async def next_nonce(self) -> int:
+        """The node's count of the gateway's transactions, pending ones included."""
+
+    async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
+        """`anchor(root, count, dataHash, 1)`, signed with the gateway's key. Nothing is sent."""
+
+    async def sign_revoke(self, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
+        """`revoke(root, word, mask)`, signed with the gateway's key. Nothing is sent."""
+
+    async def send(self, transaction: SignedTransaction) -> None:
+        """Hand the raw bytes to the node. "Already known" and "nonce too low with this hash mined" are success."""
+
+    async def receipt(self, hash_: str) -> ChainReceipt | None:
+        """None: in no block."""
+
+    async def anchored(self, root: bytes) -> AnchorState:
+        """The contract's word for a root."""
+
+    async def is_revoked(self, root: bytes, index: int) -> bool:
+        """The revocation bit of a leaf, or of its whole root."""
+
+    async def verify(self, claim: LeafClaim) -> bool:
+        """The contract's `verify`, by eth_call."""
+
+    async def verify_many(self, claims: tuple[LeafClaim, ...]) -> tuple[bool, ...]:
+        """The same for many, in few round trips; answers in the order of the claims."""
+
+    async def aclose(self) -> None:
+        """Close connections."""
+
+
+# ---- wake-ups, secrets, time -----------------------------------------------------------------------------------
+
+
+class Wakeups(Protocol):
+    """Hints that a stream has moved. Never the truth: a lost one costs at most one poll."""
+
+    def publish(self, stream: str, position: int) -> None:
+        """After a commit; never raises, loses nothing that a poll would not find."""
+
+    def mark(self, stream: str) -> int:
+        """The stream's counter, taken before reading it."""
+
+    async def wait(self, stream: str, since: int) -> None:
+        """Return once the counter has passed `since`."""
+
+
+class Vault(Protocol):
+    """Keys of the data folder. Pure computation: the same arguments give the same result, so a unit may run again."""
+
+    def seal(self, salt: bytes, context: str) -> bytes:
+        """Encrypt a salt; it opens under the same context alone."""
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """The salt again. Raises ValueError if the row was altered or moved."""
+
+    def order_key(self, merchant_id: str, order_number: str) -> bytes:
+        """HMAC of the order number under the merchant's secret: order numbers cannot be enumerated on chain."""
+
+    def platform_key(self, platform_id: str) -> bytes:
+        """The key from which a platform's pairwise ids are made."""
+
+    def keccak(self, data: bytes) -> bytes:
+        """Keccak-256."""
+
+
+class Receipts(Protocol):
+    """Signs receipts with the hub's published key, never with a key that the contract knows."""
+
+    def sign(self, receipt: Receipt) -> str:
+        """A compact JWS (ES256)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """Everything a flow may use; built once by the wiring."""
+
+    store: "Store"
+    channels: Mapping[str, Channel]
+    platforms: Mapping[str, Platform]
+    chain: Chain
+    wakeups: Wakeups
+    clock: Clock
+    vault: Vault
+    receipts: Receipts
+    draw_seed: Callable[[], bytes]
+    is_production: bool
+    batch_after_ms: int  # an AnchorBatch closes this long after its first leaf
+
+    def draw(self) -> Draw:
+        """The moment and the chance for one unit."""
+        return Draw(self.clock.now_us(), self.draw_seed())
