@@ -1,0 +1,118 @@
+"""The rules of this chain: Prague by py-evm, with what a lone producer of blocks needs changed, and a leash for calls."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from eth.abc import (
+    AtomicDatabaseAPI,
+    BlockAPI,
+    BlockHeaderAPI,
+    ComputationAPI,
+    MessageAPI,
+    OpcodeAPI,
+    StateAPI,
+    TransactionContextAPI,
+)
+from eth.typing import Hash32
+from eth.vm import opcode_values
+from eth.vm.chain_context import ChainContext
+from eth.vm.forks.prague import PragueVM
+from eth.vm.forks.prague.computation import PragueComputation
+from eth.vm.forks.prague.state import PragueState
+
+BLOCK_GAS_LIMIT: Final = 30_000_000
+CALL_DEADLINE_S: Final = 5.0  # 30 M gas of a tight loop would burn a thread for 16 s
+
+
+class DeadlineExceeded(Exception):
+    """A call ran longer than its leash; not an EVM error, so no contract can catch it."""
+
+
+class NodeState(PragueState):
+    """The state of a chain whose genesis already holds the system contracts."""
+
+    def set_system_contracts(self) -> None:
+        """Nothing: stock looks both accounts up each time a state is opened."""
+
+
+class NodeVM(PragueVM):
+    """Prague, made for blocks that the hub's own transactions ask for rather than a slot clock."""
+
+    _state_class = NodeState
+
+    @classmethod
+    def validate_header(cls, header: BlockHeaderAPI, parent_header: BlockHeaderAPI) -> None:
+        """Allows the parent's timestamp: many blocks a second must not push the chain's time ahead of the clock."""
+        if header.timestamp == parent_header.timestamp:
+            header = header.copy(timestamp=parent_header.timestamp + 1)
+        super().validate_header(header, parent_header)
+
+    def block_postprocessing(self, block: BlockAPI) -> BlockAPI:
+        """No deposit, withdrawal or consolidation contract exists here, so the header's empty requests hash stands."""
+        return block
+
+
+class LeashedComputation(PragueComputation):
+    """Execution for calls and estimates only: jumps and inner calls look at the clock.
+
+    Inside a transaction that would break determinism, so blocks are made by `NodeVM` without it.
+    """
+
+    @classmethod
+    def apply_message(
+        cls,
+        state: StateAPI,
+        message: MessageAPI,
+        transaction_context: TransactionContextAPI,
+        parent_computation: ComputationAPI | None = None,
+    ) -> ComputationAPI:
+        """As stock; recursion without a single jump is caught here."""
+        _look_at_the_clock(state)
+        return super().apply_message(state, message, transaction_context, parent_computation)
+
+
+class LeashedState(NodeState):
+    """A throw-away state that knows until when it may be worked on (`time.monotonic` seconds)."""
+
+    computation_class = LeashedComputation
+    deadline: float = 0.0
+
+
+class LeashedVM(NodeVM):
+    """The rules under which calls and estimates run."""
+
+    _state_class = LeashedState
+
+
+def _look_at_the_clock(state: StateAPI) -> None:
+    if isinstance(state, LeashedState) and time.monotonic() > state.deadline:
+        raise DeadlineExceeded
+
+
+def _leashed(opcode: OpcodeAPI) -> Callable[[ComputationAPI], None]:
+    def run(computation: ComputationAPI) -> None:
+        _look_at_the_clock(computation.state)
+        opcode(computation=computation)
+
+    return run
+
+
+LeashedComputation.opcodes = PragueComputation.opcodes | {
+    value: _leashed(PragueComputation.opcodes[value]) for value in (opcode_values.JUMP, opcode_values.JUMPI)
+}
+
+
+def leashed_state(
+    database: AtomicDatabaseAPI,
+    header: BlockHeaderAPI,
+    *,
+    chain_id: int,
+    previous_hashes: Iterable[Hash32],
+    deadline: float,
+) -> LeashedState:
+    """A state to call in, in the context of `header`, abandoned at `deadline` (`time.monotonic` seconds)."""
+    state = LeashedVM.build_state(database, header, ChainContext(chain_id), previous_hashes)
+    assert isinstance(state, LeashedState)
+    state.deadline = deadline
+    return state
