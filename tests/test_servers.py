@@ -51,7 +51,8 @@ async def test_each_database_is_fresh_and_stores_unicode(postgres_server: Postgr
         assert await value(first, "SELECT to_regclass('t')::text") == "t"
         assert await value(second, "SELECT to_regclass('t')::text") is None
         assert await value(second, "SHOW server_encoding") == "UTF8"
-    assert await value(postgres_server.dsn, "SELECT count(*) FROM pg_database WHERE datname LIKE 'tongbao%'") == 0
+    left = f"SELECT count(*) FROM pg_database WHERE datname LIKE 'tongbao_test_{os.getpid()}%'"
+    assert await value(postgres_server.dsn, left) == 0
 
 
 async def test_a_database_can_be_copied_from_a_template(postgres_server: PostgresServer) -> None:

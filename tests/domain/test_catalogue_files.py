@@ -274,8 +274,12 @@ def test_text_after_an_endless_cell_is_never_sold() -> None:
     assert broken == RejectedRow(2, None, "a cell that never ends; nothing from here on was read")
 
 
-def test_rows_beyond_the_limit_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub.domain.catalogue_files.MAX_ROWS", 2)
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("MAX_ROWS", 2), ("MAX_FILE_BYTES", len(UDEMY + udemy("1", id="0") + udemy("1", id="1")))],
+)
+def test_what_lies_beyond_a_limit_is_not_read(limit: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"hub.domain.catalogue_files.{limit}", value)
     rows = rows_of(UDEMY + "".join(udemy("1", id=str(n)) for n in range(4)), Format.UDEMY)
     assert [row.external_id for row in rows] == ["0", "1", None]
     assert not summarise(rows).is_complete
