@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, Protocol, TextIO
 
 # The EVM is imported below, after the lock: a second process must be told no at once, not after its imports.
 
@@ -101,10 +101,10 @@ def read_pid(path: Path) -> str:
 
 def signature_backend() -> str:
     """Which library recovers senders: `coincurve`, or `python`, 1.5 to 4 times slower with the same results."""
-    from eth_keys import keys
-    from eth_keys.backends import CoinCurveECCBackend
+    from eth_keys.backends import get_backend
+    from eth_keys.backends.coincurve import CoinCurveECCBackend
 
-    return "coincurve" if isinstance(keys.backend, CoinCurveECCBackend) else "python"
+    return "coincurve" if isinstance(get_backend(), CoinCurveECCBackend) else "python"
 
 
 def watch_parent(server: "Stoppable") -> None:
@@ -123,7 +123,7 @@ def watch_parent(server: "Stoppable") -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-class Stoppable:
+class Stoppable(Protocol):
     """What `watch_parent` needs of a server."""
 
     should_exit: bool

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-import rlp
+import rlp  # type: ignore[import-untyped]
 from eth.abc import SignedTransactionAPI, StateAPI
 from eth.constants import CREATE_CONTRACT_ADDRESS, GAS_TX, SECPK1_N
 from eth.exceptions import UnrecognizedTransactionType
@@ -16,7 +16,9 @@ from eth.vm.forks.prague.constants import (
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
 from eth.vm.forks.shanghai.constants import INITCODE_WORD_COST, MAX_INITCODE_SIZE
 from eth_keys.exceptions import BadSignature
-from eth_utils import ValidationError, keccak
+from eth_typing import Address
+from eth_utils.crypto import keccak
+from eth_utils.exceptions import ValidationError
 
 from hub.chain.node.errors import invalid, refused
 
@@ -31,7 +33,7 @@ class Candidate:
 
     transaction: SignedTransactionAPI
     hash: bytes
-    sender: bytes
+    sender: Address
 
 
 def admit(raw: bytes, *, chain_id: int, gas_cap: int) -> Candidate:
@@ -67,7 +69,7 @@ def least_gas(transaction: SignedTransactionAPI) -> int:
     )
 
 
-def check_purse(transaction: SignedTransactionAPI, sender: bytes, state: StateAPI) -> None:
+def check_purse(transaction: SignedTransactionAPI, sender: Address, state: StateAPI) -> None:
     """The sender is no contract and could pay the most that this transaction may cost. Raises RpcError."""
     code = state.get_code(sender)
     if code and not code.startswith(DELEGATION_DESIGNATION_PREFIX):
@@ -99,11 +101,11 @@ def _check_gas(transaction: SignedTransactionAPI, gas_cap: int) -> None:
         raise refused(f"intrinsic gas too low: have {transaction.gas}, want {least}")
 
 
-def _sender(transaction: SignedTransactionAPI) -> bytes:
+def _sender(transaction: SignedTransactionAPI) -> Address:
     if transaction.s > SECPK1_N // 2:
         raise refused("invalid sender: the signature's s is too high")  # EIP-2
     try:
         transaction.validate()
-        return bytes(transaction.sender)
+        return transaction.sender
     except (ValidationError, BadSignature) as error:
         raise refused(f"invalid sender: {error}") from error

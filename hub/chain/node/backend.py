@@ -8,15 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import rlp
+import rlp  # type: ignore[import-untyped]
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from eth.db.account import AccountDB
 from eth.db.chain import ChainDB
 from eth.exceptions import HeaderNotFound
-from eth.typing import Hash32
 from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
-from trie import HexaryTrie
+from eth_typing import BlockNumber, Hash32
+from trie.hexary import HexaryTrie
 
 from hub.chain.node.admission import Candidate, admit
 from hub.chain.node.calls import Call, Ground, estimate_gas, run_call
@@ -103,7 +103,7 @@ class Backend:
         if number > head.block_number:
             return None
         try:
-            return self._chain.get_canonical_block_header_by_number(number)
+            return self._chain.get_canonical_block_header_by_number(BlockNumber(number))
         except HeaderNotFound:
             return None
 

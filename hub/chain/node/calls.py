@@ -3,14 +3,14 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
-from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI, ComputationAPI
+from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI, ComputationAPI, SignedTransactionAPI
 from eth.exceptions import OutOfGas, Revert
-from eth.typing import Hash32
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
 from eth.vm.spoof import SpoofTransaction
-from eth_utils import ValidationError
+from eth_typing import Address, Hash32
+from eth_utils.exceptions import ValidationError
 
 from hub.chain.node.admission import least_gas
 from hub.chain.node.errors import REVERTED, RpcError, refused
@@ -26,12 +26,12 @@ REASON_MAX_CHARS: Final = 1_024
 class Call:
     """What `eth_call` and `eth_estimateGas` are asked to run; `to` empty creates a contract."""
 
-    sender: bytes
-    to: bytes
+    sender: Address
+    to: Address
     value: int
     data: bytes
     gas: int
-    access_list: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
+    access_list: tuple[tuple[Address, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def _run(call: Call, ground: Ground, deadline: float) -> tuple[ComputationAPI, i
     return computation, max(call.gas - computation.get_gas_remaining(), least)
 
 
-def _spoofed(call: Call, chain_id: int, nonce: int) -> SpoofTransaction:
+def _spoofed(call: Call, chain_id: int, nonce: int) -> SignedTransactionAPI:
     unsigned = PragueTransactionBuilder.new_unsigned_dynamic_fee_transaction(
         chain_id=chain_id,
         nonce=nonce,
@@ -118,7 +118,7 @@ def _spoofed(call: Call, chain_id: int, nonce: int) -> SpoofTransaction:
         data=call.data,
         access_list=call.access_list,
     )
-    return SpoofTransaction(unsigned, from_=call.sender)
+    return cast(SignedTransactionAPI, SpoofTransaction(unsigned, from_=call.sender))  # by its attributes, not its type
 
 
 def _failure(computation: ComputationAPI) -> RpcError:

@@ -7,11 +7,14 @@ from typing import Final, TypeAlias
 from eth._utils.address import generate_contract_address
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from eth.constants import CREATE_CONTRACT_ADDRESS
-from eth_utils import to_checksum_address
+from eth.vm.forks.prague.blocks import PragueBlockHeader
+from eth_typing import Address
+from eth_utils.address import to_checksum_address
 
 from hub.chain.node.calls import Call
 from hub.chain.node.database import LogRow, TxRow
 from hub.chain.node.errors import invalid
+from hub.chain.node.machine import base_fee
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -21,6 +24,7 @@ TAGS_OF_HEAD: Final = frozenset({"latest", "safe", "finalized", "pending"})  # o
 LEGACY: Final = 0
 ACCESS_LIST: Final = 1
 SET_CODE: Final = 4
+EIP155_OFFSET: Final = 35
 BLOOM_BYTES: Final = 256
 CALL_KEYS: Final = frozenset(
     {
@@ -49,6 +53,7 @@ def address(octets: bytes) -> str:
 
 def block_json(header: BlockHeaderAPI, transactions: Sequence[Json], size: int) -> Json:
     """A block with its transactions, whole or as hashes; `size` is that of its encoding in bytes."""
+    assert isinstance(header, PragueBlockHeader)
     return {
         "number": quantity(header.block_number),
         "hash": data(header.hash),
@@ -67,7 +72,7 @@ def block_json(header: BlockHeaderAPI, transactions: Sequence[Json], size: int) 
         "gasLimit": quantity(header.gas_limit),
         "gasUsed": quantity(header.gas_used),
         "timestamp": quantity(header.timestamp),
-        "baseFeePerGas": quantity(header.base_fee_per_gas),
+        "baseFeePerGas": quantity(base_fee(header)),
         "withdrawalsRoot": data(header.withdrawals_root or b""),
         "withdrawals": [],
         "blobGasUsed": quantity(header.blob_gas_used),
@@ -83,7 +88,7 @@ def transaction_json(
     transaction: SignedTransactionAPI, tx_hash: bytes, sender: bytes, place: tuple[BlockHeaderAPI, int] | None
 ) -> Json:
     """A transaction; `place` is its block's header and its index there, None while it is queued."""
-    kind = transaction.type_id or LEGACY
+    kind, chain_id = transaction.type_id or LEGACY, transaction.chain_id or 0
     header, idx = place if place is not None else (None, None)
     fields: dict[str, Json] = {
         "hash": data(tx_hash),
@@ -94,10 +99,10 @@ def transaction_json(
         "gas": quantity(transaction.gas),
         "value": quantity(transaction.value),
         "input": data(transaction.data),
-        "chainId": quantity(transaction.chain_id or 0),
+        "chainId": quantity(chain_id),
         "r": quantity(transaction.r),
         "s": quantity(transaction.s),
-        "v": quantity(transaction.y_parity if kind else transaction.v),
+        "v": quantity(transaction.y_parity + (0 if kind else EIP155_OFFSET + 2 * chain_id)),
         "yParity": quantity(transaction.y_parity),
         "blockHash": None if header is None else data(header.hash),
         "blockNumber": None if header is None else quantity(header.block_number),
@@ -132,7 +137,9 @@ def transaction_json(
 def receipt_json(row: TxRow, transaction: SignedTransactionAPI, receipt: ReceiptAPI, header: BlockHeaderAPI) -> Json:
     """A receipt; contractAddress is null unless a contract was asked for, and given even if its creation failed."""
     is_creation = transaction.to == CREATE_CONTRACT_ADDRESS
-    created = generate_contract_address(row.sender, transaction.nonce) if is_creation else CREATE_CONTRACT_ADDRESS
+    created = (
+        generate_contract_address(Address(row.sender), transaction.nonce) if is_creation else CREATE_CONTRACT_ADDRESS
+    )
     return {
         "transactionHash": data(row.hash),
         "transactionIndex": quantity(row.idx),
@@ -182,7 +189,7 @@ def log_json(row: LogRow) -> Json:
 
 def effective_gas_price(transaction: SignedTransactionAPI, header: BlockHeaderAPI) -> int:
     """What a unit of gas cost in that block, in wei."""
-    return int(min(transaction.max_fee_per_gas, header.base_fee_per_gas + transaction.max_priority_fee_per_gas))
+    return int(min(transaction.max_fee_per_gas, base_fee(header) + transaction.max_priority_fee_per_gas))
 
 
 def _address_or_null(octets: bytes) -> str | None:
@@ -207,6 +214,11 @@ def read_data(value: Json, name: str, size: int | None = None) -> bytes:
     if size is not None and len(octets) != size:
         raise invalid(f"{name} must have {size} bytes, not {len(octets)}")
     return octets
+
+
+def read_address(value: Json, name: str) -> Address:
+    """An account, in whatever capitals."""
+    return Address(read_data(value, name, 20))
 
 
 def read_block_name(value: Json) -> int | bytes | None:
@@ -234,8 +246,8 @@ def read_call(value: Json, *, gas_cap: int) -> Call:
     if len(octets) == 2 and octets[0] != octets[1]:
         raise invalid("data and input differ")
     return Call(
-        sender=read_data(given["from"], "from", 20) if "from" in given else bytes(20),
-        to=read_data(given["to"], "to", 20) if "to" in given else CREATE_CONTRACT_ADDRESS,
+        sender=read_address(given["from"], "from") if "from" in given else Address(bytes(20)),
+        to=read_address(given["to"], "to") if "to" in given else CREATE_CONTRACT_ADDRESS,
         value=read_quantity(given.get("value", "0x0"), "value"),
         data=octets[0] if octets else b"",
         gas=min(read_quantity(given["gas"], "gas"), gas_cap) if "gas" in given else gas_cap,
@@ -243,14 +255,14 @@ def read_call(value: Json, *, gas_cap: int) -> Call:
     )
 
 
-def _read_access_list(value: Json) -> tuple[tuple[bytes, tuple[int, ...]], ...]:
+def _read_access_list(value: Json) -> tuple[tuple[Address, tuple[int, ...]], ...]:
     entries = []
     for entry in read_list(value, "accessList"):
         if not isinstance(entry, Mapping):
             raise invalid("accessList must hold objects")
         slots = read_list(entry.get("storageKeys", ()), "storageKeys")
         keys = tuple(int.from_bytes(read_data(slot, "storageKeys", 32)) for slot in slots)
-        entries.append((read_data(entry.get("address"), "address", 20), keys))
+        entries.append((read_address(entry.get("address"), "address"), keys))
     return tuple(entries)
 
 

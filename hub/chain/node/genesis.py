@@ -10,16 +10,18 @@ from typing import Final
 from eth.abc import BlockHeaderAPI
 from eth.constants import ZERO_HASH32
 from eth.db.chain import ChainDB
+from eth.rlp.headers import BlockHeader
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.cancun.constants import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CONTRACT_CODE
-from eth.vm.forks.frontier.headers import BlockHeader
 from eth.vm.forks.prague.constants import HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CONTRACT_CODE
+from eth_typing import Address, BlockNumber
 
 from hub.chain.node.database import Buffer, Database
 from hub.chain.node.machine import BLOCK_GAS_LIMIT, NodeVM
 
 FILE_NAME: Final = "genesis.json"
 STORED_KEY: Final = b"hub:genesis"
+FIRST: Final = BlockNumber(0)
 INITIAL_BASE_FEE_WEI: Final = 1_000_000_000
 CHAIN_ID_MAX: Final = 2**53 - 1  # wallets read it as a JavaScript number
 ALLOC_MAX: Final = 1_000  # deployer, gateway and a test's accounts; not an airdrop
@@ -36,7 +38,7 @@ class Genesis:
     """Chain id, and who holds how many wei at the start (address → wei)."""
 
     chain_id: int
-    alloc: tuple[tuple[bytes, int], ...]
+    alloc: tuple[tuple[Address, int], ...]
 
     def as_json(self) -> str:
         """The canonical text, by which two are compared."""
@@ -54,14 +56,14 @@ def open_genesis(
         if given is None:
             raise GenesisError(f"{path} is missing: the first start needs it")
         _write(given, database, timestamp=int(clock()), mix_hash=draw(32))
-        return given, ChainDB(database).get_canonical_block_header_by_number(0)
+        return given, ChainDB(database).get_canonical_block_header_by_number(FIRST)
     stored = parse(database[STORED_KEY])
     if given is not None and given != stored:
         raise GenesisError(
             f"{path} does not match the chain in {folder}: the file says {given.as_json()}, "
             f"the chain began with {stored.as_json()}; put the file back or move the chain away"
         )
-    return stored, ChainDB(database).get_canonical_block_header_by_number(0)
+    return stored, ChainDB(database).get_canonical_block_header_by_number(FIRST)
 
 
 def parse(text: bytes) -> Genesis:
@@ -80,12 +82,12 @@ def parse(text: bytes) -> Genesis:
     return Genesis(chain_id, tuple(sorted(_holder(address, wei) for address, wei in alloc.items())))
 
 
-def _holder(address: str, wei: object) -> tuple[bytes, int]:
+def _holder(address: str, wei: object) -> tuple[Address, int]:
     if not ADDRESS.fullmatch(address):
         raise GenesisError(f"alloc: {address[:50]!r} is not an address")
     if not isinstance(wei, str) or not wei.isdecimal() or not wei.isascii() or len(wei) > 39 or int(wei) > WEI_MAX:
         raise GenesisError(f"alloc: {address} must hold wei as a decimal string of at most {WEI_MAX}")
-    return bytes.fromhex(address[2:]), int(wei)
+    return Address(bytes.fromhex(address[2:])), int(wei)
 
 
 def _write(genesis: Genesis, database: Database, *, timestamp: int, mix_hash: bytes) -> None:

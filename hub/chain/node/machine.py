@@ -1,8 +1,8 @@
-"""The rules of this chain: Prague by py-evm, with what a lone producer of blocks needs changed, and a leash for calls."""
+"""This chain's rules: Prague by py-evm, with what a lone producer of blocks needs changed, and a leash for calls."""
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, cast
 
 from eth.abc import (
     AtomicDatabaseAPI,
@@ -14,12 +14,12 @@ from eth.abc import (
     StateAPI,
     TransactionContextAPI,
 )
-from eth.typing import Hash32
 from eth.vm import opcode_values
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
+from eth_typing import Hash32
 
 BLOCK_GAS_LIMIT: Final = 30_000_000
 CALL_DEADLINE_S: Final = 5.0  # 30 M gas of a tight loop would burn a thread for 16 s
@@ -90,12 +90,12 @@ def _look_at_the_clock(state: StateAPI) -> None:
         raise DeadlineExceeded
 
 
-def _leashed(opcode: OpcodeAPI) -> Callable[[ComputationAPI], None]:
+def _leashed(opcode: OpcodeAPI) -> OpcodeAPI:
     def run(computation: ComputationAPI) -> None:
         _look_at_the_clock(computation.state)
         opcode(computation=computation)
 
-    return run
+    return cast(OpcodeAPI, run)  # all that the loop asks of an opcode is that it can be called
 
 
 LeashedComputation.opcodes = PragueComputation.opcodes | {
@@ -116,3 +116,9 @@ def leashed_state(
     assert isinstance(state, LeashedState)
     state.deadline = deadline
     return state
+
+
+def base_fee(header: BlockHeaderAPI) -> int:
+    """What a unit of gas costs in that block, in wei; py-evm's type allows for blocks from before there was one."""
+    assert header.base_fee_per_gas is not None
+    return header.base_fee_per_gas

@@ -17,12 +17,13 @@ from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
 from eth.rlp.sedes import chain_gaps
 from eth.vm.chain_context import ChainContext
-from rlp import encode
+from eth_typing import BlockNumber
+from rlp import encode  # type: ignore[import-untyped]
 
 from hub.chain.node.admission import Candidate, check_purse
 from hub.chain.node.database import Buffer, Database, LogRow, TxRow
 from hub.chain.node.errors import INTERNAL_ERROR, RpcError, refused
-from hub.chain.node.machine import BLOCK_GAS_LIMIT, NodeVM
+from hub.chain.node.machine import BLOCK_GAS_LIMIT, NodeVM, base_fee
 from hub.chain.node.pool import Pool
 
 GROUP_MAX: Final = 64  # transactions in a block: one commit for all that wait, without keeping the first of them long
@@ -209,9 +210,9 @@ class Miner:
             self._pool.queue(candidate)
             draft.queued.append(submission)
             return False
-        base_fee = draft.header.base_fee_per_gas
-        if transaction.max_fee_per_gas < base_fee:
-            raise refused(f"max fee per gas less than block base fee: {transaction.max_fee_per_gas} < {base_fee}")
+        asked = base_fee(draft.header)
+        if transaction.max_fee_per_gas < asked:
+            raise refused(f"max fee per gas less than block base fee: {transaction.max_fee_per_gas} < {asked}")
         receipt, _ = draft.vm.apply_transaction(draft.header, transaction)
         draft.header = draft.vm.add_receipt_to_header(draft.header, receipt)
         draft.mined.append(submission)
@@ -256,11 +257,11 @@ class Miner:
         """Forgets all blocks above `height`, which py-evm's gap bookkeeping must forget too; the new height."""
         chain, buffer = self._chain, self._buffer
         for number in range(height + 1, self.head.block_number + 1):
-            header = chain.get_canonical_block_header_by_number(number)
+            header = chain.get_canonical_block_header_by_number(BlockNumber(number))
             for tx_hash in chain.get_block_transaction_hashes(header):
                 del buffer[SchemaV1.make_transaction_hash_to_block_lookup_key(tx_hash)]
-            del buffer[SchemaV1.make_block_number_to_hash_lookup_key(number)]
-        head = chain.get_canonical_block_header_by_number(height)
+            del buffer[SchemaV1.make_block_number_to_hash_lookup_key(BlockNumber(number))]
+        head = chain.get_canonical_block_header_by_number(BlockNumber(height))
         buffer[SchemaV1.make_canonical_head_hash_lookup_key()] = head.hash
         gaps = encode(((), height + 1), sedes=chain_gaps)
         buffer[SchemaV1.make_header_chain_gaps_lookup_key()] = gaps

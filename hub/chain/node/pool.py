@@ -3,6 +3,8 @@
 import threading
 from typing import Final
 
+from eth_typing import Address
+
 from hub.chain.node.admission import Candidate
 from hub.chain.node.errors import refused
 
@@ -16,7 +18,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queued: dict[bytes, dict[int, Candidate]] = {}
+        self._queued: dict[Address, dict[int, Candidate]] = {}
         self._by_hash: dict[bytes, Candidate] = {}
 
     def queue(self, candidate: Candidate) -> None:
@@ -37,12 +39,12 @@ class Pool:
             waiting[nonce] = candidate
             self._by_hash[candidate.hash] = candidate
 
-    def due(self, sender: bytes, nonce: int) -> Candidate | None:
+    def due(self, sender: Address, nonce: int) -> Candidate | None:
         """The queued one with exactly this nonce; it stays queued until `settle`."""
         with self._lock:
             return self._queued.get(sender, {}).get(nonce)
 
-    def settle(self, sender: bytes, nonce: int) -> None:
+    def settle(self, sender: Address, nonce: int) -> None:
         """That nonce is used up, or its transaction turned out bad: whatever waited for it goes."""
         with self._lock:
             waiting = self._queued.get(sender, {})
@@ -52,7 +54,7 @@ class Pool:
             if not waiting:
                 self._queued.pop(sender, None)
 
-    def next_nonce(self, sender: bytes, mined: int) -> int:
+    def next_nonce(self, sender: Address, mined: int) -> int:
         """The nonce after everything mined (`mined` is the state's nonce) and everything queued without a gap."""
         with self._lock:
             waiting = self._queued.get(sender, {})

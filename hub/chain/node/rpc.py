@@ -20,6 +20,7 @@ from hub.chain.node.formats import (
     effective_gas_price,
     log_json,
     quantity,
+    read_address,
     read_block_name,
     read_call,
     read_data,
@@ -28,6 +29,7 @@ from hub.chain.node.formats import (
     receipt_json,
     transaction_json,
 )
+from hub.chain.node.machine import base_fee
 
 CLIENT_VERSION: Final = "tongbao-node/py-evm/prague"
 PRIORITY_FEE_WEI: Final = 1_000_000_000  # what clients offer by habit; nobody competes here
@@ -153,22 +155,22 @@ class Methods:
     # accounts
 
     def _nonce(self, account: Json, name: Json = "latest") -> Json:
-        octets = read_data(account, "address", 20)
-        nonce = self._backend.account(read_block_name(name)).get_nonce(octets)
-        return quantity(self._backend.pool.next_nonce(octets, nonce) if name == "pending" else nonce)
+        who = read_address(account, "address")
+        nonce = self._backend.account(read_block_name(name)).get_nonce(who)
+        return quantity(self._backend.pool.next_nonce(who, nonce) if name == "pending" else nonce)
 
     def _balance(self, account: Json, name: Json = "latest") -> Json:
-        octets = read_data(account, "address", 20)
-        return quantity(self._backend.account(read_block_name(name)).get_balance(octets))
+        who = read_address(account, "address")
+        return quantity(self._backend.account(read_block_name(name)).get_balance(who))
 
     def _code(self, account: Json, name: Json = "latest") -> Json:
-        octets = read_data(account, "address", 20)
-        return data(self._backend.account(read_block_name(name)).get_code(octets))
+        who = read_address(account, "address")
+        return data(self._backend.account(read_block_name(name)).get_code(who))
 
     def _storage(self, account: Json, slot: Json, name: Json = "latest") -> Json:
-        octets = read_data(account, "address", 20)
+        who = read_address(account, "address")
         position = _read_slot(slot)
-        return data(self._backend.account(read_block_name(name)).get_storage(octets, position).to_bytes(32))
+        return data(self._backend.account(read_block_name(name)).get_storage(who, position).to_bytes(32))
 
     # running code
 
@@ -194,8 +196,7 @@ class Methods:
         history: dict[str, Json] = {
             "oldestBlock": quantity(first),
             "baseFeePerGas": [
-                quantity(fee)
-                for fee in (*(header.base_fee_per_gas for header in headers), self._backend.next_base_fee(last))
+                quantity(fee) for fee in (*(base_fee(header) for header in headers), self._backend.next_base_fee(last))
             ],
             "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
         }
@@ -206,7 +207,7 @@ class Methods:
     def _tips(self, header: BlockHeaderAPI, shares: Sequence[float]) -> list[Json]:
         """The priority fee at each percentile of the block's gas, in wei."""
         tips = sorted(
-            (effective_gas_price(transaction, header) - header.base_fee_per_gas, row.gas_used)
+            (effective_gas_price(transaction, header) - base_fee(header), row.gas_used)
             for row, transaction in self._backend.transactions_of(header)
         )
         return [quantity(_tip_at(tips, header.gas_used * share / 100)) for share in shares]

@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
         super().__init__(
             uvicorn.Config(
-                self._app,  # type: ignore[arg-type]  # its scope is a dict of known shape, which we read as objects
+                self._app,
                 loop="asyncio",
                 http="h11",
                 ws="none",
