@@ -367,9 +367,10 @@ class Hub:
     vault: Vault
     receipts: Receipts
     draw_seed: Callable[[], bytes]
+    owner: str  # this process, as leases name it
     is_production: bool
     batch_after_ms: int  # an AnchorBatch closes this long after its first leaf
 
     def draw(self) -> Draw:
         """The moment and the chance for one unit."""
-        return Draw(self.clock.now_us(), self.draw_seed())
+        return Draw(self.clock.now_us(), self.draw_seed(), self.owner)

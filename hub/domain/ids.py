@@ -41,6 +41,7 @@ class Draw:
 
     now_us: int  # microseconds since 1970, UTC
     seed: bytes  # 32 random bytes
+    owner: str = "nobody"  # the process that draws: whose leases these are
 
     def id(self, prefix: str, *parts: object) -> str:
         """A uuid7 under `prefix`; the same `parts` give the same id, other parts another."""
@@ -75,5 +76,5 @@ def kind_of(id_: str) -> str | None:
 
 def fingerprint(operation: str, normalised: dict[str, Any]) -> str:
     """SHA-256 of a mutation's input, defaults filled in and the key itself left out: equal inputs, equal text."""
-    text = json.dumps([operation, normalised], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps([operation, normalised], sort_keys=True, separators=(",", ":"))  # ASCII: takes any text
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,154 @@
+"""The scale-out engine: a pool, one transaction per unit, and a rerun when the database asks for one."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import asyncpg
+
+from hub.store.statements import POSTGRESQL, Statements
+from hub.store.transactions import CommitUnknown, DatabaseFull, NestedWrite, Rx, Tx, Unavailable, Unit, running_unit
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# serialization_failure and deadlock_detected: the unit did nothing and is run again.
+RERUN = frozenset({"40001", "40P01"})
+# disk_full, out of memory, too many connections of the whole server.
+FULL = frozenset({"53100", "53200"})
+MAX_RUNS = 5
+JITTER_MS = (5, 80)
+POOL_MIN, POOL_MAX = 1, 16
+ACQUIRE_S = 10
+STATEMENT_TIMEOUT_MS, LOCK_TIMEOUT_MS = 15_000, 5_000
+
+
+class PostgresqlConnection:
+    statements = Statements(POSTGRESQL, list)
+
+    def __init__(self, raw: Any, on_statement: Callable[[str], None] | None) -> None:
+        self.raw = raw
+        self._on_statement = on_statement
+
+    async def fetch(self, sql: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        if self._on_statement:
+            self._on_statement(sql)
+        rows: Sequence[Sequence[Any]] = await self.raw.fetch(sql, *parameters)
+        return rows
+
+    async def execute(self, sql: str, parameters: Sequence[Any]) -> int:
+        if self._on_statement:
+            self._on_statement(sql)
+        tag: str = await self.raw.execute(sql, *parameters)
+        return int(tag.rpartition(" ")[2])
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        if self._on_statement:
+            self._on_statement(sql)
+        await self.raw.executemany(sql, rows)
+
+
+class PostgresqlStore:
+    """`Store` on a PostgreSQL database."""
+
+    def __init__(
+        self,
+        pool: Any,
+        *,
+        on_statement: Callable[[str], None] | None = None,
+        on_step: Callable[[str], None] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._on_statement = on_statement
+        self._on_step = on_step or (lambda _step: None)
+        self.groups = 0
+        self.units = 0
+        self.queued = 0
+
+    @classmethod
+    async def connect(cls, dsn: str, **hooks: Any) -> "PostgresqlStore":
+        """Open the pool. Raises Unavailable if the server cannot be reached."""
+        try:
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=POOL_MIN,
+                max_size=POOL_MAX,
+                server_settings={
+                    "timezone": "UTC",
+                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                    "lock_timeout": str(LOCK_TIMEOUT_MS),
+                    "application_name": "tongbao",
+                },
+            )
+        except (OSError, asyncpg.PostgresError) as error:
+            raise Unavailable(f"PostgreSQL cannot be reached: {type(error).__name__}") from error
+        return cls(pool, **hooks)
+
+    async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if running_unit.get() is not None:
+            raise NestedWrite(f"{unit.__name__} inside {running_unit.get()}")
+        for run in range(1, MAX_RUNS + 1):
+            try:
+                return await self._once(unit, *args, **kwargs)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate in FULL:
+                    raise DatabaseFull("the database has no room: nothing was done") from error
+                if error.sqlstate not in RERUN or run == MAX_RUNS:
+                    raise
+            await asyncio.sleep(random.uniform(*JITTER_MS) / 1000)  # noqa: S311  # two rivals must not meet again
+        raise AssertionError("unreachable")
+
+    async def _once(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        token = running_unit.set(unit.__name__)
+        try:
+            async with self._acquired() as raw:
+                transaction = raw.transaction()
+                await transaction.start()
+                tx = Tx(PostgresqlConnection(raw, self._on_statement))
+                try:
+                    value = await unit(tx, *args, **kwargs)
+                    await tx.flush()
+                    self._on_step("before commit")
+                except BaseException:
+                    await _roll_back(transaction)
+                    raise
+                try:
+                    await transaction.commit()
+                except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+                    raise CommitUnknown("the connection broke during COMMIT") from error
+        finally:
+            running_unit.reset(token)
+        self._on_step("after commit")
+        self.groups += 1
+        self.units += 1
+        for hook in tx.hooks:
+            hook()
+        return value
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Rx]:
+        async with self._acquired() as raw:
+            yield Rx(PostgresqlConnection(raw, self._on_statement))
+
+    async def aclose(self) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Any]:
+        try:
+            raw = await self._pool.acquire(timeout=ACQUIRE_S)
+        except (OSError, TimeoutError, asyncpg.PostgresConnectionError) as error:
+            raise Unavailable("PostgreSQL cannot be reached: nothing was done; try again") from error
+        try:
+            yield raw
+        finally:
+            await self._pool.release(raw)
+
+
+async def _roll_back(transaction: Any) -> None:
+    try:
+        await transaction.rollback()
+    except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+        pass  # the connection is gone, and the transaction with it

@@ -1,0 +1,204 @@
+"""The two doors to the database: `await store.write(unit, …)` and `async with store.reading() as rx`.
+
+A unit is a function of its arguments and its transaction: it may run again, so time and chance come in drawn, and it
+does nothing remote. Its caller is answered only after the commit. The engines are in sqlite.py and postgresql.py.
+
+    StoreFault
+    ├── Unavailable           the queue is full, or the database cannot be reached: nothing was done, try again
+    ├── DatabaseFull          the disk or the file has no room: nothing was done, make room
+    ├── RemoteWorkInUnit      a unit awaited something other than its transaction: it was rolled back
+    ├── NestedWrite           a unit called `write`
+    ├── LostRow               a row that the unit had locked is not as it left it: the unit is at fault
+    └── CommitUnknown         the connection broke during COMMIT: the caller's idempotency record says what happened
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from functools import cached_property
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy.sql import ClauseElement
+
+from hub.store.anchors import Anchors
+from hub.store.catalogue import Catalogue
+from hub.store.entitlements import Entitlements
+from hub.store.events import Events
+from hub.store.ledger import Ledger
+from hub.store.orders import Orders
+from hub.store.payments import Notices, Payments
+from hub.store.people import People
+from hub.store.reconciliation import Breaks
+from hub.store.requests import Requests
+from hub.store.statements import Statements
+from hub.store.tasks import Tasks
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class StoreFault(Exception):
+    """Root of what the doors raise."""
+
+
+class Unavailable(StoreFault):
+    pass
+
+
+class DatabaseFull(StoreFault):
+    pass
+
+
+class RemoteWorkInUnit(StoreFault):
+    pass
+
+
+class NestedWrite(StoreFault):
+    pass
+
+
+class LostRow(StoreFault):
+    pass
+
+
+class CommitUnknown(StoreFault):
+    pass
+
+
+class Connection(Protocol):
+    """One driver connection: SQL text and parameters in, plain rows out."""
+
+    statements: Statements
+
+    async def fetch(self, sql: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]: ...
+    async def execute(self, sql: str, parameters: Sequence[Any]) -> int: ...
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None: ...
+
+
+# The unit that is running, so that a write inside a write is refused on both engines.
+running_unit: ContextVar[str | None] = ContextVar("running_unit", default=None)
+
+
+class Rx:
+    """What may be read: statements, and one repository per noun."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def dialect(self) -> str:
+        return self._connection.statements.dialect.name
+
+    async def many(self, statement: ClauseElement, row: Callable[..., T], **binds: Any) -> list[T]:
+        """All rows, each as `row(*columns)`."""
+        sql, parameters = self._connection.statements.bound(statement, binds)
+        return [row(*columns) for columns in await self._connection.fetch(sql, parameters)]
+
+    async def one(self, statement: ClauseElement, row: Callable[..., T], **binds: Any) -> T | None:
+        """The only row, None if there is none; more than one is a fault."""
+        rows = await self.many(statement, row, **binds)
+        if len(rows) > 1:
+            raise LostRow(f"{len(rows)} rows where one was expected")
+        return rows[0] if rows else None
+
+    @cached_property
+    def people(self) -> People:
+        return People(self)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self)
+
+    @cached_property
+    def orders(self) -> Orders:
+        return Orders(self)
+
+    @cached_property
+    def payments(self) -> Payments:
+        return Payments(self)
+
+    @cached_property
+    def notices(self) -> Notices:
+        return Notices(self)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self)
+
+    @cached_property
+    def entitlements(self) -> Entitlements:
+        return Entitlements(self)
+
+    @cached_property
+    def breaks(self) -> Breaks:
+        return Breaks(self)
+
+    @cached_property
+    def anchors(self) -> Anchors:
+        return Anchors(self)
+
+    @cached_property
+    def requests(self) -> Requests:
+        return Requests(self)
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(self)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        return Tasks(self)
+
+    async def run(self, statement: ClauseElement, **binds: Any) -> int:
+        """Change rows and say how many. Refused by a reading connection."""
+        sql, parameters = self._connection.statements.bound(statement, binds)
+        return await self._connection.execute(sql, parameters)
+
+    async def run_many(self, statement: ClauseElement, rows: Sequence[Mapping[str, Any]]) -> None:
+        """The same statement for many rows, as one."""
+        if not rows:
+            return
+        bound = [self._connection.statements.bound(statement, row) for row in rows]
+        await self._connection.execute_many(bound[0][0], [parameters for _, parameters in bound])
+
+    async def changed(self, statement: ClauseElement, **binds: Any) -> None:
+        """Change exactly one row; any other number means the unit did not hold what it thought it held."""
+        count = await self.run(statement, **binds)
+        if count != 1:
+            raise LostRow(f"{count} rows changed where one was held")
+
+
+class Tx(Rx):
+    """A transaction: what may be read, and what happens at its end."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self.hooks: list[Callable[[], None]] = []
+
+    def after_commit(self, hook: Callable[[], None]) -> None:
+        """Call `hook` once the commit has happened. It must not raise; nothing may depend on its being called."""
+        self.hooks.append(hook)
+
+    async def flush(self) -> None:
+        """Write what the unit has collected: its events and its new tasks. Called by the door, before the commit."""
+        await self.events.flush(self)
+        await self.tasks.flush(self)
+
+
+Unit = Callable[Concatenate[Tx, P], Awaitable[T]]
+
+
+class Store(Protocol):
+    """One database."""
+
+    async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `unit(tx, …)` in one transaction and return its value once that has committed.
+
+        Returning commits, a Refusal too; raising rolls this unit alone back. Raises StoreFault as on top of this page.
+        """
+
+    def reading(self) -> AbstractAsyncContextManager[Rx]:
+        """Read outside of any transaction: each statement sees what is committed when it runs."""
+
+    async def aclose(self) -> None:
+        """Finish what is queued, then close every connection."""
