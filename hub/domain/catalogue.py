@@ -111,8 +111,8 @@ def checked(draft: ListingDraft) -> InvalidInput | None:
     for field, value, limit in limits:
         if len(value) > limit:
             return InvalidInput(field, f"{field} has {len(value)} characters, at most {limit} are kept")
-        if "\x00" in value:
-            return InvalidInput(field, f"{field} holds a NUL character")
+        if not is_storable(value):
+            return InvalidInput(field, f"{field} holds a NUL or half a character, which no database keeps")
     if not draft.external_id.strip():
         return InvalidInput("externalId", "externalId is empty: give the platform's own id of the course")
     if draft.course_id is None and not draft.title.strip():
@@ -120,6 +120,15 @@ def checked(draft: ListingDraft) -> InvalidInput | None:
     if draft.url and not draft.url.startswith(("https://", "http://")):
         return InvalidInput("url", "url is an http or https address")
     return price_fault(draft.price)
+
+
+def is_storable(text: str) -> bool:
+    """Whether both databases can keep the text: no NUL, no lone surrogate (JSON's "\\ud800" is one)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
 
 
 def price_fault(price: Money | None) -> InvalidInput | None:

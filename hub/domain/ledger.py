@@ -81,7 +81,7 @@ class JournalEntry:
         if not self.postings:
             raise EntryIsEmpty(self.reference)
         for posting in self.postings:
-            if posting.amount_minor <= 0:
+            if type(posting.amount_minor) is not int or posting.amount_minor <= 0:  # a float is no amount, nor is True
                 raise AmountMustBePositive(f"{self.reference}: {posting.amount_minor}")
             if posting.debit == posting.credit:
                 raise SameAccount(f"{self.reference}: {posting.debit}")
@@ -127,21 +127,27 @@ _TYPES: tuple[tuple[str, str, AccountType], ...] = (
     ("order:", ":escrow", AccountType.LIABILITY),
     ("payee:", ":pending", AccountType.LIABILITY),
     ("suspense:", "", AccountType.LIABILITY),
-    (HUB_FEES, "", AccountType.INCOME),
-    (ROUNDING, "", AccountType.EQUITY),
 )
+_SINGLE: dict[str, AccountType] = {HUB_FEES: AccountType.INCOME, ROUNDING: AccountType.EQUITY}
 
 
 def account_type(address: str) -> AccountType:
     """The type of an account of the chart; an address outside it is a fault."""
+    if address in _SINGLE:
+        return _SINGLE[address]
     for start, end, type_ in _TYPES:
-        if address.startswith(start) and address.endswith(end):
+        if address.startswith(start) and address.endswith(end) and len(address) > len(start) + len(end):
             return type_
     raise UnknownAccount(address)
 
 
 def charge(order_id: str, channel: str, received: Money, order_currency: str) -> tuple[Posting, ...]:
-    """The posting of what a channel really took: to the order's escrow, or to suspense in another currency."""
+    """The posting of what a channel really took: to the order's escrow, or to suspense in another currency.
+
+    None for an amount of 0: a channel may say so, and an entry without postings is a fault.
+    """
+    if received.amount_minor == 0:
+        return ()
     target = escrow(order_id) if received.currency == order_currency else suspense(channel)
     return (Posting(clearing(channel), target, received.currency, received.amount_minor),)
 

@@ -87,7 +87,7 @@ class Order:
     received_minor: int  # all that came in the order's currency, late and surplus money included
     partial_minor: int  # of it, what came in movements smaller than the total
     has_exact: bool  # one movement was exactly the total
-    has_conflict: bool  # something we were told differs from what we asked
+    has_conflict: bool  # we were told something other than we asked that no further money mends
     deadline_us: int
     paid_at_us: int | None
     closed_at_us: int | None
@@ -105,7 +105,10 @@ class Order:
 
 
 def received(order: Order, money: Money) -> Order:
-    """The order's sums after one more movement of money; money in another currency is none of the order's."""
+    """The order's sums after one more movement of money; money in another currency is none of the order's.
+
+    A part may be completed by another. Too much at once, nothing, or another currency stays a conflict.
+    """
     if money.currency != order.total.currency:
         return replace(order, has_conflict=True)
     is_partial = money.amount_minor < order.total.amount_minor
@@ -114,7 +117,7 @@ def received(order: Order, money: Money) -> Order:
         received_minor=order.received_minor + money.amount_minor,
         partial_minor=order.partial_minor + (money.amount_minor if is_partial else 0),
         has_exact=order.has_exact or money == order.total,
-        has_conflict=order.has_conflict or money != order.total,
+        has_conflict=order.has_conflict or not 0 < money.amount_minor <= order.total.amount_minor,
     )
 
 
@@ -153,7 +156,7 @@ _PROGRESS: tuple[tuple[AttemptState, IntentStatus], ...] = (
 
 def intent_status(order: Order, attempts: Sequence[PaymentAttempt]) -> IntentStatus:
     """The intent as the projection of its order and attempts."""
-    if order.has_conflict and not (order.is_covered and order.received_minor == order.total.amount_minor):
+    if order.has_conflict or (order.partial_minor and order.received_minor != order.total.amount_minor):
         return IntentStatus.CONFLICTED
     if order.status is OrderStatus.PAID:
         return IntentStatus.SUCCEEDED

@@ -190,7 +190,7 @@ class Result:
     observed_at_us: int
     channel_ref: str | None = None
     movement_ref: str | None = None  # the channel's id of the money's movement, if it has one
-    amount: Money | None = None
+    amount: Money | None = None  # always with AUTHORIZED, CHARGED and REFUNDED (of the charge): else nothing is known
     provider_at_us: int | None = None
     code: str | None = None  # the provider's own word for what went wrong
     decline: Literal["soft", "hard"] | None = None
@@ -269,7 +269,8 @@ def fact_of(attempt: PaymentAttempt, result: Result, source: Source) -> Fact | N
     """The fact in one result of create (ANSWER), query (QUERY) or a Notice; None where it says nothing new.
 
     A query that was not sent, refused, or lost says nothing. One that says "I never saw it" (DONE, NONE) is our own
-    word NOT_SENT about the latest call; whether the channel may be believed is the caller's question.
+    word NOT_SENT about the latest call; whether the channel may be believed is the caller's question. Money without
+    its amount cannot be booked: as if the answer had been lost.
     """
     kind = _kind(result, source)
     if kind is None:
@@ -280,7 +281,7 @@ def fact_of(attempt: PaymentAttempt, result: Result, source: Source) -> Fact | N
         source=source,
         kind=kind,
         observed_at_us=result.observed_at_us,
-        amount=result.amount if kind in (FactKind.CAPTURED, FactKind.AUTHORIZED) else None,
+        amount=result.amount if kind in _WITH_AMOUNT else None,
         provider_at_us=result.provider_at_us,
         call=attempt.calls,
     )
@@ -288,9 +289,11 @@ def fact_of(attempt: PaymentAttempt, result: Result, source: Source) -> Fact | N
 
 def void_fact_of(attempt: PaymentAttempt, result: Result) -> Fact | None:
     """The fact in the answer to a void: only a confirmed end counts, everything else means ask again."""
-    return fact_of(attempt, result, Source.QUERY) if result.outcome is Outcome.DONE else None
+    is_end = result.outcome is Outcome.DONE and result.stage not in (Stage.NONE, Stage.AUTHORIZED)
+    return fact_of(attempt, result, Source.QUERY) if is_end else None
 
 
+_WITH_AMOUNT = frozenset({FactKind.CAPTURED, FactKind.AUTHORIZED})
 _BY_STAGE: dict[Stage, FactKind] = {
     Stage.AUTHORIZED: FactKind.AUTHORIZED,
     Stage.CHARGED: FactKind.CAPTURED,
@@ -312,12 +315,19 @@ _OWN_BY_OUTCOME: dict[Outcome, FactKind] = {  # of a create alone
 
 def _kind(result: Result, source: Source) -> FactKind | None:
     if result.outcome is Outcome.DONE:
-        if result.stage is Stage.NONE:
-            return FactKind.NOT_SENT if source is Source.QUERY else FactKind.UNKNOWN
-        return _BY_STAGE[result.stage]
+        return _kind_done(result, source)
     kind = _BY_OUTCOME.get(result.outcome)
     if kind is None and source is Source.ANSWER:
         kind = _OWN_BY_OUTCOME[result.outcome]
+    return kind
+
+
+def _kind_done(result: Result, source: Source) -> FactKind | None:
+    if result.stage is Stage.NONE and source is Source.QUERY:
+        return FactKind.NOT_SENT
+    kind = _BY_STAGE.get(result.stage)
+    if kind is None or (kind in _WITH_AMOUNT and result.amount is None):
+        return FactKind.UNKNOWN if source is Source.ANSWER else None
     return kind
 
 
@@ -363,9 +373,7 @@ def _time(provider_at_us: int | None) -> int:
 
 def is_as_asked(attempt: PaymentAttempt, fact: Fact) -> bool:
     """Whether a fact about money names the amount and currency that we asked for."""
-    if fact.kind not in (FactKind.CAPTURED, FactKind.AUTHORIZED):
-        return True
-    return fact.amount == attempt.amount
+    return fact.kind not in _WITH_AMOUNT or fact.amount == attempt.amount
 
 
 def resent(attempt: PaymentAttempt, now_us: int) -> PaymentAttempt:
