@@ -1,0 +1,150 @@
+"""The test's own hand on the peers: arm faults, charge against the rules, do what is due, say where the hub is.
+
+Guarded by its own key, which the hub's adapters never get.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hub.sandbox import faults
+from hub.sandbox.intents import MAXIMUM_MINOR, IntentRefused
+from hub.sandbox.wire import (
+    ADDRESS_LIMIT,
+    Peer,
+    Refused,
+    authorise,
+    body_of,
+    known_only,
+    optional_integer,
+    required_text,
+    signed,
+    text,
+    web_address,
+)
+
+TIMES_LIMIT = 1_000_000
+NAME_LIMIT = 255  # characters of a peer, operation, fault or reference
+
+
+async def faults_armed(request: Request) -> Response:
+    """GET lists, DELETE clears, POST {peer, operation, fault, value?, reference?, times?} arms.
+
+    `times` absent: once; 0: until cleared.
+    """
+
+    def act(peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
+        if request.method == "DELETE":
+            return {"cleared": faults.clear(peer.tables)}
+        if request.method == "POST":
+            _arm(peer, body)
+        rows = peer.tables.all("SELECT * FROM fault ORDER BY id LIMIT 1000")
+        return {"data": [dict(row) for row in rows]}
+
+    return await _controlled(request, act)
+
+
+def _arm(peer: Peer, body: dict[str, Any]) -> None:
+    known_only(body, "peer", "operation", "fault", "value", "reference", "times")
+    name = required_text(body, "peer", longest=NAME_LIMIT)
+    if name not in {faults.PAYMENTS, *peer.keys.platform_keys}:
+        raise Refused(400, "parameter_invalid", "peer must be payments or a platform", "peer")
+    times = optional_integer(body, "times", least=0, most=TIMES_LIMIT)
+    try:
+        faults.arm(
+            peer.tables,
+            peer=name,
+            operation=required_text(body, "operation", longest=NAME_LIMIT),
+            fault=required_text(body, "fault", longest=NAME_LIMIT),
+            value=optional_integer(body, "value", least=1, most=faults.LARGEST_VALUE),
+            reference=text(body, "reference", longest=NAME_LIMIT),
+            times=1 if times is None else times or None,
+        )
+    except ValueError as error:
+        raise Refused(400, "parameter_invalid", str(error)) from error
+
+
+async def charge(request: Request) -> Response:
+    """POST {reference, amount?}: money that comes late, or another sum than asked; the intent's notice goes out."""
+
+    def act(peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
+        known_only(body, "reference", "amount")
+        intent = peer.intents.find(required_text(body, "reference", longest=NAME_LIMIT))
+        if intent is None:
+            raise Refused(404, "resource_missing", "no payment carries this reference", "reference")
+        amount = optional_integer(body, "amount", least=1, most=MAXIMUM_MINOR)
+        try:
+            charged = peer.intents.charge_late(intent, amount or intent.amount, peer.now())
+        except IntentRefused as refused:
+            raise Refused(409, refused.code, str(refused)) from refused
+        return peer.intents.as_json(charged)
+
+    return await _controlled(request, act)
+
+
+async def tick(request: Request) -> Response:
+    """POST: expire and post whatever is due by the clock, now; gives how many notices were handled."""
+    peer: Peer = request.app.state.peer
+
+    try:
+        authorise(request, peer.keys.control_key)
+    except Refused as refused:
+        return signed(peer, refused.status, refused.as_json())
+    return signed(peer, 200, {"notices": await peer.courier.work()})
+
+
+async def notices(request: Request) -> Response:
+    """GET ?reference=…: the notices of one payment, with state and tries, oldest first."""
+
+    def act(peer: Peer, _: dict[str, Any]) -> dict[str, Any]:
+        rows = peer.tables.all(
+            "SELECT notice.id, state, tries, url FROM notice JOIN intent ON intent.id = intent_id "
+            "WHERE reference = :reference ORDER BY notice.rowid LIMIT 100",
+            reference=request.query_params.get("reference", ""),
+        )
+        return {"data": [dict(row) for row in rows]}
+
+    return await _controlled(request, act)
+
+
+async def hub(request: Request) -> Response:
+    """PUT /control/platforms/{slug}/hub {graphql_url, api_key}: where and as whom this platform asks for rights."""
+
+    def act(peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
+        slug = request.path_params["slug"]
+        if slug not in peer.keys.platform_keys:
+            raise Refused(404, "resource_missing", "no such platform", "slug")
+        known_only(body, "graphql_url", "api_key")
+        url = web_address(body, "graphql_url")
+        if url is None:
+            raise Refused(400, "parameter_missing", "give graphql_url", "graphql_url")
+        peer.tables.keep_setting(f"hub url {slug}", url)
+        peer.tables.keep_setting(f"hub key {slug}", required_text(body, "api_key", longest=ADDRESS_LIMIT))
+        return {"platform": slug, "graphql_url": url}
+
+    return await _controlled(request, act)
+
+
+async def _controlled(request: Request, act: Callable[[Peer, dict[str, Any]], dict[str, Any]]) -> Response:
+    peer: Peer = request.app.state.peer
+    try:
+        authorise(request, peer.keys.control_key)
+        body = await body_of(request)
+        with peer.tables.transaction():
+            answer = act(peer, body)
+    except Refused as refused:
+        return signed(peer, refused.status, refused.as_json())
+    peer.courier.wake()
+    return signed(peer, 200, answer)
+
+
+ROUTES = [
+    Route("/control/faults", faults_armed, methods=["GET", "POST", "DELETE"]),
+    Route("/control/charge", charge, methods=["POST"]),
+    Route("/control/tick", tick, methods=["POST"]),
+    Route("/control/notices", notices, methods=["GET"]),
+    Route("/control/platforms/{slug}/hub", hub, methods=["PUT"]),
+]

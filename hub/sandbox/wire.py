@@ -1,0 +1,254 @@
+"""What every peer's JSON endpoint does alike: key, body, saved answers, faults, signed answers, cut connections."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from hub.sandbox import faults
+from hub.sandbox.courier import Courier
+from hub.sandbox.intents import Intents
+from hub.sandbox.keys import Keys
+from hub.sandbox.signatures import HEADER, signature
+from hub.sandbox.tables import Tables
+
+BODY_LIMIT = 64 * 1024  # bytes; a payment or a course is far smaller
+KEY_LIMIT = 255  # characters of an idempotency key, as Stripe has it
+ADDRESS_LIMIT = 2048  # characters of a web address, what every browser takes
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotent-Replayed"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """All that an endpoint needs, held by the application."""
+
+    base_url: str
+    tables: Tables
+    keys: Keys
+    intents: Intents
+    courier: Courier
+    client: httpx.AsyncClient
+    clock: Callable[[], float]
+    running: set[tuple[str, str]] = field(default_factory=set)  # (peer, idempotency key) of the calls under way
+
+    def now(self) -> int:
+        """Unix seconds."""
+        return int(self.clock())
+
+
+class Refused(Exception):
+    """An expected no, which rolls the request's transaction back; `code` and `field_name` are part of the wire."""
+
+    def __init__(self, status: int, code: str, message: str, field_name: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.field_name = field_name
+
+    def as_json(self) -> dict[str, Any]:
+        return {"error": {"code": self.code, "message": str(self), "param": self.field_name}}
+
+
+Answer = tuple[int, dict[str, Any]]
+
+
+async def perform(
+    request: Request,
+    act: Callable[[Peer, dict[str, Any]], Answer],
+    *,
+    name: str,
+    operation: str,
+    secret: str,
+    reference: Callable[[dict[str, Any]], str | None] = lambda _: None,
+) -> Response:
+    """One call at the peer `name`: authorised by `secret`, done at most once per idempotency key, struck by faults.
+
+    `act` runs inside one transaction; a Refused it raises leaves nothing behind and is not saved under the key, while
+    an answer it returns is, whatever its status.
+    """
+    peer: Peer = request.app.state.peer
+    try:
+        authorise(request, secret)
+        body = await body_of(request)
+        with peer.tables.transaction():
+            fault = faults.take(peer.tables, name, operation, reference(body))
+    except Refused as refused:
+        return signed(peer, refused.status, refused.as_json())
+    if fault and fault.kind == "drop_before":
+        return Cut()
+    if fault and fault.kind == "unavailable":
+        return signed(peer, 503, {"error": {"code": "unavailable", "message": "try again later", "param": None}})
+    answer = await _once(peer, request, body, name, act, fault)
+    return Cut() if fault and fault.kind == "drop_after_commit" else answer
+
+
+async def _once(
+    peer: Peer,
+    request: Request,
+    body: dict[str, Any],
+    name: str,
+    act: Callable[[Peer, dict[str, Any]], Answer],
+    fault: faults.Fault | None,
+) -> Response:
+    key = request.headers.get(IDEMPOTENCY_HEADER)
+    if key is None:
+        with_key = None
+    elif not 0 < len(key) <= KEY_LIMIT:
+        refused = Refused(400, "idempotency_key_invalid", f"an idempotency key has 1 to {KEY_LIMIT} characters")
+        return signed(peer, refused.status, refused.as_json())
+    else:
+        with_key = (name, key)
+    if with_key in peer.running:
+        refused = Refused(409, "idempotency_key_in_use", "a request with this key is under way; ask again")
+        return signed(peer, refused.status, refused.as_json())
+    if with_key:
+        peer.running.add(with_key)
+    try:
+        with peer.tables.transaction():
+            status, answer, is_replayed = _answered(peer, request, body, with_key, act)
+        peer.courier.wake()
+        if fault and fault.kind == "latency_ms":
+            assert fault.value is not None
+            await asyncio.sleep(fault.value / 1000)
+    except Refused as refused:
+        return signed(peer, refused.status, refused.as_json())
+    finally:
+        if with_key:
+            peer.running.discard(with_key)
+    return signed(peer, status, answer, {REPLAYED_HEADER: "true"} if is_replayed else {})
+
+
+def _answered(
+    peer: Peer,
+    request: Request,
+    body: dict[str, Any],
+    with_key: tuple[str, str] | None,
+    act: Callable[[Peer, dict[str, Any]], Answer],
+) -> tuple[int, dict[str, Any], bool]:
+    if with_key is None:
+        return *act(peer, body), False
+    name, key = with_key
+    fingerprint = _fingerprint(request, body)
+    saved = peer.tables.one("SELECT * FROM answer WHERE peer = :peer AND key = :key", peer=name, key=key)
+    if saved and saved["fingerprint"] != fingerprint:
+        raise Refused(409, "idempotency_key_reused", "this key was used for another request")
+    if saved:
+        return saved["status"], json.loads(saved["body"]), True
+    status, answer = act(peer, body)
+    peer.tables.insert(
+        "answer",
+        peer=name,
+        key=key,
+        fingerprint=fingerprint,
+        status=status,
+        body=json.dumps(answer),
+        at=peer.now(),
+    )
+    return status, answer, False
+
+
+def _fingerprint(request: Request, body: dict[str, Any]) -> str:
+    canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + canonical).hexdigest()
+
+
+def authorise(request: Request, secret: str) -> None:
+    """Raises Refused (401) unless the request bears `secret`."""
+    given = request.headers.get("Authorization", "")
+    if not hmac.compare_digest(given.encode(), f"Bearer {secret}".encode()):
+        raise Refused(401, "api_key_invalid", "send `Authorization: Bearer <key>` with this peer's key")
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """The request's JSON object, or {} when it has no body. Raises Refused (400)."""
+    raw = await request.body()
+    if not raw:
+        return {}
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, "body_invalid", "the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise Refused(400, "body_invalid", "the body is not a JSON object")
+    return body
+
+
+def signed(peer: Peer, status: int, answer: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """The answer as JSON under the peer's signature: whoever forges a 2xx on the way cannot sign it."""
+    content = orjson.dumps(answer)
+    return Response(
+        content,
+        status,
+        {
+            **(headers or {}),
+            HEADER: signature(content, peer.keys.answer_secret, peer.now()),
+            "Cache-Control": "no-store",
+        },
+        media_type="application/json",
+    )
+
+
+class Cut(Response):
+    """No answer at all: the TCP connection is closed under the caller, who cannot know what was done."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["transport"].abort()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def text(
+    body: Mapping[str, Any], name: str, *, longest: int, default: str | None = None, is_required: bool = False
+) -> str | None:
+    """A string field. Raises Refused (400) for another type, control characters, or more than `longest` characters."""
+    value = body.get(name, default)
+    if value is None and not is_required:
+        return None
+    if not isinstance(value, str) or not value or len(value) > longest or any(ord(letter) < 32 for letter in value):
+        raise Refused(400, "parameter_invalid", f"{name} must be text of 1 to {longest} characters", name)
+    return value
+
+
+def required_text(body: Mapping[str, Any], name: str, *, longest: int) -> str:
+    """A string field that must be there. Raises Refused (400)."""
+    value = text(body, name, longest=longest, is_required=True)
+    assert value is not None
+    return value
+
+
+def integer(body: Mapping[str, Any], name: str, *, least: int, most: int, default: int | None = None) -> int:
+    """An integer field. Raises Refused (400) for another type (a bool or a float too) or a value out of range."""
+    value = body.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise Refused(400, "parameter_invalid", f"{name} must be an integer from {least} to {most}", name)
+    return value
+
+
+def optional_integer(body: Mapping[str, Any], name: str, *, least: int, most: int) -> int | None:
+    """An integer field, or None when it is absent. Raises Refused (400)."""
+    return None if body.get(name) is None else integer(body, name, least=least, most=most)
+
+
+def web_address(body: Mapping[str, Any], name: str) -> str | None:
+    """An absolute http(s) address, or None when it is absent. Raises Refused (400)."""
+    value = text(body, name, longest=ADDRESS_LIMIT)
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise Refused(400, "parameter_invalid", f"{name} must be an absolute http(s) address", name)
+    return value
+
+
+def known_only(body: Mapping[str, Any], *names: str) -> None:
+    """Raises Refused (400) for a field that the endpoint does not know: a typo never passes silently."""
+    unknown = sorted(set(body) - set(names))
+    if unknown:
+        raise Refused(400, "parameter_unknown", f"unknown: {', '.join(unknown)[:200]}", unknown[0][:100])
