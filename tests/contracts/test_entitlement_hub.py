@@ -127,9 +127,11 @@ def test_a_right_ends_at_the_second_of_its_expiry(hub: Hub) -> None:
     assert not hub.verifies(proof)
 
 
-@pytest.mark.parametrize(("expiry", "stands"), [(NO_END, True), (NO_END + 1, False)])
-def test_an_expiry_has_56_bits(hub: Hub, expiry: int, stands: bool) -> None:
-    leaf = (0, bytes(32), NO_HOLDER, TOKEN, expiry, bytes(32))
+@pytest.mark.parametrize(
+    ("token_id", "expiry", "stands"), [(TOKEN, NO_END, True), (TOKEN, NO_END + 1, False), (0, NO_END, False)]
+)
+def test_a_right_needs_a_token_and_an_expiry_of_56_bits(hub: Hub, token_id: int, expiry: int, stands: bool) -> None:
+    leaf = (0, bytes(32), NO_HOLDER, token_id, expiry, bytes(32))
     root = keccak(keccak(encode(["uint256", "bytes32", "address", "uint256", "uint64", "bytes32"], leaf)))
     hub.send(GATE, "anchor", root, 1, DATA_HASH, 1)
     assert hub.ask("verify", root, *leaf, ()) == (stands,)
@@ -181,10 +183,11 @@ def test_one_bit_ends_one_right_and_says_so(hub: Hub) -> None:
     assert receipt.logs == ((event("Revoked", ROOT), encode(["uint256", "uint256"], [0, 0b10])),)
 
 
-def test_each_256_orders_have_a_word_of_their_own(hub: Hub) -> None:
+def test_each_of_256_orders_has_its_bit_and_the_next_its_own_word(hub: Hub) -> None:
     tree = anchored(hub, [right(number) for number in range(257)])
     hub.send(JUDGE, "revoke", tree.root, 1, 1)
-    assert [hub.verifies(tree.proof(index)) for index in (0, 255, 256)] == [True, True, False]
+    hub.send(JUDGE, "revoke", tree.root, 0, 1 << 128)
+    assert [hub.verifies(tree.proof(index)) for index in (0, 128, 255, 256)] == [True, False, True, False]
     hub.send(JUDGE, "revoke", tree.root, 0, 2**256 - 1)
     assert [hub.verifies(tree.proof(index)) for index in (0, 255, 256)] == [False, False, False]
 
@@ -294,6 +297,13 @@ def test_pause_reaches_every_gateway_after_others_left(hub: Hub) -> None:
     for account in (others[2], others[6]):
         with pytest.raises(Reverted, match=r"^role$"):
             hub.send(account, "anchor", ROOT, 3, DATA_HASH, 1)
+
+
+def test_naming_a_gateway_again_takes_no_second_seat(hub: Hub) -> None:
+    for _ in range(8):
+        hub.send(OWNER, "setRole", GATE.address, GATEWAY)
+    hub.send(OWNER, "setRole", STRANGER.address, GATEWAY)
+    assert hub.ask("roles", STRANGER.address) == (GATEWAY,)
 
 
 def test_roles_are_replaced_and_told(hub: Hub) -> None:
