@@ -30,6 +30,12 @@ const FONTS = {
 };
 const ALLOWED = new Set(["0BSD", "Apache-2.0", "BSD-2-Clause", "MIT"]);
 
+// GraphiQL asks for Prettier's parsers by old names, whose files hide the parsers from a bundler.
+const PRETTIER = {
+  "prettier/parser-babel": "prettier/plugins/babel",
+  "prettier/parser-graphql": "prettier/plugins/graphql",
+};
+
 const OPTIONS = {
   bundle: true,
   minify: true,
@@ -73,6 +79,7 @@ async function main() {
     splitting: true,
     loader: { ".graphql": "text" },
     define: { ...OPTIONS.define, ...workerNames },
+    alias: PRETTIER,
     plugins: [monacoStylesOnce],
   });
   builds.push(page);

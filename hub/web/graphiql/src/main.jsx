@@ -1,5 +1,6 @@
 // The GraphiQL page: one editor on the hub's own /graphql, queries by POST and subscriptions by WebSocket.
 import "graphiql/style.css";
+import "./page.css";
 
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
@@ -25,34 +26,33 @@ const fetcher = createGraphiQLFetcher({
   enableIncrementalDelivery: false, // the hub answers in one part
 });
 
-const root = createRoot(document.getElementById("graphiql"));
-let visit = 0;
-
-function show() {
-  const token = takeToken();
-  const headers = token ? JSON.stringify({ Authorization: `Bearer ${token}` }, null, 2) : undefined;
-  root.render(
-    <GraphiQL
-      key={visit++} // a new link starts the page anew, so that its headers replace those on the screen
-      fetcher={fetcher}
-      defaultQuery={tour}
-      initialHeaders={headers}
-      defaultHeaders={headers} // other tabs are signed in as well
-      defaultEditorToolsVisibility={headers ? "headers" : true}
-      shouldPersistHeaders={false} // a token never reaches the browser's storage
-      plugins={[]} // history would write the headers into the browser's storage
-    />,
-  );
-}
-
 // `hub demo` prints /graphiql#token=…: a fragment is never sent to a server. It leaves the address bar and the history.
 function takeToken() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  const token = tokenOf(location);
   if (token !== null) {
     history.replaceState(null, "", location.pathname + location.search);
   }
   return token;
 }
 
-addEventListener("hashchange", () => location.hash.startsWith("#token=") && show());
-show();
+function tokenOf(address) {
+  return new URLSearchParams(address.hash.slice(1)).get("token");
+}
+
+const token = takeToken();
+const headers = token ? JSON.stringify({ Authorization: `Bearer ${token}` }, null, 2) : undefined;
+
+// Another link, opened where the page is open already, changes only the fragment.
+addEventListener("hashchange", () => tokenOf(location) !== null && location.reload());
+
+createRoot(document.getElementById("graphiql")).render(
+  <GraphiQL
+    fetcher={fetcher}
+    defaultQuery={tour}
+    initialHeaders={headers}
+    defaultHeaders={headers} // other tabs are signed in as well
+    defaultEditorToolsVisibility={headers ? "headers" : true}
+    shouldPersistHeaders={false} // a token never reaches the browser's storage
+    plugins={[]} // history would write the headers into the browser's storage
+  />,
+);
