@@ -1,0 +1,229 @@
+"""What the hub gives out under its own hand: receipts that anybody can check, cursors that only the hub can read.
+
+A receipt is signed with a published key, so it stands against the hub. A cursor is sealed with a secret one, so that
+nobody makes one up to read what is not theirs.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from eth_hash.auto import keccak
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from hub.domain.anchors import commitment
+from hub.domain.entitlements import Opening, Receipt
+from hub.security.jws import SignatureRefused, SigningKey, base64url, unbase64url, verify
+from hub.security.keys import MASTER_KEY, RECEIPT_KEY, Key, load_or_create
+
+RECEIPT_VERSION = 1  # of the payload, and the version that its commitment binds
+RECEIPT_TYPE = "tongbao-receipt+jwt"  # so that neither a user token nor a chain signature passes for a receipt
+
+Keyset = tuple[str | int | bool | None, ...]
+
+
+# ---- receipts --------------------------------------------------------------------------------------------------
+
+
+class ReceiptRefused(Exception):
+    """A text that is no receipt under the given keys; says why, and holds nothing of the text."""
+
+
+class SignedReceipts:
+    """The Receipts port: JWS under a key of its own, never one that the contract knows."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = SigningKey(key, "receipts")
+
+    @classmethod
+    def in_folder(cls, data: Path, *, is_production: bool, draw_seed: Callable[[], bytes]) -> "SignedReceipts":
+        """The signer of a data folder; its key is made there at first start. Raises KeyRefused."""
+        return cls(load_or_create(data / RECEIPT_KEY, is_production=is_production, draw_seed=draw_seed))
+
+    def sign(self, receipt: Receipt) -> str:
+        """A compact JWS (ES256), the same for the same receipt.
+
+        ValueError for one that `verify_receipt` would refuse, above all if its opening does not yield its commitment:
+        signed, it would be a breach that anybody can prove.
+        """
+        payload = _payload(receipt)
+        _demand_opening(_receipt(payload))
+        return self._key.sign(RECEIPT_TYPE, payload)
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The document under which partners find the public key (RFC 7517); holds nothing secret."""
+        return {"keys": [self._key.public_jwk()]}
+
+
+def verify_receipt(jws: str, jwks: Mapping[str, Any]) -> Receipt:
+    """The receipt in `jws`, for partners: signed by one of the hub's keys, its opening yielding its commitment.
+
+    Offline. Says nothing about whether the right is anchored or stands: ask the contract. Raises ReceiptRefused.
+    """
+    try:
+        receipt = _receipt(verify(jws, RECEIPT_TYPE, lambda kid: _published(kid, jwks)))
+        _demand_opening(receipt)
+    except SignatureRefused as refused:
+        raise ReceiptRefused(str(refused)) from None
+    except ValueError:
+        raise ReceiptRefused("signed, but no receipt of a version that is known here") from None
+    return receipt
+
+
+def _payload(receipt: Receipt) -> dict[str, object]:
+    """Chapter "Receipt" as JSON: bytes as 0x hex, integers as decimal text, since JavaScript would round them.
+
+    `expiry` is in Unix seconds as on chain, `issuedAt` in microseconds since 1970.
+    """
+    return {
+        "version": RECEIPT_VERSION,
+        "orderKey": _hex(receipt.order_key),
+        "to": receipt.to,
+        "tokenId": str(receipt.token_id),
+        "expiry": str(receipt.expiry),
+        "commitment": _hex(receipt.commitment),
+        "issuedAt": str(receipt.issued_at_us),
+        "opening": {
+            "requestHash": _hex(receipt.opening.request_hash),
+            "resultHash": _hex(receipt.opening.result_hash),
+            "salt": _hex(receipt.opening.salt),
+        },
+    }
+
+
+def _receipt(payload: dict[str, Any]) -> Receipt:
+    """The way back; ValueError for anything that `_payload` does not write."""
+    version, opening = payload.get("version"), payload.get("opening")
+    if type(version) is not int or version != RECEIPT_VERSION or not isinstance(opening, dict):
+        raise ValueError("not this version")
+    receipt = Receipt(
+        order_key=_bytes(payload.get("orderKey"), 32),
+        to=_text(payload.get("to"), "0x[0-9a-fA-F]{40}"),
+        token_id=_integer(payload.get("tokenId")),
+        expiry=_integer(payload.get("expiry")),
+        commitment=_bytes(payload.get("commitment"), 32),
+        issued_at_us=_integer(payload.get("issuedAt")),
+        opening=Opening(*(_bytes(opening.get(name), 32) for name in ("requestHash", "resultHash", "salt"))),
+    )
+    if payload != _payload(receipt):
+        raise ValueError("more or other members than a receipt has")
+    return receipt
+
+
+def _demand_opening(receipt: Receipt) -> None:
+    opening = receipt.opening
+    bound = commitment(RECEIPT_VERSION, opening.request_hash, opening.result_hash, opening.salt, keccak)
+    if bound != receipt.commitment:
+        raise ValueError("the opening does not yield the commitment")
+
+
+def _published(kid: str, jwks: Mapping[str, Any]) -> ECKey | None:
+    keys = jwks.get("keys")
+    for jwk in keys if isinstance(keys, list) else []:
+        if isinstance(jwk, dict) and jwk.get("kid") == kid and jwk.get("kty") == "EC" and "d" not in jwk:
+            try:
+                return ECKey.import_key(jwk)
+            except (JoseError, ValueError, KeyError):
+                return None
+    return None
+
+
+def _hex(data: bytes) -> str:
+    return f"0x{data.hex()}"
+
+
+def _bytes(value: object, length: int) -> bytes:
+    return bytes.fromhex(_text(value, f"0x[0-9a-f]{{{2 * length}}}")[2:])
+
+
+def _integer(value: object) -> int:
+    return int(_text(value, "0|[1-9][0-9]{0,77}"))  # 78 digits hold 256 bits
+
+
+def _text(value: object, pattern: str) -> str:
+    if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
+        raise ValueError("not the text that belongs here")
+    return value
+
+
+# ---- cursors ---------------------------------------------------------------------------------------------------
+
+MAX_CURSOR = 4096  # characters; a keyset on a long title in Chinese has about 2,000
+
+_EVENT = "v1:"  # leads what is sealed, so that another layout can stand beside this one later
+_LIST = "v1"
+_MAC = 16  # bytes: 128 bits, which nobody guesses in a hub's lifetime
+
+
+class CursorRefused(ValueError):
+    """A cursor that is not this hub's, not for this list, or altered: BAD_USER_INPUT, and no word about which."""
+
+    def __init__(self) -> None:
+        super().__init__("this is no cursor of this list")
+
+
+class Cursors:
+    """Seals positions and opens them again. The same position gives the same text; every other text is refused."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = key.derive("cursors")
+
+    @classmethod
+    def in_folder(cls, data: Path, *, is_production: bool, draw_seed: Callable[[], bytes]) -> "Cursors":
+        """The cursors of a data folder, under its master key. Raises KeyRefused."""
+        return cls(load_or_create(data / MASTER_KEY, is_production=is_production, draw_seed=draw_seed))
+
+    def seal_cursor(self, stream: str, position: int) -> str:
+        """The cursor of an event: resume after `position` (0: from the first) of `stream`."""
+        if not stream or position < 0:
+            raise ValueError("a cursor has a stream and a position from 0")
+        return self._seal("event", f"{_EVENT}{stream}:{position}")
+
+    def open_cursor(self, text: str) -> tuple[str, int]:
+        """Stream and position. Raises CursorRefused. The caller must still ask whether the viewer may read it."""
+        body = self._open("event", text)
+        if not body.startswith(_EVENT):
+            raise CursorRefused  # of a later release of this hub
+        stream, _, position = body.removeprefix(_EVENT).rpartition(":")
+        return stream, int(position)
+
+    def seal_keyset(self, list_name: str, values: Keyset) -> str:
+        """The cursor of a row: the values it is sorted by. `list_name` names list and order, and whose list it is.
+
+        It is bound to that name without holding it. The values are not hidden from who decodes them.
+        """
+        return self._seal(f"list {list_name}", json.dumps([_LIST, *values], separators=(",", ":"), ensure_ascii=False))
+
+    def open_keyset(self, list_name: str, text: str) -> Keyset:
+        """The values that were sealed under this very name. Raises CursorRefused."""
+        version, *values = json.loads(self._open(f"list {list_name}", text))
+        if version != _LIST:
+            raise CursorRefused  # of a later release of this hub
+        return tuple(values)
+
+    def _seal(self, use: str, body: str) -> str:
+        data = body.encode()
+        text = base64url(self._mac(use, data) + data)
+        if len(text) > MAX_CURSOR:
+            raise ValueError(f"a cursor of more than {MAX_CURSOR} characters")
+        return text
+
+    def _open(self, use: str, text: str) -> str:
+        """The body, which is ours if the MAC is: whoever opens it need not doubt its form."""
+        try:
+            sealed = unbase64url(text) if len(text) <= MAX_CURSOR else b""
+        except ValueError:
+            raise CursorRefused from None
+        mac, data = sealed[:_MAC], sealed[_MAC:]
+        if not hmac.compare_digest(mac, self._mac(use, data)):
+            raise CursorRefused
+        return data.decode()
+
+    def _mac(self, use: str, data: bytes) -> bytes:
+        # The length parts use from data: no two pairs are one text.
+        return hmac.digest(self._key, len(use.encode()).to_bytes(4) + use.encode() + data, hashlib.sha256)[:_MAC]
