@@ -1,0 +1,142 @@
+"""The contract's functions as bytes: calls encoded and answers decoded against the committed ABI."""
+
+from functools import cache
+from typing import Final, TypeAlias
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError, EncodingError
+from eth_utils.address import to_canonical_address, to_checksum_address
+from eth_utils.crypto import keccak
+
+from contracts import Artifact, artifact
+from hub.ports import AnchorState, ChainUnavailable, LeafClaim
+
+CONTRACT: Final = "entitlement_hub"
+KIND_ORDERS: Final = 1  # of an anchored root: its leaves are orders
+ROLE_GATEWAY: Final = 1
+ROLE_PAUSER: Final = 2
+ROLE_REVOKER: Final = 4
+MAX_PROOF: Final = 32  # siblings; the contract's calldata holds no more
+
+AbiEntry: TypeAlias = dict[str, object]
+
+
+@cache
+def entitlement_hub() -> Artifact:
+    """The committed artifact, read once."""
+    return artifact(CONTRACT)
+
+
+def creation(owner: str, gateway: str) -> bytes:
+    """The creation code with its arguments: `owner` sets roles, `gateway` anchors."""
+    return entitlement_hub().bytecode + encode(_types(_entry("constructor"), "inputs"), (owner, gateway))
+
+
+def creation_address(sender: str, nonce: int) -> str:
+    """Where the contract lies that `sender` creates with this nonce, checksummed."""
+    octets = nonce.to_bytes((nonce.bit_length() + 7) // 8)
+    number = octets if len(octets) == 1 and nonce < 0x80 else bytes([0x80 + len(octets)]) + octets  # RLP
+    body = b"\x94" + to_canonical_address(sender) + number
+    return to_checksum_address(keccak(bytes([0xC0 + len(body)]) + body)[12:])
+
+
+def anchor(root: bytes, count: int, data_hash: bytes) -> bytes:
+    """`anchor` of a batch of orders."""
+    return _call("anchor", root, count, data_hash, KIND_ORDERS)
+
+
+def revoke(root: bytes, word: int, mask: int) -> bytes:
+    """`revoke` of up to 256 leaves of one word."""
+    return _call("revoke", root, word, mask)
+
+
+def set_role(account: str, roles: int) -> bytes:
+    """`setRole`: replaces all roles of an account."""
+    return _call("setRole", account, roles)
+
+
+def roles(account: str) -> bytes:
+    """`roles` of an account; read the answer with `number_in`."""
+    return _call("roles", account)
+
+
+def anchored(root: bytes) -> bytes:
+    """`anchored`; read the answer with `anchor_in`."""
+    return _call("anchored", root)
+
+
+def revoked(root: bytes, index: int) -> bytes:
+    """The revocation word that holds the leaf's bit; read the answer with `number_in`."""
+    return _call("revoked", int.from_bytes(root[:20]), index >> 8)
+
+
+def verify(claim: LeafClaim) -> bytes | None:
+    """`verify`; read the answer with `truth_in`. None: the contract could not hold such a leaf, so it is no right."""
+    if len(claim.proof) > MAX_PROOF:
+        return None
+    try:
+        return _call(
+            "verify",
+            claim.root,
+            claim.index,
+            claim.order_key,
+            claim.to,
+            claim.token_id,
+            claim.expiry,
+            claim.commitment,
+            claim.proof,
+        )
+    except EncodingError:
+        return None
+
+
+def anchor_in(answer: object) -> tuple[AnchorState, bool]:
+    """What `anchored` answered: the state, and whether the whole root is revoked."""
+    ((count, kind, at, is_revoked),) = _decoded("anchored", answer)
+    return AnchorState(count=count, kind=kind, anchored_at=at), is_revoked
+
+
+def number_in(name: str, answer: object) -> int:
+    """What the function called `name` answered: one number."""
+    (number,) = _decoded(name, answer)
+    assert isinstance(number, int)
+    return number
+
+
+def truth_in(name: str, answer: object) -> bool:
+    """What the function called `name` answered: yes or no."""
+    (truth,) = _decoded(name, answer)
+    assert isinstance(truth, bool)
+    return truth
+
+
+def _call(name: str, *arguments: object) -> bytes:
+    types = _types(_entry(name), "inputs")
+    selector = keccak(text=f"{name}({','.join(types)})")[:4]
+    return selector + encode(types, arguments)
+
+
+def _decoded(name: str, answer: object) -> tuple:  # type: ignore[type-arg]  # eth_abi gives what the ABI says
+    if not isinstance(answer, str):
+        raise ChainUnavailable(f"the node answered {name} with something else than bytes")
+    try:
+        return decode(_types(_entry(name), "outputs"), bytes.fromhex(answer.removeprefix("0x")))
+    except (DecodingError, ValueError) as error:  # an account without code answers nothing
+        raise ChainUnavailable(f"the node answered {name} with {len(answer)} characters that do not fit") from error
+
+
+@cache
+def _entry(name: str) -> AbiEntry:
+    return next(entry for entry in entitlement_hub().abi if name in (entry.get("name"), entry["type"]))
+
+
+def _types(entry: AbiEntry, side: str) -> tuple[str, ...]:
+    return tuple(_type(parameter) for parameter in entry.get(side, ()))  # type: ignore[attr-defined]
+
+
+def _type(parameter: dict[str, object]) -> str:
+    kind = str(parameter["type"])
+    if not kind.startswith("tuple"):
+        return kind
+    parts = ",".join(_type(part) for part in parameter["components"])  # type: ignore[attr-defined]
+    return f"({parts}){kind.removeprefix('tuple')}"

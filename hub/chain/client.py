@@ -1,0 +1,324 @@
+"""The Chain port over JSON-RPC: any EVM node by URL, the embedded one like all others. The one code path."""
+
+from collections.abc import Callable
+from typing import Final
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_utils.crypto import keccak
+
+from hub.chain import calls
+from hub.chain.rpc import CALL_TIMEOUT_MS, Answer, Json, NodeSaidNo, Question, Rpc
+from hub.ports import (
+    AnchorState,
+    ChainReceipt,
+    ChainRefused,
+    ChainUnavailable,
+    LeafClaim,
+    SignedTransaction,
+)
+
+GAS_MAX: Final = 16_000_000  # EIP-7825 stops at 16,777,216, and not every node says so before it is too late
+GAS_MARGIN_PERCENT: Final = 120  # of the estimate: the state may move between estimating and mining
+BASE_FEE_ROOM: Final = 2  # times the base fee: it grows by an eighth a block at most, so six full blocks' worth
+MAX_FEE_WEI: Final = 200 * 10**9  # a gas; 47,625 gas at this price are 0.0095 ether
+MAX_TIP_WEI: Final = 2 * 10**9  # a gas; a batch is in no hurry
+DEFAULT_TIP_WEI: Final = 10**9  # where a node has no opinion
+ALREADY_THERE: Final = ("already known", "alreadyknown", "known transaction", "already imported", "already exists")
+NONCE_USED: Final = ("nonce too low", "oldnonce", "nonce is too low")
+REVERTED: Final = 3  # JSON-RPC's code of a revert
+INVALID_PARAMETERS: Final = -32602  # such as raw bytes that are no transaction
+# A node's words that no waiting changes. All other errors may pass (no funds yet, fee too low now, busy): retry.
+FINAL_WORDS: Final = (
+    "revert",
+    "intrinsic gas",
+    "gas limit too high",
+    "exceeds block gas limit",
+    "gas required exceeds allowance",
+    "invalid sender",
+    "invalid chain id",
+    "max initcode size",
+    "max priority fee per gas higher",
+    "sender not an eoa",
+    "tx fee exceeds",
+    *NONCE_USED,
+)
+
+
+class JsonRpcChain:
+    """The hub's contract on one chain, asked and told through one node. See `hub.ports.Chain`.
+
+    `locate` gives the node's URL (`lambda: url`, or `EmbeddedNode.url`); `gateway` signs. With `chain_id` and
+    `contract` (as recorded) the node is checked against them before the first use and after each failure, since
+    another node may have taken the address; without `chain_id` the node's own is taken.
+    """
+
+    def __init__(
+        self,
+        locate: Callable[[], str],
+        gateway: LocalAccount,
+        *,
+        chain_id: int | None = None,
+        contract: str | None = None,
+        max_fee_wei: int = MAX_FEE_WEI,
+        timeout_ms: int = CALL_TIMEOUT_MS,
+    ) -> None:
+        self._rpc = Rpc(locate, timeout_ms=timeout_ms)
+        self._gateway = gateway
+        self._chain_id = chain_id
+        self._contract = contract
+        self._max_fee_wei = max_fee_wei
+        self._met_at: str | None = None  # URL of the node that was found to be the right one
+
+    # ---- who is who ----
+
+    @property
+    def chain_id(self) -> int:
+        if self._chain_id is None:
+            raise RuntimeError("the chain id is known once connect() has returned")
+        return self._chain_id
+
+    @property
+    def contract(self) -> str:
+        if self._contract is None:
+            raise RuntimeError("the contract is known once it is deployed or given by its record")
+        return self._contract
+
+    @property
+    def sender(self) -> str:
+        return str(self._gateway.address)
+
+    def use_contract(self, address: str) -> None:
+        """Ask this contract from now on: what `deploy` says once it is there."""
+        self._contract = address
+        self._met_at = None
+
+    async def connect(self) -> None:
+        """Raises ChainRefused when the node is of another chain, or has other code at the contract's address."""
+        self._met_at = None
+        await self._meet()
+
+    # ---- transactions ----
+
+    async def next_nonce(self) -> int:
+        return await self.count_transactions(self.sender, "pending")
+
+    async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
+        """Raises ChainRefused "… anchored" for a root that is there already: then `anchored` tells, and all is well."""
+        return await self.sign(self._gateway, to=self.contract, data=calls.anchor(root, count, data_hash), nonce=nonce)
+
+    async def sign_revoke(self, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
+        return await self.sign(self._gateway, to=self.contract, data=calls.revoke(root, word, mask), nonce=nonce)
+
+    async def sign(self, account: LocalAccount, *, to: str | None, data: bytes, nonce: int) -> SignedTransaction:
+        """A transaction without value, signed by `account`; `to` None creates a contract.
+
+        Gas and fee come from the node. Raises ChainRefused when it would revert or need more than GAS_MAX, and
+        ChainUnavailable while the base fee is above `max_fee_wei`.
+        """
+        call = {"from": account.address, "data": _hex(data)} | ({} if to is None else {"to": to})
+        block, tip, estimate = await self._ask_all(
+            Question("eth_getBlockByNumber", ("latest", False)),
+            Question("eth_maxPriorityFeePerGas"),
+            Question("eth_estimateGas", (call,)),
+        )
+        max_fee_wei, tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
+        gas = _number(_granted(estimate))
+        if gas > GAS_MAX:
+            raise ChainRefused(f"the transaction needs {gas} gas, more than {GAS_MAX}")
+        signed = Account.sign_transaction(
+            {
+                "type": 2,
+                "chainId": self.chain_id,
+                "nonce": nonce,
+                **({} if to is None else {"to": to}),
+                "value": 0,
+                "data": data,
+                "gas": min(gas * GAS_MARGIN_PERCENT // 100, GAS_MAX),
+                "maxFeePerGas": max_fee_wei,
+                "maxPriorityFeePerGas": tip_wei,
+            },
+            account.key,
+        )
+        return SignedTransaction(
+            hash=_hex(signed.hash), raw=_hex(signed.raw_transaction), nonce=nonce, sender=str(account.address)
+        )
+
+    async def send(self, transaction: SignedTransaction) -> None:
+        """Raises ChainRefused when this transaction can never be mined, as when another one took its nonce."""
+        try:
+            said = await self._ask_raw(Question("eth_sendRawTransaction", (transaction.raw,)))
+        except NodeSaidNo as no:
+            words = str(no).lower()
+            if any(known in words for known in ALREADY_THERE):
+                return
+            if any(used in words for used in NONCE_USED) and await self._is_in_a_block(transaction.hash):
+                return
+            raise _verdict(no) from no
+        if said != transaction.hash:
+            raise ChainUnavailable("the node took the transaction under another hash")
+
+    async def receipt(self, hash_: str) -> ChainReceipt | None:
+        receipt, head = await self._ask_all(
+            Question("eth_getTransactionReceipt", (hash_,)), Question("eth_blockNumber")
+        )
+        if _granted(receipt) is None:
+            return None
+        block_number = _number(_field(receipt, "blockNumber"))
+        return ChainReceipt(
+            hash=hash_,
+            is_ok=_number(_field(receipt, "status")) == 1,
+            block_number=block_number,
+            block_hash=_text(_field(receipt, "blockHash")),
+            gas_used=_number(_field(receipt, "gasUsed")),
+            gas_price_wei=_number(_field(receipt, "effectiveGasPrice")),
+            confirmations=max(_number(_granted(head)) - block_number + 1, 1),  # the head may have been read before
+        )
+
+    # ---- asking the contract ----
+
+    async def anchored(self, root: bytes) -> AnchorState:
+        state, _ = calls.anchor_in(await self._ask(self._view(calls.anchored(root))))
+        return state
+
+    async def is_revoked(self, root: bytes, index: int) -> bool:
+        word, anchor = await self._ask_all(self._view(calls.revoked(root, index)), self._view(calls.anchored(root)))
+        _, is_root_revoked = calls.anchor_in(_granted(anchor))
+        return is_root_revoked or bool(calls.number_in("revoked", _granted(word)) >> (index & 255) & 1)
+
+    async def verify(self, claim: LeafClaim) -> bool:
+        (answer,) = await self.verify_many((claim,))
+        return answer
+
+    async def verify_many(self, claims: tuple[LeafClaim, ...]) -> tuple[bool, ...]:
+        """A claim that does not fit the contract's types is no right: False, without asking."""
+        data = [calls.verify(claim) for claim in claims]
+        answers = iter(await self._ask_all(*(self._view(call) for call in data if call is not None)))
+        return tuple(call is not None and calls.truth_in("verify", _granted(next(answers))) for call in data)
+
+    async def roles_of(self, account: str) -> int:
+        """Sum of the role bits that the contract knows of an account."""
+        return calls.number_in("roles", await self._ask(self._view(calls.roles(account))))
+
+    # ---- asking the node ----
+
+    async def count_transactions(self, account: str, tag: str) -> int:
+        """The next nonce of an account: after what is mined ("latest") or also waiting ("pending")."""
+        return _number(await self._ask(Question("eth_getTransactionCount", (account, tag))))
+
+    async def code_hashes(self, addresses: tuple[str, ...]) -> tuple[bytes | None, ...]:
+        """Keccak of the code at each address; None where there is none."""
+        answers = await self._ask_all(*(Question("eth_getCode", (address, "latest")) for address in addresses))
+        return tuple(_code_hash(_granted(answer)) for answer in answers)
+
+    async def balance_wei(self, account: str) -> int:
+        """What an account can spend on gas: for the operator, who fills it on a real chain."""
+        return _number(await self._ask(Question("eth_getBalance", (account, "latest"))))
+
+    async def aclose(self) -> None:
+        await self._rpc.aclose()
+
+    # ---- inside ----
+
+    def _view(self, data: bytes) -> Question:
+        return Question("eth_call", ({"to": self.contract, "data": _hex(data)}, "latest"))
+
+    def _fee(self, base_fee: Json, tip: Answer) -> tuple[int, int]:
+        """Most per gas, and the tip in it. The room above the base fee shrinks under the cap, the tip not to zero."""
+        base_fee_wei = _number(base_fee)
+        wanted_tip_wei = DEFAULT_TIP_WEI if isinstance(tip, NodeSaidNo) else _number(tip)
+        tip_wei = min(wanted_tip_wei, MAX_TIP_WEI, self._max_fee_wei)
+        if base_fee_wei + tip_wei > self._max_fee_wei:
+            raise ChainUnavailable(f"gas costs {base_fee_wei} wei now, with tip above the cap {self._max_fee_wei}")
+        return min(base_fee_wei * BASE_FEE_ROOM + tip_wei, self._max_fee_wei), tip_wei
+
+    async def _is_in_a_block(self, hash_: str) -> bool:
+        return await self._ask(Question("eth_getTransactionReceipt", (hash_,))) is not None
+
+    async def _ask(self, question: Question) -> Json:
+        try:
+            return await self._ask_raw(question)
+        except NodeSaidNo as no:
+            raise _verdict(no) from no
+
+    async def _ask_raw(self, question: Question) -> Json:
+        await self._ensure_met()
+        try:
+            return await self._rpc.ask(question)
+        except ChainUnavailable:
+            self._met_at = None
+            raise
+
+    async def _ask_all(self, *questions: Question) -> list[Answer]:
+        await self._ensure_met()
+        try:
+            return await self._rpc.ask_all(questions)
+        except ChainUnavailable:
+            self._met_at = None
+            raise
+
+    async def _ensure_met(self) -> None:
+        """A wrong node later on says nothing about our transactions, so it is merely no answer."""
+        if self._met_at == self._rpc.url:
+            return
+        try:
+            await self._meet()
+        except ChainRefused as refusal:
+            raise ChainUnavailable(str(refusal)) from refusal
+
+    async def _meet(self) -> None:
+        url = self._rpc.url
+        questions = [Question("eth_chainId")]
+        if self._contract is not None:
+            questions.append(Question("eth_getCode", (self._contract, "latest")))
+        chain_id, *code = (_granted(answer) for answer in await self._rpc.ask_all(questions))
+        if self._chain_id not in (None, _number(chain_id)):
+            raise ChainRefused(f"the node is of chain {_number(chain_id)}, not {self._chain_id}")
+        if code and _code_hash(code[0]) != calls.entitlement_hub().runtime_hash:
+            raise ChainRefused(f"at {self._contract} of chain {_number(chain_id)} is not this version's EntitlementHub")
+        self._chain_id = _number(chain_id)
+        self._met_at = url
+
+
+def _verdict(no: NodeSaidNo) -> ChainRefused | ChainUnavailable:
+    """Final, or to be tried again? In doubt the latter: unknown is never failure."""
+    words = str(no).lower()
+    is_final = no.code in (REVERTED, INVALID_PARAMETERS) or any(final in words for final in FINAL_WORDS)
+    return ChainRefused(str(no)) if is_final else ChainUnavailable(f"the node cannot now: {no}")
+
+
+def _granted(answer: Answer) -> Json:
+    if isinstance(answer, NodeSaidNo):
+        raise _verdict(answer) from answer
+    return answer
+
+
+def _field(answer: Answer, name: str) -> Json:
+    if not isinstance(answer, dict):
+        raise ChainUnavailable(f"the node answered with something that has no {name}")
+    return answer.get(name)
+
+
+def _number(said: Json) -> int:
+    try:
+        return int(_text(said), 16)
+    except ValueError:
+        raise ChainUnavailable("the node answered with something else than a number") from None
+
+
+def _text(said: Json) -> str:
+    if not isinstance(said, str):
+        raise ChainUnavailable("the node answered with something else than a string")
+    return said
+
+
+def _code_hash(said: Json) -> bytes | None:
+    try:
+        code = bytes.fromhex(_text(said).removeprefix("0x"))
+    except ValueError:
+        raise ChainUnavailable("the node answered with something else than code") from None
+    return keccak(code) if code else None
+
+
+def _hex(octets: bytes) -> str:
+    return "0x" + bytes(octets).hex()

@@ -1,0 +1,134 @@
+"""The keys that act on chain: made at the first start of the embedded chain, before it, or brought by the operator.
+
+One file a role in `DIR/keys`: `<role>.key` (hex, for its owner's eyes only) or `<role>.json` (a keystore, version 3,
+under a password). No key is ever in a log, an error or the database.
+"""
+
+import json
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_keys.backends import get_backend
+from eth_keys.backends.coincurve import CoinCurveECCBackend, is_coincurve_available
+
+FOLDER: Final = "keys"
+GENESIS: Final = "genesis.json"
+ROLES: Final = ("deployer", "gateway")
+OWNER_ONLY: Final = 0o600
+ALLOC_WEI: Final = 10_000 * 10**18  # each on the embedded chain; an anchor costs 0.00005 ether at the node's fees
+# Random chain ids lie above every registered one and below what wallets take (MetaMask: 4,503,599,627,370,476).
+CHAIN_ID_MIN: Final = 2**40
+CHAIN_ID_RANGE: Final = 2**51
+
+# "test test … junk", accounts 0 to 9: everybody has these keys, and robots empty them within seconds on any chain.
+WELL_KNOWN: Final = frozenset(
+    {
+        "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+        "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+        "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC",
+        "0x90F79bf6EB2c4f870365E785982E1f101E93b906",
+        "0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65",
+        "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc",
+        "0x976EA74026E726554dB657fA54763abd0C3a0aa9",
+        "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955",
+        "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f",
+        "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720",
+    }
+)
+
+
+class KeyFault(Exception):
+    """A key that is missing, unreadable, open to others, or known to everybody. Says where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainKeys:
+    """`deployer` owns the contract, `gateway` anchors and revokes. Their repr shows no key."""
+
+    deployer: LocalAccount
+    gateway: LocalAccount
+
+
+def prepare_embedded(data: Path, *, draw: Callable[[int], bytes] = secrets.token_bytes) -> ChainKeys:
+    """The keys of the embedded chain; at the first start they are made, and after them `genesis.json` that funds them.
+
+    Safe to call at each start and by several processes at once: whoever comes first decides. Raises KeyFault, also when
+    a key is missing while the chain exists, since a new one would have neither money nor roles there.
+    """
+    folder = data / FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (data / GENESIS).exists():
+        for role in ROLES:
+            if not (folder / f"{role}.json").exists():
+                _write_once(folder / f"{role}.key", "0x" + draw(32).hex() + "\n")
+    keys = load(data)
+    if not (data / GENESIS).exists():
+        chain_id = CHAIN_ID_MIN + int.from_bytes(draw(8)) % CHAIN_ID_RANGE
+        alloc = {account.address: str(ALLOC_WEI) for account in (keys.deployer, keys.gateway)}
+        _write_once(data / GENESIS, json.dumps({"chainId": chain_id, "alloc": alloc}, indent=1) + "\n")
+    return keys
+
+
+def load(data: Path, *, passwords: Mapping[str, str] | None = None) -> ChainKeys:
+    """The keys in `data`/keys, for any chain; `passwords` opens keystore files, by role. Raises KeyFault."""
+    deployer, gateway = (_load(data / FOLDER, role, (passwords or {}).get(role, "")) for role in ROLES)
+    if deployer.address == gateway.address:
+        raise KeyFault(f"{data / FOLDER}: deployer and gateway are the same account; give each a key of its own")
+    return ChainKeys(deployer, gateway)
+
+
+def slow_signatures() -> str | None:
+    """A line to show at start when signatures are made in pure Python: the same ones, slower. None with coincurve."""
+    if is_coincurve_available() and isinstance(get_backend(), CoinCurveECCBackend):
+        return None
+    return (
+        "chain signatures: pure Python, 1.5 to 4 times slower (no coincurve wheel for this Python); results are equal"
+    )
+
+
+def _load(folder: Path, role: str, password: str) -> LocalAccount:
+    plain, keystore = folder / f"{role}.key", folder / f"{role}.json"
+    path = keystore if keystore.exists() else plain
+    if not path.exists():
+        raise KeyFault(f"{plain} is missing: put the {role}'s key there, or its keystore as {keystore.name}")
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise KeyFault(f"{path} can be read by others: chmod 600 it, and change the key if somebody did")
+    text = path.read_text(encoding="ascii")
+    try:
+        key = Account.decrypt(json.loads(text), password) if path == keystore else bytes.fromhex(text.strip()[2:])
+        account: LocalAccount = Account.from_key(key)
+    except Exception:  # whatever these libraries raise may quote the key
+        raise KeyFault(f"{path} holds no key that can be read; a keystore needs its password") from None
+    if account.address in WELL_KNOWN:
+        raise KeyFault(f"{path} is a published development key ({account.address}): anybody can use it; make your own")
+    return account
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Whole and on disk, or not at all; what is there already stays."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), OWNER_ONLY)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(name, path)
+        except FileExistsError:
+            return
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        os.unlink(name)
