@@ -61,9 +61,11 @@ async def served() -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"  # who comes before the server is ready waits in its queue
-        server.should_exit = True
-        await serving
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"  # who comes too early waits in the socket's queue
+        finally:
+            server.should_exit = True
+            await serving
 
 
 @asynccontextmanager
