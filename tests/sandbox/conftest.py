@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Merchant:
     status: int = 200
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     heard: asyncio.Condition = field(default_factory=asyncio.Condition)
+    callers: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def got(self, count: int) -> list[tuple[dict[str, str], bytes]]:
         """The first `count` notices, waited for at most five seconds."""
@@ -39,6 +40,9 @@ class Merchant:
         return self.received[:count]
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        caller = asyncio.current_task()
+        assert caller is not None
+        self.callers.add(caller)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode().split("\r\n")[1:-2]
@@ -48,10 +52,11 @@ class Merchant:
                     self.received.append((headers, body))
                     self.heard.notify_all()
                 writer.write(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n" % self.status)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
+            await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -63,6 +68,9 @@ async def merchant_listening() -> AsyncIterator[Merchant]:
         yield merchant
     finally:
         server.close()
+        for caller in merchant.callers:
+            caller.cancel()
+        await asyncio.gather(*merchant.callers, return_exceptions=True)
 
 
 @dataclass
@@ -72,6 +80,13 @@ class Sandbox:
     address: SandboxAddress
     clock: Clock
     client: httpx.AsyncClient
+    closing: AsyncExitStack
+
+    async def stranger(self) -> httpx.AsyncClient:
+        """Another client, without a key and with cookies of its own."""
+        return await self.closing.enter_async_context(
+            httpx.AsyncClient(base_url=self.address.base_url, trust_env=False, verify=False)
+        )
 
     async def create(self, reference: str = "TB-1-1", *, key: str | None = None, **fields: Any) -> httpx.Response:
         body = {"reference": reference, "amount": 1250, "currency": "USD", **fields}
@@ -106,9 +121,10 @@ class Sandbox:
 async def sandbox_in(directory: Path, clock: Clock, seed: str | None = "seed") -> AsyncIterator[Sandbox]:
     async with (
         serve(directory, clock=clock, seed=seed, retry_after_s=(0.01, 5)) as address,
+        AsyncExitStack() as closing,
         httpx.AsyncClient(base_url=address.base_url, trust_env=False, verify=False) as client,
     ):
-        yield Sandbox(address, clock, client)
+        yield Sandbox(address, clock, client, closing)
 
 
 @pytest.fixture
