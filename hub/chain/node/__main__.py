@@ -8,6 +8,7 @@ import argparse
 import fcntl
 import json
 import os
+import signal
 import socket
 import stat
 import sys
@@ -63,9 +64,9 @@ def run(folder: Path, *, port: int, tx_gas_cap: int | None) -> int:
                 backend, has_test_hooks=os.environ.get(TEST_HOOKS) == "1", on_ready=lambda: say(json.dumps(ready))
             )
             watch_parent(server)
+            for asked in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(asked, lambda *_: None)  # uvicorn ends in good order, then raises the signal once more
             server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            pass  # uvicorn has ended in good order and raises the signal once more
         finally:
             backend.close()
     return 0

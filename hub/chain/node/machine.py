@@ -11,6 +11,7 @@ from eth.abc import (
     ComputationAPI,
     MessageAPI,
     OpcodeAPI,
+    SignedTransactionAPI,
     StateAPI,
     TransactionContextAPI,
 )
@@ -18,7 +19,7 @@ from eth.vm import opcode_values
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.computation import PragueComputation
-from eth.vm.forks.prague.state import PragueState
+from eth.vm.forks.prague.state import PragueState, PragueTransactionExecutor
 from eth_typing import Hash32
 
 BLOCK_GAS_LIMIT: Final = 30_000_000
@@ -29,8 +30,18 @@ class DeadlineExceeded(Exception):
     """A call ran longer than its leash; not an EVM error, so no contract can catch it."""
 
 
+class NodeExecutor(PragueTransactionExecutor):
+    """Runs transactions that were checked at the door (`admission`): the signature is not recovered again."""
+
+    def validate_transaction(self, transaction: SignedTransactionAPI) -> None:
+        """What depends on the state alone."""
+        self.vm_state.validate_transaction(transaction)
+
+
 class NodeState(PragueState):
     """The state of a chain whose genesis already holds the system contracts."""
+
+    transaction_executor_class = NodeExecutor
 
     def set_system_contracts(self) -> None:
         """Nothing: stock looks both accounts up each time a state is opened."""

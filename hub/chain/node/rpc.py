@@ -37,6 +37,7 @@ FEE_BLOCKS_MAX: Final = 1_024  # go-ethereum's limit of eth_feeHistory
 PERCENTILES_MAX: Final = 100
 ADDRESSES_MAX: Final = 1_000  # in one log query
 TOPIC_CHOICES_MAX: Final = 1_000  # for one position of a log query
+MINED_MAX: Final = 1_000  # empty blocks by one call of the test hook
 TOPICS_MAX: Final = 4  # the EVM has no LOG5
 
 
@@ -267,7 +268,10 @@ class Methods:
     # test hooks
 
     def _mine(self, count: Json = "0x1") -> Json:
-        for _ in range(read_quantity(count, "count")):
+        blocks = read_quantity(count, "count")
+        if blocks > MINED_MAX:
+            raise invalid(f"at most {MINED_MAX} blocks at once")
+        for _ in range(blocks):
             self._backend.miner.command(self._backend.miner.mine_empty).result()
         return "0x0"
 
