@@ -6,7 +6,6 @@ LedgerFault                 no client can do anything about these: flows check b
 ├── SameAccount
 ├── UnknownAccount
 ├── ReferenceTaken          (raised by the store: the reference is a database constraint)
-└── BelowMinimum            (raised by the store: it sees the balance)
 """
 
 from collections.abc import Iterable
@@ -42,9 +41,6 @@ class UnknownAccount(LedgerFault):
 class ReferenceTaken(LedgerFault):
     pass
 
-
-class BelowMinimum(LedgerFault):
-    pass
 
 
 class AccountType(StrEnum):

@@ -1,8 +1,26 @@
 """Leaves, batches and chain transactions: what is recorded on chain, and how far it has got."""
 
-from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from hub.store.metadata import blob, integer, metadata, text
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    update,
+)
+
+from hub.store.metadata import blob, inserted, integer, is_one_of, metadata, text
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx
 
 anchor_batch = Table(
     "anchor_batch",
@@ -72,3 +90,202 @@ contract = Table(
     integer("from_block"),
     integer("recorded_at_us"),
 )
+
+
+class Anchors:
+    """`tx.anchors`"""
+
+    def __init__(self, rx: "Rx") -> None:
+        self._rx = rx
+
+    async def add_leaf(self, new: "LeafRow") -> None:
+        """The record of one request's end, for the next batch. Its generation counts on, under the order's lock."""
+        columns = {name: getattr(new, name) for name in _LEAF if name != "generation"}
+        await self._rx.changed(_ADD_LEAF, **columns)
+
+    async def supersede(self, attempt_id: str, by_leaf_id: str) -> "list[LeafRow]":
+        """An earlier leaf of the same request no longer tells its end: it is marked, and returned to be revoked."""
+        return await self._rx.many(_SUPERSEDE, LeafRow, of_attempt=attempt_id, by_leaf=by_leaf_id)
+
+    async def leaves(self, leaf_ids: Sequence[str]) -> "list[LeafRow]":
+        return await self._rx.many(_LEAVES, LeafRow, leaf_ids=list(leaf_ids))
+
+    async def leaves_of_batch(self, batch_id: str) -> "list[LeafRow]":
+        """In the order of their index."""
+        return await self._rx.many(_OF_BATCH, LeafRow, of_batch=batch_id)
+
+    async def right_of_grant(self, order_id: str) -> "LeafRow | None":
+        """The leaf that carries the right an order gave, if it stands."""
+        return await self._rx.one(_RIGHT, LeafRow, of_order=order_id)
+
+    async def add_batch(self, new: "BatchRow", leaf_ids: Sequence[str]) -> bool:
+        """A batch and its leaves, in the order given. False: this range has its batch already."""
+        if await self._rx.one(_ADD_BATCH, str, **{name: getattr(new, name) for name in _BATCH}) is None:
+            return False
+        rows = [{"batch": new.id, "place": index, "leaf_id": leaf_id} for index, leaf_id in enumerate(leaf_ids)]
+        await self._rx.run_many(_PLACE, rows)
+        return True
+
+    async def batch(self, batch_id: str) -> "BatchRow | None":
+        return await self._rx.one(_BATCH_BY_ID, BatchRow, batch_id=batch_id)
+
+    async def lock_batch(self, batch_id: str) -> "BatchRow | None":
+        return await self._rx.one(_LOCK_BATCH, BatchRow, batch_id=batch_id)
+
+    async def update_batch(self, changed: "BatchRow") -> "BatchRow":
+        columns = {name: getattr(changed, name) for name in _BATCH_MUTABLE}
+        await self._rx.changed(_UPDATE_BATCH, batch_id=changed.id, held_version=changed.version, **columns)
+        return replace(changed, version=changed.version + 1)
+
+    async def batches(self) -> "list[BatchRow]":
+        """All of them, oldest first, for `hub verify`."""
+        return await self._rx.many(_BATCHES, BatchRow)
+
+    async def transaction(self, purpose: str) -> "TransactionRow | None":
+        return await self._rx.one(_TRANSACTION, TransactionRow, purpose_=purpose)
+
+    async def next_nonce(self, chain_id: int, sender: str) -> int:
+        """One above the greatest nonce that we have signed for; 0 before the first."""
+        return await self._rx.one(_NEXT_NONCE, int, on_chain=chain_id, of_sender=sender) or 0
+
+    async def add_transaction(self, new: "TransactionRow") -> bool:
+        """Keep what was signed, before it is sent. False: the purpose or the nonce has its transaction already."""
+        return await self._rx.one(_ADD_TX, str, **{name: getattr(new, name) for name in _TX}) is not None
+
+    async def move_transaction(self, purpose: str, state: str) -> None:
+        await self._rx.changed(_MOVE_TX, purpose_=purpose, state_=state)
+
+    async def unsettled(self, chain_id: int, sender: str) -> "list[TransactionRow]":
+        """Signed and not yet seen in a block, in the order of their nonces: what is sent again after a restart."""
+        return await self._rx.many(_UNSETTLED, TransactionRow, on_chain=chain_id, of_sender=sender)
+
+    async def contracts(self, chain_id: int) -> "list[ContractRow]":
+        """Every hub contract known on a chain, the newest last: old ones stay listed for ever."""
+        return await self._rx.many(_CONTRACTS, ContractRow, on_chain=chain_id)
+
+    async def add_contract(self, new: "ContractRow") -> bool:
+        return await self._rx.one(_ADD_CONTRACT, str, **{name: getattr(new, name) for name in _CONTRACT}) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRow:
+    """`token_id` is decimal text; `request` and `result` are canonical JSON; `index_` is set with `batch_id`."""
+
+    id: str
+    order_id: str
+    attempt_id: str | None
+    generation: int
+    order_key: bytes
+    holder: str
+    token_id: str
+    expiry: int
+    request: str
+    result: str
+    commitment: bytes
+    sealed_salt: bytes
+    is_superseded: int
+    batch_id: str | None
+    index_: int | None
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    id: str
+    first_position: int
+    last_position: int
+    count: int
+    root: bytes
+    data_hash: bytes
+    chain_id: int
+    contract: str
+    state: str
+    transaction_hash: str | None
+    block_number: int | None
+    gas_used: int | None
+    gas_price_wei: int | None
+    version: int
+    created_at_us: int
+    confirmed_at_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionRow:
+    purpose: str
+    chain_id: int
+    sender: str
+    nonce: int
+    raw: str
+    hash: str
+    state: str
+    signed_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContractRow:
+    chain_id: int
+    address: str
+    name: str
+    code_hash: str
+    from_block: int
+    recorded_at_us: int
+
+
+_l, _b, _t, _k = leaf.c, anchor_batch.c, chain_transaction.c, contract.c
+_LEAF, _BATCH, _TX, _CONTRACT = (
+    tuple(c.name for c in table.c) for table in (leaf, anchor_batch, chain_transaction, contract)
+)
+_BATCH_MUTABLE = ("state", "transaction_hash", "block_number", "gas_used", "gas_price_wei", "confirmed_at_us")
+_earlier = leaf.alias("earlier")
+_ADD_LEAF = inserted(leaf).values(
+    {
+        _l.generation: select(func.count() + literal_column("1"))
+        .select_from(_earlier)
+        .where(_earlier.c.order_id == bindparam("order_id", type_=Text()))
+        .scalar_subquery()
+    }
+)
+_SUPERSEDE = (
+    update(leaf)
+    .where(
+        (_l.attempt_id == bindparam("of_attempt"))
+        & (_l.id != bindparam("by_leaf"))
+        & (_l.is_superseded == literal_column("0"))
+    )
+    .values(is_superseded=literal_column("1"))
+    .returning(*_l)
+)
+_LEAVES = select(leaf).where(is_one_of(_l.id, "leaf_ids"))
+_OF_BATCH = select(leaf).where(_l.batch_id == bindparam("of_batch")).order_by(_l.index_)
+_RIGHT = select(leaf).where(
+    (_l.order_id == bindparam("of_order"))
+    & (_l.token_id != literal_column("'0'"))
+    & (_l.is_superseded == literal_column("0"))
+)
+_ADD_BATCH = inserted(anchor_batch).on_conflict_do_nothing().returning(_b.id)
+_PLACE = (
+    update(leaf).where(_l.id == bindparam("leaf_id")).values(batch_id=bindparam("batch"), index_=bindparam("place"))
+)
+_BATCH_BY_ID = select(anchor_batch).where(_b.id == bindparam("batch_id"))
+_LOCK_BATCH = _BATCH_BY_ID.with_for_update(of=anchor_batch)
+_UPDATE_BATCH = (
+    update(anchor_batch)
+    .where((_b.id == bindparam("batch_id")) & (_b.version == bindparam("held_version")))
+    .values({
+        **{name: bindparam(name, type_=_b[name].type) for name in _BATCH_MUTABLE},
+        "version": _b.version + literal_column("1"),
+    })
+)  # fmt: skip
+_BATCHES = select(anchor_batch).order_by(_b.first_position)
+_TRANSACTION = select(chain_transaction).where(_t.purpose == bindparam("purpose_"))
+_ours = (_t.chain_id == bindparam("on_chain")) & (_t.sender == bindparam("of_sender"))
+_NEXT_NONCE = select(func.max(_t.nonce) + literal_column("1")).where(_ours)
+_ADD_TX = inserted(chain_transaction).on_conflict_do_nothing().returning(_t.purpose)
+_MOVE_TX = update(chain_transaction).where(_t.purpose == bindparam("purpose_")).values(state=bindparam("state_"))
+_UNSETTLED = (
+    select(chain_transaction)
+    .where(_ours & _t.state.in_([literal_column("'SIGNED'"), literal_column("'SENT'")]))
+    .order_by(_t.nonce)
+)
+_CONTRACTS = select(contract).where(_k.chain_id == bindparam("on_chain")).order_by(_k.from_block, _k.recorded_at_us)
+_ADD_CONTRACT = inserted(contract).on_conflict_do_nothing().returning(_k.address)

@@ -1,9 +1,23 @@
 """Entitlements, their grants, and what platforms' access lists say: tables and repository."""
 
-from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from hub.domain.entitlements import LIVE_GRANTS
-from hub.store.metadata import integer, metadata, text
+from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint, bindparam, literal_column, select, update
+
+from hub.domain.entitlements import (
+    LIVE_GRANTS,
+    AccessState,
+    Entitlement,
+    EntitlementState,
+    Grant,
+    GrantSource,
+    GrantState,
+)
+from hub.store.metadata import inserted, integer, metadata, text
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx
 
 entitlement = Table(
     "entitlement",
@@ -48,4 +62,101 @@ platform_access = Table(
     text("detail"),
     integer("version"),
     integer("updated_at_us"),
+)
+
+
+class Entitlements:
+    """`tx.entitlements`"""
+
+    def __init__(self, rx: "Rx") -> None:
+        self._rx = rx
+
+    async def touch(self, new: Entitlement) -> Entitlement:
+        """The user's entitlement to the course, ACTIVE and held under its next version: `new`, or the one there is."""
+        row = await self._rx.one(_TOUCH, entitlement_of, **{name: getattr(new, name) for name in _ENTITLEMENT})
+        assert row is not None
+        return row
+
+    async def add_grant(self, new: Grant) -> bool:
+        """False: this source has given this right already."""
+        return await self._rx.one(_ADD_GRANT, str, **{name: getattr(new, name) for name in _GRANT}) is not None
+
+    async def lock(self, entitlement_id: str) -> Entitlement | None:
+        return await self._rx.one(_LOCK, entitlement_of, entitlement_id=entitlement_id)
+
+    async def of(self, user_id: str, course_id: str) -> Entitlement | None:
+        return await self._rx.one(_OF, entitlement_of, owner_id=user_id, right_to=course_id)
+
+    async def grants(self, entitlement_id: str) -> list[Grant]:
+        return await self._rx.many(_GRANTS, grant_of, entitlement_id=entitlement_id)
+
+    async def update(self, changed: Entitlement) -> Entitlement:
+        await self._rx.changed(_UPDATE, entitlement_id=changed.id, held_version=changed.version, state_=changed.state)
+        return replace(changed, version=changed.version + 1)
+
+    async def move_grant(self, grant_id: str, state: GrantState) -> None:
+        await self._rx.changed(_MOVE_GRANT, grant_id=grant_id, state_=state)
+
+    async def access(self, entitlement_id: str, platform_id: str) -> str | None:
+        """What the platform's access list says of the right, as far as we know."""
+        return await self._rx.one(_ACCESS, str, entitlement_id=entitlement_id, platform_id=platform_id)
+
+    async def set_access(self, access: AccessState, detail: str, now_us: int) -> None:
+        await self._rx.run(
+            _SET_ACCESS, entitlement_id=access.entitlement_id, platform_id=access.platform_id, state=access.state,
+            detail=detail, version=1, updated_at_us=now_us,
+        )  # fmt: skip
+
+
+def entitlement_of(id_: str, user_id: str, course_id: str, state: str, version: int, created_at_us: int) -> Entitlement:
+    return Entitlement(id_, user_id, course_id, EntitlementState(state), version, created_at_us)
+
+
+def grant_of(
+    id_: str, entitlement_id: str, source: str, source_ref: str, state: str, starts_at_us: int, ends_at_us: int | None,
+    version: int, created_at_us: int,
+) -> Grant:  # fmt: skip
+    return Grant(
+        id_, entitlement_id, GrantSource(source), source_ref, GrantState(state), starts_at_us, ends_at_us, version,
+        created_at_us,
+    )  # fmt: skip
+
+
+_e, _g, _a = entitlement.c, grant.c, platform_access.c
+_ENTITLEMENT = tuple(c.name for c in _e)
+_GRANT = tuple(c.name for c in _g)
+_TOUCH = (
+    inserted(entitlement)
+    .on_conflict_do_update(
+        index_elements=[_e.user_id, _e.course_id],
+        set_={"state": literal_column("'ACTIVE'"), "version": _e.version + literal_column("1")},
+    )
+    .returning(*_e)
+)
+_ADD_GRANT = inserted(grant).on_conflict_do_nothing().returning(_g.id)
+_LOCK = select(entitlement).where(_e.id == bindparam("entitlement_id")).with_for_update(of=entitlement)
+_OF = select(entitlement).where((_e.user_id == bindparam("owner_id")) & (_e.course_id == bindparam("right_to")))
+_GRANTS = select(grant).where(_g.entitlement_id == bindparam("entitlement_id")).order_by(_g.created_at_us, _g.id)
+_UPDATE = (
+    update(entitlement)
+    .where((_e.id == bindparam("entitlement_id")) & (_e.version == bindparam("held_version")))
+    .values(state=bindparam("state_"), version=_e.version + literal_column("1"))
+)
+_MOVE_GRANT = (
+    update(grant)
+    .where(_g.id == bindparam("grant_id"))
+    .values(state=bindparam("state_"), version=_g.version + literal_column("1"))
+)
+_ACCESS = select(_a.state).where(
+    (_a.entitlement_id == bindparam("entitlement_id")) & (_a.platform_id == bindparam("platform_id"))
+)
+_set = inserted(platform_access)
+_SET_ACCESS = _set.on_conflict_do_update(
+    index_elements=[_a.entitlement_id, _a.platform_id],
+    set_={
+        "state": _set.excluded.state,
+        "detail": _set.excluded.detail,
+        "version": _a.version + literal_column("1"),
+        "updated_at_us": _set.excluded.updated_at_us,
+    },
 )

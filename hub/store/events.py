@@ -1,8 +1,33 @@
 """The append-only log: one row per stream and fact, in the commit of the change, with dense positions."""
 
-from sqlalchemy import CheckConstraint, Column, Index, Table, UniqueConstraint
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hub.store.metadata import Serial, integer, metadata, text
+import orjson
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy import event as ddl_event
+
+from hub.domain.events import HUB_STREAM, Audience, Change, Event, Logged
+from hub.domain.ids import Draw
+from hub.store.metadata import Serial, inserted, integer, is_one_of, metadata, text
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx, Tx
 
 event = Table(
     "event",
@@ -38,3 +63,151 @@ consumer = Table(
     text("stream", primary_key=True),
     integer("position"),
 )
+
+
+class Events:
+    """`tx.events`: collected while the unit runs, written as one statement before its commit."""
+
+    def __init__(self, rx: "Rx") -> None:
+        self._rx = rx
+        self._rows: list[dict[str, Any]] = []
+
+    def append(
+        self, locked: "Versioned", event: Event, audiences: Iterable[Audience], draw: Draw, change: Change | None = None
+    ) -> None:
+        """Tell every audience that may hear it. `locked` is the row, held and in its new version, that changed:
+        lock order is then the order of the log."""
+        for audience in audiences:
+            told = event.told_to(audience)
+            if told is None:
+                continue
+            history = change if audience.stream == HUB_STREAM else None
+            self._rows.append({
+                "id": draw.id("evt", audience.stream, locked.id, locked.version, event.kind),
+                "position": None,
+                "stream": audience.stream,
+                "subject": locked.id,
+                "subject_version": locked.version,
+                "kind": event.kind,
+                "body": orjson.dumps(told.body(), option=orjson.OPT_SORT_KEYS).decode(),
+                "from_state": history and history.from_state,
+                "to_state": history and history.to_state,
+                "cause": history and history.cause,
+                "occurred_at_us": draw.now_us,
+            })  # fmt: skip
+
+    async def flush(self, tx: "Tx") -> None:
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        if tx.dialect == "sqlite":
+            for row in rows:
+                del row["position"]
+            await tx.run_many(_APPEND_STAMPED, rows)
+        else:
+            await tx.run_many(_APPEND, rows)
+        for stream in {row["stream"] for row in rows}:
+            tx.after_commit(partial(tx.moved, stream))
+
+    async def read(self, stream: str, after: int, limit: int, kinds: Sequence[str] | None = None) -> list[Logged]:
+        """The next events of a stream after a position, in order. Stamp first (`store.stamp`)."""
+        if kinds is None:
+            return await self._rx.many(_READ, _logged, stream=stream, after=after, most=limit)
+        return await self._rx.many(_READ_KINDS, _logged, stream=stream, after=after, most=limit, kinds=list(kinds))
+
+    async def head(self) -> "Head":
+        """The newest position given out, and the oldest kept."""
+        head = await self._rx.one(_HEAD, Head)
+        return head or Head(0, 1)
+
+    async def streams_since(self, after: int) -> list[str]:
+        """Which streams have events after a position: what a poll must wake."""
+        return await self._rx.many(_STREAMS, str, after=after)
+
+    async def position_of(self, name: str) -> int:
+        """How far one of the hub's own consumers has come; 0 before its first event."""
+        return await self._rx.one(_CONSUMED, int, name_=name) or 0
+
+    async def move(self, name: str, held: int, position: int) -> None:
+        """Move a consumer in the unit of its effects; LostRow if another has moved it meanwhile."""
+        if held == 0 and await self._rx.one(_START, str, name=name, stream=HUB_STREAM, position=position) is not None:
+            return
+        await self._rx.changed(_MOVE, name_=name, held=held, position_=position)
+
+    async def unstamped(self) -> int:
+        return await self._rx.one(_UNSTAMPED, int) or 0
+
+
+class Versioned(Protocol):
+    """A row that has an id and a version."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    position: int
+    oldest: int
+
+
+def _logged(
+    id_: str, stream: str, position: int, kind: str, subject: str, subject_version: int, occurred_at_us: int, body: str
+) -> Logged:
+    return Logged(id_, stream, position, kind, subject, subject_version, occurred_at_us, orjson.loads(body))
+
+
+_c = event.c
+_APPEND = inserted(event)
+# SQLite has one writer: the position is given at once. The trigger below moves the head with each row.
+_APPEND_STAMPED = inserted(event).values(
+    {_c.position: select(log_head.c.position + literal_column("1")).scalar_subquery()}
+)
+_READ = (
+    select(_c.id, _c.stream, _c.position, _c.kind, _c.subject, _c.subject_version, _c.occurred_at_us, _c.body)
+    .where((_c.stream == bindparam("stream")) & (_c.position > bindparam("after")))
+    .order_by(_c.position)
+    .limit(bindparam("most", type_=BigInteger()))
+)
+_READ_KINDS = _READ.where(is_one_of(_c.kind, "kinds"))
+_HEAD = select(log_head.c.position, log_head.c.oldest)
+_STREAMS = select(_c.stream).where(_c.position > bindparam("after")).distinct()
+_CONSUMED = select(consumer.c.position).where(
+    (consumer.c.name == bindparam("name_")) & (consumer.c.stream == literal_column("'hub'"))
+)
+_START = inserted(consumer).on_conflict_do_nothing().returning(consumer.c.name)
+_MOVE = (
+    update(consumer)
+    .where(
+        (consumer.c.name == bindparam("name_"))
+        & (consumer.c.stream == literal_column("'hub'"))
+        & (consumer.c.position == bindparam("held"))
+    )
+    .values(position=bindparam("position_"))
+)
+_UNSTAMPED = select(func.count()).select_from(event).where(_c.position.is_(None))
+
+# PostgreSQL: whoever reads first stamps, in two statements, since the second needs a snapshot taken after the lock.
+# A locked head (SKIP LOCKED, no row) means that another is stamping: just read.
+LOCK_HEAD = "SELECT position FROM log_head FOR UPDATE SKIP LOCKED"
+STAMP = """
+WITH fresh AS MATERIALIZED (
+  SELECT seq, row_number() OVER (ORDER BY seq) AS n
+  FROM (SELECT seq FROM event WHERE position IS NULL ORDER BY seq LIMIT 2000) AS q),
+stamped AS (
+  UPDATE event AS e SET position = $1::bigint + fresh.n FROM fresh
+  WHERE e.seq = fresh.seq AND e.position IS NULL RETURNING 1)
+UPDATE log_head SET position = position + (SELECT count(*) FROM stamped)
+WHERE EXISTS (SELECT 1 FROM stamped)
+"""
+
+SQLITE_TRIGGER = """
+CREATE TRIGGER event_moves_head AFTER INSERT ON event WHEN NEW.position IS NOT NULL
+BEGIN UPDATE log_head SET position = NEW.position; END
+"""
+FIRST_HEAD = "INSERT INTO log_head (one, position, oldest) VALUES (1, 0, 1)"
+
+ddl_event.listen(event, "after_create", DDL(SQLITE_TRIGGER).execute_if(dialect="sqlite"))
+ddl_event.listen(log_head, "after_create", DDL(FIRST_HEAD))

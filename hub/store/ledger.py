@@ -1,8 +1,28 @@
 """The books: accounts with their balances, journal entries and postings that nobody can change."""
 
-from sqlalchemy import CheckConstraint, ForeignKey, Table, UniqueConstraint
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hub.store.metadata import integer, metadata, text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Table,
+    UniqueConstraint,
+    cast,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
+from sqlalchemy import event as ddl_event
+
+from hub.domain.ledger import JournalEntry, ReferenceTaken, movements
+from hub.store.metadata import inserted, integer, metadata, text
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx
 
 # Account and balance are one row: every posting locks it anyway. One row per address and asset.
 account = Table(
@@ -12,11 +32,8 @@ account = Table(
     text("address"),
     text("asset"),
     text("type"),
-    integer("min_minor", nullable=True),
     integer("debits_posted"),
     integer("credits_posted"),
-    integer("debits_pending"),
-    integer("credits_pending"),
     integer("version"),
     UniqueConstraint("address", "asset"),
 )
@@ -40,3 +57,120 @@ posting = Table(
     text("asset"),
     integer("amount_minor", CheckConstraint("amount_minor > 0", name="positive")),
 )
+
+
+class Ledger:
+    """`tx.ledger`"""
+
+    def __init__(self, rx: "Rx") -> None:
+        self._rx = rx
+
+    async def post(self, entry: JournalEntry) -> None:
+        """Write an entry and move the balances it touches. Raises ReferenceTaken."""
+        if await self._rx.one(_ENTRY, str, **{name: getattr(entry, name) for name in _ENTRY_COLUMNS}) is None:
+            raise ReferenceTaken(entry.reference)
+        await self._rx.run_many(
+            _MOVE,
+            [
+                {
+                    "id": account_id(movement.address, movement.asset),
+                    "address": movement.address,
+                    "asset": movement.asset,
+                    "type": movement.type,
+                    "debits_posted": movement.debits,
+                    "credits_posted": movement.credits,
+                    "version": 1,
+                }
+                for movement in movements(entry)
+            ],
+        )
+        await self._rx.run_many(
+            _POST,
+            [
+                {
+                    "entry_id": entry.id,
+                    "seq": seq,
+                    "debit_account": account_id(posting.debit, posting.asset),
+                    "credit_account": account_id(posting.credit, posting.asset),
+                    "asset": posting.asset,
+                    "amount_minor": posting.amount_minor,
+                }
+                for seq, posting in enumerate(entry.postings)
+            ],
+        )
+
+    async def balances(self) -> list["Balance"]:
+        """Every account with its sums, for `hub verify`."""
+        return await self._rx.many(_BALANCES, Balance)
+
+    async def folded(self) -> list["Balance"]:
+        """The same sums from nothing but the postings."""
+        return await self._rx.many(_FOLDED, Balance)
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    account_id: str
+    debits: int
+    credits: int
+
+
+def account_id(address: str, asset: str) -> str:
+    return f"{address}/{asset}"
+
+
+_ENTRY_COLUMNS = tuple(c.name for c in journal_entry.c)
+_ENTRY = inserted(journal_entry).on_conflict_do_nothing().returning(journal_entry.c.id)
+_POST = inserted(posting)
+_upsert = inserted(account)
+_MOVE = _upsert.on_conflict_do_update(
+    index_elements=[account.c.id],
+    set_={
+        "debits_posted": account.c.debits_posted + _upsert.excluded.debits_posted,
+        "credits_posted": account.c.credits_posted + _upsert.excluded.credits_posted,
+        "version": account.c.version + literal_column("1"),
+    },
+)
+_BALANCES = select(account.c.id, account.c.debits_posted, account.c.credits_posted).order_by(account.c.id)
+_sides = union_all(
+    select(
+        posting.c.debit_account.label("account"),
+        posting.c.amount_minor.label("debit"),
+        literal_column("0").label("credit"),
+    ),
+    select(posting.c.credit_account, literal_column("0"), posting.c.amount_minor),
+).subquery("sides")
+_FOLDED = (
+    select(_sides.c.account, cast(func.sum(_sides.c.debit), BigInteger), cast(func.sum(_sides.c.credit), BigInteger))
+    .group_by(_sides.c.account)
+    .order_by(_sides.c.account)
+)
+
+
+# Entries and postings are corrected by new entries, never changed. On SQLite only RAISE(ABORT) leaves the group whole.
+def _frozen(table: str) -> dict[str, list[str]]:
+    """The statements, per dialect, that make a table append-only."""
+    return {
+        "sqlite": [
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            for verb in ("UPDATE", "DELETE")
+        ],
+        "postgresql": [
+            f"CREATE TRIGGER {table}_frozen BEFORE UPDATE OR DELETE ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        ],
+    }
+
+
+REFUSE_CHANGE = """
+CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$
+"""
+FROZEN = {table.name: _frozen(table.name) for table in (journal_entry, posting)}
+
+for _table in (journal_entry, posting):
+    ddl_event.listen(_table, "after_create", DDL(REFUSE_CHANGE.replace("%", "%%")).execute_if(dialect="postgresql"))
+    for _dialect, _statements in FROZEN[_table.name].items():
+        for _statement in _statements:
+            ddl_event.listen(_table, "after_create", DDL(_statement).execute_if(dialect=_dialect))

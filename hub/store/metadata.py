@@ -6,7 +6,8 @@ Times are microseconds UTC, money is minor units, booleans are 0 and 1, JSON and
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Text
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import bindparam
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
@@ -39,7 +40,7 @@ def blob(name: str, *args: Any, **kwargs: Any) -> Column[bytes]:
     return Column(name, LargeBinary, *args, nullable=kwargs.pop("nullable", False), **kwargs)
 
 
-class is_one_of(FunctionElement[bool]):  # noqa: N801  (reads as an operator)
+class is_one_of(FunctionElement[bool]):
     """`column` is one of the values bound as `name`: one text for any number of them, unlike an expanding IN.
 
     On PostgreSQL `= ANY(array)`; on SQLite a JSON array, into which the connection turns a bound list.
@@ -55,7 +56,9 @@ class is_one_of(FunctionElement[bool]):  # noqa: N801  (reads as an operator)
 @compiles(is_one_of, "sqlite")
 def _by_json_each(element: is_one_of, compiler: Any, **kwargs: Any) -> str:
     column, values = element.clauses
-    return f"{compiler.process(column, **kwargs)} IN (SELECT value FROM json_each({compiler.process(values, **kwargs)}))"
+    return (
+        f"{compiler.process(column, **kwargs)} IN (SELECT value FROM json_each({compiler.process(values, **kwargs)}))"
+    )
 
 
 @compiles(is_one_of, "postgresql")
@@ -64,3 +67,17 @@ def _by_any(element: is_one_of, compiler: Any, **kwargs: Any) -> str:
     assert isinstance(values, BindParameter)
     bound = compiler.process(values, **kwargs).removesuffix("::VARCHAR").removesuffix("::TEXT")
     return f"{compiler.process(column, **kwargs)} = ANY({bound}::TEXT[])"
+
+
+def inserted(table: Table, **renamed: str) -> Insert:
+    """An INSERT of every column of `table` from binds of the columns' names, or of `renamed` ones.
+
+    PostgreSQL's construct, whose ON CONFLICT and RETURNING SQLite's dialect renders alike. A serial key is left out.
+    """
+    return insert(table).values(
+        {
+            column: bindparam(renamed.get(column.name, column.name), type_=column.type)
+            for column in table.c
+            if column.type is not Serial
+        }
+    )

@@ -1,8 +1,25 @@
 """Orders with their payment intents: the table, and the repository that locks, admits and moves them."""
 
-from sqlalchemy import ForeignKey, Index, Table
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from hub.store.metadata import integer, metadata, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Table, Text, bindparam, literal_column, select, update
+
+from hub.domain.events import HUB_STREAM, Audience
+from hub.domain.merchants import Admission, MerchantState
+from hub.domain.money import Money
+from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, Order, OrderStatus
+from hub.domain.payments import IntentStatus
+from hub.domain.people import UserState
+from hub.store.catalogue import course, listing, listing_of, merchant
+from hub.store.entitlements import entitlement
+from hub.store.metadata import inserted, integer, is_one_of, metadata, text
+from hub.store.payments import payment_attempt
+from hub.store.people import pairwise, user
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx
 
 order = Table(
     "order_",
@@ -39,3 +56,203 @@ Index("ix_order_platform", order.c.platform_id, order.c.created_at_us, order.c.i
 Index("ix_order_created", order.c.created_at_us, order.c.id)
 Index("ix_order_overdue", order.c.deadline_us, sqlite_where=order.c.status == "AWAITING_PAYMENT",
       postgresql_where=order.c.status == "AWAITING_PAYMENT")  # fmt: skip
+
+
+class Orders:
+    """`tx.orders`"""
+
+    def __init__(self, rx: "Rx") -> None:
+        self._rx = rx
+
+    async def admission(self, listing_id: str, user_id: str) -> Admission | None:
+        """All that admitting an order for this listing looks at; None: there is no such listing or user."""
+        return await self._rx.one(_ADMISSION, _admission, listing_id=listing_id, buyer_id=user_id)
+
+    async def insert(self, order: Order) -> None:
+        await self._rx.changed(_INSERT, **_columns(order))
+
+    async def lock(self, order_id: str) -> Order | None:
+        """The order, held until the end of the unit: every change of an order or its attempts begins here."""
+        return await self._rx.one(_LOCK, order_of, order_id=order_id)
+
+    async def lock_of_attempt(self, attempt_id: str) -> Order | None:
+        """Likewise, found by one of its attempts."""
+        return await self._rx.one(_LOCK_OF_ATTEMPT, order_of, attempt_id=attempt_id)
+
+    async def update(self, order: Order) -> Order:
+        """Store a locked order's new state under the next version, which is returned."""
+        columns = _columns(order)
+        mutable = {name: columns[name] for name in _MUTABLE}
+        await self._rx.changed(_UPDATE, order_id=order.id, held_version=order.version, **mutable)
+        return replace(order, version=order.version + 1)
+
+    async def recorded(self, order_ids: Sequence[str], chain_status: ChainStatus) -> list[Order]:
+        """Move the chain status of many orders forward; those that changed are returned."""
+        return await self._rx.many(_RECORDED, order_of, order_ids=list(order_ids), chain_status=chain_status)
+
+    async def overdue(self, now_us: int, limit: int) -> list[str]:
+        """Orders that still wait for money after their deadline, oldest first."""
+        return await self._rx.many(_OVERDUE, str, now_us=now_us, most=limit)
+
+    async def buyer_of(self, order_id: str) -> str | None:
+        return await self._rx.one(_BUYER, str, order_id=order_id)
+
+    async def audiences(self, order: Order) -> list[Audience]:
+        """Who is told of an order and its entitlement, each under its own names: the hub, the buyer, the selling
+        platform and every platform with an honoured listing of the course."""
+        rows = await self._rx.many(
+            _AUDIENCES, _AudienceRow, buyer_id=order.user_id, course_id=order.course_id, seller_id=order.platform_id,
+            sold_id=order.listing_id,
+        )  # fmt: skip
+        sold = next(row for row in rows if row.listing_id == order.listing_id)
+        told = [
+            Audience(HUB_STREAM, order.user_id, sold.external_id, order.listing_id, sees_order=True),
+            Audience(order.user_id, order.user_id, sold.external_id, order.listing_id, sees_order=True),
+        ]
+        for platform_id in dict.fromkeys(row.platform_id for row in rows):
+            own = [row for row in rows if row.platform_id == platform_id]
+            named = next((row for row in own if row.listing_id == order.listing_id), own[0])
+            told.append(
+                Audience(
+                    platform_id,
+                    named.pairwise_id or "",
+                    named.external_id,
+                    named.listing_id,
+                    sees_order=platform_id == order.platform_id,
+                )
+            )
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class _AudienceRow:
+    platform_id: str
+    listing_id: str
+    external_id: str
+    pairwise_id: str | None
+
+
+def order_of(
+    id_: str, number: str, user_id: str, platform_id: str, merchant_id: str, agreement_id: str, listing_id: str,
+    course_id: str, total_minor: int, currency: str, status: str, charge_status: str, fulfilment_status: str,
+    chain_status: str, intent_id: str | None, intent_status: str | None, attempts: int, received_minor: int,
+    partial_minor: int, has_exact: int, has_conflict: int, deadline_us: int, paid_at_us: int | None,
+    closed_at_us: int | None, version: int, created_at_us: int,
+) -> Order:  # fmt: skip
+    """The domain's Order from a row, in the order of the table's columns."""
+    return Order(
+        id=id_, number=number, user_id=user_id, platform_id=platform_id, merchant_id=merchant_id,
+        agreement_id=agreement_id, listing_id=listing_id, course_id=course_id, total=Money(total_minor, currency),
+        status=OrderStatus(status), charge_status=ChargeStatus(charge_status),
+        fulfilment_status=FulfilmentStatus(fulfilment_status), chain_status=ChainStatus(chain_status),
+        intent_id=intent_id, intent_status=None if intent_status is None else IntentStatus(intent_status),
+        attempts=attempts, received_minor=received_minor, partial_minor=partial_minor, has_exact=bool(has_exact),
+        has_conflict=bool(has_conflict), deadline_us=deadline_us, paid_at_us=paid_at_us, closed_at_us=closed_at_us,
+        version=version, created_at_us=created_at_us,
+    )  # fmt: skip
+
+
+def _columns(order: Order) -> dict[str, Any]:
+    columns = {name: getattr(order, name) for name in _PLAIN}
+    columns |= {
+        "total_minor": order.total.amount_minor,
+        "currency": order.total.currency,
+        "has_exact": int(order.has_exact),
+        "has_conflict": int(order.has_conflict),
+    }
+    return columns
+
+
+def _admission(
+    id_: str, platform_id: str, course_id: str, merchant_id: str, external_id: str, title: str, url: str,
+    price_minor: int | None, currency: str | None, price_text: str, is_honoured: int, state: str, digest: str,
+    version: int, created_at_us: int, merchant_state: str, agreement_id: str, course_kind: str, user_state: str,
+    owned_entitlement_id: str | None,
+) -> Admission:  # fmt: skip
+    return Admission(
+        listing=listing_of(
+            id_, platform_id, course_id, merchant_id, external_id, title, url, price_minor, currency, price_text,
+            is_honoured, state, digest, version, created_at_us,
+        ),
+        merchant_state=MerchantState(merchant_state),
+        agreement_id=agreement_id,
+        course_kind=course_kind,
+        user_state=UserState(user_state),
+        owned_entitlement_id=owned_entitlement_id,
+    )  # fmt: skip
+
+
+_c = order.c
+_PLAIN = [c.name for c in _c if c.name not in ("total_minor", "currency", "has_exact", "has_conflict")]
+_MUTABLE = (
+    "status", "charge_status", "fulfilment_status", "chain_status", "intent_status", "attempts", "received_minor",
+    "partial_minor", "has_exact", "has_conflict", "paid_at_us", "closed_at_us",
+)  # fmt: skip
+
+_INSERT = inserted(order)
+_LOCK = select(order).where(_c.id == bindparam("order_id")).with_for_update(of=order)
+_LOCK_OF_ATTEMPT = (
+    select(order)
+    .where(
+        _c.id
+        == select(payment_attempt.c.order_id).where(payment_attempt.c.id == bindparam("attempt_id")).scalar_subquery()
+    )
+    .with_for_update(of=order)
+)
+_UPDATE = (
+    update(order)
+    .where((_c.id == bindparam("order_id")) & (_c.version == bindparam("held_version")))
+    .values(
+        {
+            **{name: bindparam(name, type_=_c[name].type) for name in _MUTABLE},
+            "version": _c.version + literal_column("1"),
+        }
+    )
+)
+_RECORDED = (
+    update(order)
+    .where(is_one_of(_c.id, "order_ids") & (_c.chain_status != bindparam("chain_status", type_=Text())))
+    .values(chain_status=bindparam("chain_status", type_=Text()), version=_c.version + literal_column("1"))
+    .returning(*_c)
+)
+_OVERDUE = (
+    select(_c.id)
+    .where((_c.status == literal_column("'AWAITING_PAYMENT'")) & (_c.deadline_us <= bindparam("now_us")))
+    .order_by(_c.deadline_us, _c.id)
+    .limit(bindparam("most", type_=BigInteger()))
+)
+_BUYER = select(_c.user_id).where(_c.id == bindparam("order_id"))
+_owned = (
+    select(entitlement.c.id)
+    .where(
+        (entitlement.c.user_id == user.c.id)
+        & (entitlement.c.course_id == listing.c.course_id)
+        & (entitlement.c.state == literal_column("'ACTIVE'"))
+    )
+    .scalar_subquery()
+)
+_ADMISSION = (
+    select(*listing.c, merchant.c.state, merchant.c.agreement_id, course.c.kind, user.c.state, _owned)
+    .join_from(listing, merchant, merchant.c.id == listing.c.merchant_id)
+    .join(course, course.c.id == listing.c.course_id)
+    .join(user, user.c.id == bindparam("buyer_id"))
+    .where(listing.c.id == bindparam("listing_id"))
+)
+_AUDIENCES = (
+    select(listing.c.platform_id, listing.c.id, listing.c.external_id, pairwise.c.pairwise_id)
+    .join_from(
+        listing,
+        pairwise,
+        (pairwise.c.platform_id == listing.c.platform_id) & (pairwise.c.user_id == bindparam("buyer_id")),
+        isouter=True,
+    )
+    .where(
+        (listing.c.course_id == bindparam("course_id"))
+        & (
+            (listing.c.is_honoured == literal_column("1"))
+            | (listing.c.platform_id == bindparam("seller_id"))
+            | (listing.c.id == bindparam("sold_id"))
+        )
+    )
+    .order_by(listing.c.platform_id, listing.c.id)
+)

@@ -1,10 +1,42 @@
 """Payment attempts and the facts that channels told us: tables, and the repository that opens and moves them."""
 
-from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
-from hub.domain.payments import LIVE
-from hub.store.metadata import Serial, blob, integer, metadata, text
-from sqlalchemy import Column
+import orjson
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    literal_column,
+    select,
+    update,
+)
+
+from hub.domain.ids import Draw
+from hub.domain.money import Money
+from hub.domain.payments import (
+    LIVE,
+    AttemptState,
+    Fact,
+    FactKind,
+    NextAction,
+    Notice,
+    Outcome,
+    PaymentAttempt,
+    Result,
+    Source,
+    Stage,
+)
+from hub.store.metadata import Serial, blob, inserted, integer, is_one_of, metadata, text
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx
 
 payment_attempt = Table(
     "payment_attempt",
@@ -75,4 +107,231 @@ notice_inbox = Table(
     text("state"),  # WAITING, APPLIED, CONFLICTED
     integer("tries"),
     UniqueConstraint("channel", "event_id"),
+)
+
+
+class Payments:
+    """`tx.payments`: attempts change under their order's lock alone."""
+
+    def __init__(self, rx: "Rx") -> None:
+        self._rx = rx
+
+    async def insert(self, attempt: PaymentAttempt) -> bool:
+        """Put the attempt there; False: another one of the order is live, says the database."""
+        return await self._rx.one(_INSERT, str, **_columns(attempt)) is not None
+
+    async def of_order(self, order_id: str) -> list[PaymentAttempt]:
+        """All attempts of an order, first to last."""
+        return await self._rx.many(_OF_ORDER, attempt_of, order_id=order_id)
+
+    async def by_id(self, attempt_id: str) -> PaymentAttempt | None:
+        return await self._rx.one(_BY_ID, attempt_of, attempt_id=attempt_id)
+
+    async def update(self, attempt: PaymentAttempt) -> PaymentAttempt:
+        """Store a new state under the next version, which is returned."""
+        columns = _columns(attempt)
+        mutable = {name: columns[name] for name in _MUTABLE}
+        await self._rx.changed(_UPDATE, attempt_id=attempt.id, held_version=attempt.version, **mutable)
+        return replace(attempt, version=attempt.version + 1)
+
+    async def add_fact(self, attempt_id: str, fact: Fact) -> "Heard":
+        """Keep a fact for ever. The same again is SAME, the same key with another content CONTRADICTED."""
+        amount, currency = (None, None) if fact.amount is None else (fact.amount.amount_minor, fact.amount.currency)
+        fresh = await self._rx.one(
+            _ADD_FACT, int, channel=fact.channel, key=fact.key, source=fact.source, attempt_id=attempt_id,
+            kind=fact.kind, amount_minor=amount, currency=currency, provider_at_us=fact.provider_at_us,
+            observed_at_us=fact.observed_at_us, call=fact.call, contradiction=None,
+        )  # fmt: skip
+        if fresh is not None:
+            return Heard.NEW
+        known = await self._rx.one(_KNOWN, _Known, channel=fact.channel, key_=fact.key)
+        assert known is not None
+        if (known.attempt_id, known.amount_minor, known.currency) != (attempt_id, amount, currency):
+            told = f"{fact.source}: {amount} {currency} for {attempt_id}"
+            await self._rx.run(_CONTRADICT, channel=fact.channel, key_=fact.key, told=told)
+            return Heard.CONTRADICTED
+        if known.provider_at_us is None and fact.provider_at_us is not None:
+            await self._rx.run(_DATE, channel=fact.channel, key_=fact.key, at_us=fact.provider_at_us)
+        return Heard.SAME
+
+    async def facts_of(self, attempt_ids: Sequence[str]) -> list[tuple[str, Fact, bool]]:
+        """(attempt, fact, whether it was contradicted) of many attempts, for rebuilding their states."""
+        return await self._rx.many(_FACTS, _fact_of, attempt_ids=list(attempt_ids))
+
+
+class Notices:
+    """`tx.notices`: the inbox. One row per channel and event id, whatever the number of deliveries."""
+
+    def __init__(self, rx: "Rx") -> None:
+        self._rx = rx
+
+    async def known(self, channel: str, notice: Notice) -> "KnownNotice":
+        """What we have of this event id already, and which attempt its reference names, in one look."""
+        row = await self._rx.one(
+            _KNOWN_NOTICE, KnownNotice, channel_=channel, event_id_=notice.event_id, attempt_key_=notice.attempt_key
+        )
+        assert row is not None
+        return row
+
+    async def insert(self, channel: str, notice: Notice, state: str, draw: Draw) -> bool:
+        """Keep it; False: the same event came in at the same moment and was first."""
+        row = await self._rx.one(
+            _KEEP, str, id=draw.id("ntc", channel, notice.event_id), channel=channel, event_id=notice.event_id,
+            digest=notice.digest, attempt_key=notice.attempt_key, kind=notice.kind, result=result_text(notice.result),
+            received_at_us=draw.now_us, state=state, tries=0,
+        )  # fmt: skip
+        return row is not None
+
+    async def waiting(self, notice_id: str) -> "WaitingNotice | None":
+        """A kept notice whose order we did not know, and the attempt that its reference names by now."""
+        return await self._rx.one(_WAITING, _waiting, notice_id=notice_id)
+
+    async def move(self, notice_id: str, state: str) -> None:
+        await self._rx.run(_MOVE_NOTICE, notice_id=notice_id, state_=state)
+
+
+class Heard(Enum):
+    """What a fact was to the store."""
+
+    NEW = "NEW"
+    SAME = "SAME"
+    CONTRADICTED = "CONTRADICTED"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNotice:
+    """`id` None: the event is new. `attempt_id` None: its reference names nothing of ours yet."""
+
+    id: str | None
+    digest: bytes | None
+    state: str | None
+    attempt_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingNotice:
+    id: str
+    state: str
+    channel: str
+    attempt_id: str | None
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    attempt_id: str
+    amount_minor: int | None
+    currency: str | None
+    provider_at_us: int | None
+
+
+def attempt_of(
+    id_: str, order_id: str, number: int, channel: str, key: str, amount_minor: int, currency: str, state: str,
+    method: str | None, return_url: str | None, request_key: str | None, calls: int, sent_at_us: int,
+    expires_at_us: int, heard_rank: int, heard_at_us: int | None, heard_key: str, channel_ref: str | None,
+    code: str | None, decline: str | None, next_action: str | None, unknown_since_us: int | None, version: int,
+    created_at_us: int,
+) -> PaymentAttempt:  # fmt: skip
+    """The domain's PaymentAttempt from a row, in the order of the table's columns."""
+    return PaymentAttempt(
+        id=id_, order_id=order_id, number=number, channel=channel, key=key, amount=Money(amount_minor, currency),
+        state=AttemptState(state), method=method, return_url=return_url, request_key=request_key, calls=calls,
+        sent_at_us=sent_at_us, expires_at_us=expires_at_us, heard_rank=heard_rank, heard_at_us=heard_at_us,
+        heard_key=heard_key, channel_ref=channel_ref, code=code, decline=decline,
+        next_action=None if next_action is None else NextAction(**orjson.loads(next_action)),
+        unknown_since_us=unknown_since_us, version=version, created_at_us=created_at_us,
+    )  # fmt: skip
+
+
+def _columns(attempt: PaymentAttempt) -> dict[str, Any]:
+    columns = {name: getattr(attempt, name) for name in _PLAIN}
+    columns |= {
+        "amount_minor": attempt.amount.amount_minor,
+        "currency": attempt.amount.currency,
+        "next_action": None if attempt.next_action is None else orjson.dumps(attempt.next_action).decode(),
+    }
+    return columns
+
+
+def _fact_of(
+    attempt_id: str, channel: str, key: str, source: str, kind: str, amount_minor: int | None, currency: str | None,
+    provider_at_us: int | None, observed_at_us: int, call: int, contradiction: str | None,
+) -> tuple[str, Fact, bool]:  # fmt: skip
+    amount = None if amount_minor is None or currency is None else Money(amount_minor, currency)
+    fact = Fact(channel, key, Source(source), FactKind(kind), observed_at_us, amount, provider_at_us, call)
+    return attempt_id, fact, contradiction is not None
+
+
+def result_text(result: Result) -> str:
+    """A verified result as it is kept in the inbox."""
+    return orjson.dumps(
+        {**{f.name: getattr(result, f.name) for f in fields(result)}, "raw_digest": result.raw_digest.hex()},
+        option=orjson.OPT_SORT_KEYS,
+    ).decode()
+
+
+def _result_of(body: str) -> Result:
+    told = orjson.loads(body)
+    return Result(**{
+        **told,
+        "outcome": Outcome(told["outcome"]),
+        "stage": Stage(told["stage"]),
+        "raw_digest": bytes.fromhex(told["raw_digest"]),
+        "amount": told["amount"] and Money(**told["amount"]),
+        "next_action": told["next_action"] and NextAction(**told["next_action"]),
+    })  # fmt: skip
+
+
+def _waiting(id_: str, state: str, channel: str, attempt_id: str | None, result: str) -> WaitingNotice:
+    return WaitingNotice(id_, state, channel, attempt_id, _result_of(result))
+
+
+_c = payment_attempt.c
+_PLAIN = [c.name for c in _c if c.name not in ("amount_minor", "currency", "next_action")]
+_MUTABLE = (
+    "state", "calls", "sent_at_us", "heard_rank", "heard_at_us", "heard_key", "channel_ref", "code", "decline",
+    "next_action", "unknown_since_us",
+)  # fmt: skip
+_INSERT = inserted(payment_attempt).on_conflict_do_nothing().returning(_c.id)
+_OF_ORDER = select(payment_attempt).where(_c.order_id == bindparam("order_id")).order_by(_c.number)
+_BY_ID = select(payment_attempt).where(_c.id == bindparam("attempt_id"))
+_UPDATE = (
+    update(payment_attempt)
+    .where((_c.id == bindparam("attempt_id")) & (_c.version == bindparam("held_version")))
+    .values(
+        {
+            **{name: bindparam(name, type_=_c[name].type) for name in _MUTABLE},
+            "version": _c.version + literal_column("1"),
+        }
+    )
+)
+_f = channel_fact.c
+_by_key = (_f.channel == bindparam("channel")) & (_f.key == bindparam("key_"))
+_ADD_FACT = inserted(channel_fact).on_conflict_do_nothing().returning(_f.id)
+_KNOWN = select(_f.attempt_id, _f.amount_minor, _f.currency, _f.provider_at_us).where(_by_key)
+_DATE = update(channel_fact).where(_by_key & _f.provider_at_us.is_(None)).values(provider_at_us=bindparam("at_us"))
+_CONTRADICT = update(channel_fact).where(_by_key & _f.contradiction.is_(None)).values(contradiction=bindparam("told"))
+_FACTS = (
+    select(_f.attempt_id, _f.channel, _f.key, _f.source, _f.kind, _f.amount_minor, _f.currency, _f.provider_at_us,
+           _f.observed_at_us, _f.call, _f.contradiction)
+    .where(is_one_of(_f.attempt_id, "attempt_ids"))
+    .order_by(_f.id)
+)  # fmt: skip
+_n = notice_inbox.c
+_KEEP = inserted(notice_inbox).on_conflict_do_nothing().returning(_n.id)
+_one_row = select(literal_column("1").label("one")).subquery("one_row")
+_KNOWN_NOTICE = select(_n.id, _n.digest, _n.state, _c.id).select_from(
+    _one_row.outerjoin(
+        notice_inbox, (_n.channel == bindparam("channel_")) & (_n.event_id == bindparam("event_id_"))
+    ).outerjoin(payment_attempt, (_c.channel == bindparam("channel_")) & (_c.key == bindparam("attempt_key_")))
+)
+_WAITING = (
+    select(_n.id, _n.state, _n.channel, _c.id, _n.result)
+    .join_from(notice_inbox, payment_attempt, (_c.channel == _n.channel) & (_c.key == _n.attempt_key), isouter=True)
+    .where(_n.id == bindparam("notice_id"))
+)
+_MOVE_NOTICE = (
+    update(notice_inbox)
+    .where(_n.id == bindparam("notice_id"))
+    .values(state=bindparam("state_"), tries=_n.tries + literal_column("1"))
 )

@@ -1,8 +1,16 @@
 """Users, identities, platforms' members, API keys: tables and the repository of who there is."""
 
-from sqlalchemy import ForeignKey, Table, UniqueConstraint
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hub.store.metadata import blob, integer, metadata, text
+from sqlalchemy import ForeignKey, Table, Text, UniqueConstraint, bindparam, literal_column, select, update
+from sqlalchemy import text as text_
+
+from hub.domain.people import Identity, Member, User, UserState
+from hub.store.metadata import blob, inserted, integer, metadata, text
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx
 
 user = Table(
     "user_",
@@ -53,3 +61,119 @@ api_key = Table(
     integer("created_at_us"),
     integer("revoked_at_us", nullable=True),
 )
+
+
+class People:
+    """`tx.people`"""
+
+    def __init__(self, rx: "Rx") -> None:
+        self._rx = rx
+
+    async def add_user(self, new: User) -> None:
+        await self._rx.changed(_ADD_USER, id=new.id, state=new.state, created_at_us=new.created_at_us)
+
+    async def user(self, user_id: str) -> User | None:
+        return await self._rx.one(_USER, _user, user_id=user_id)
+
+    async def identified(self, issuer: str, subject: str) -> User | None:
+        """Whose account this is at that issuer."""
+        return await self._rx.one(_IDENTIFIED, _user, issuer_=issuer, subject_=subject)
+
+    async def add_identity(self, new: Identity) -> bool:
+        """False: (issuer, subject) is somebody's already."""
+        return await self._rx.one(_ADD_IDENTITY, str, **{name: getattr(new, name) for name in _IDENTITY}) is not None
+
+    async def move_identity(self, issuer: str, subject: str, user_id: str) -> None:
+        await self._rx.changed(_MOVE_IDENTITY, issuer_=issuer, subject_=subject, owner_id=user_id)
+
+    async def lock_member(self, platform_id: str, external_id: str) -> "MemberRow | None":
+        return await self._rx.one(_LOCK_MEMBER, MemberRow, platform_id=platform_id, external_id=external_id)
+
+    async def add_member(self, new: Member) -> bool:
+        """False: the platform has a member under this external id already."""
+        row = await self._rx.one(
+            _ADD_MEMBER, str, id=new.id, platform_id=new.platform_id, external_id=new.external_id, user_id=new.user_id,
+            version=1, created_at_us=new.created_at_us,
+        )  # fmt: skip
+        return row is not None
+
+    async def link_member(self, member_id: str, user_id: str) -> None:
+        await self._rx.changed(_LINK_MEMBER, member_id=member_id, owner_id=user_id)
+
+    async def name_pairwise(self, user_id: str, platform_id: str, pairwise_id: str) -> str:
+        """The name under which the platform knows the user: the stored one, else this one from now on."""
+        stored = await self._rx.one(_NAME, str, user_id=user_id, platform_id=platform_id, pairwise_id=pairwise_id)
+        assert stored is not None
+        return stored
+
+    async def has_rights(self, user_id: str) -> bool:
+        """Whether the user has any entitlement or order: then nothing of theirs is moved without them."""
+        return await self._rx.one(_HAS_RIGHTS, int, owner_id=user_id) is not None
+
+    async def add_key(self, new: "ApiKeyRow") -> None:
+        await self._rx.changed(_ADD_KEY, **{name: getattr(new, name) for name in _KEY})
+
+    async def key(self, key_id: str) -> "ApiKeyRow | None":
+        return await self._rx.one(_KEY_BY_ID, ApiKeyRow, key_id=key_id)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    id: str
+    platform_id: str
+    external_id: str
+    user_id: str
+    version: int
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRow:
+    """`scopes` is blank-separated; `kind` is PLATFORM or OPERATOR."""
+
+    id: str
+    kind: str
+    platform_id: str | None
+    secret_hash: bytes
+    scopes: str
+    is_development: int
+    created_at_us: int
+    revoked_at_us: int | None
+
+
+def _user(id_: str, state: str, created_at_us: int) -> User:
+    return User(id_, UserState(state), created_at_us)
+
+
+_IDENTITY = tuple(c.name for c in identity.c)
+_KEY = tuple(c.name for c in api_key.c)
+_ADD_USER = inserted(user)
+_USER = select(user).where(user.c.id == bindparam("user_id"))
+_by_account = (identity.c.issuer == bindparam("issuer_")) & (identity.c.subject == bindparam("subject_"))
+_IDENTIFIED = select(user).join_from(user, identity, identity.c.user_id == user.c.id).where(_by_account)
+_ADD_IDENTITY = inserted(identity).on_conflict_do_nothing().returning(identity.c.id)
+_MOVE_IDENTITY = update(identity).where(_by_account).values(user_id=bindparam("owner_id"))
+_LOCK_MEMBER = (
+    select(member)
+    .where((member.c.platform_id == bindparam("platform_id")) & (member.c.external_id == bindparam("external_id")))
+    .with_for_update(of=member)
+)
+_ADD_MEMBER = inserted(member).on_conflict_do_nothing().returning(member.c.id)
+_LINK_MEMBER = (
+    update(member)
+    .where(member.c.id == bindparam("member_id"))
+    .values(user_id=bindparam("owner_id"), version=member.c.version + literal_column("1"))
+)
+_NAME = (
+    inserted(pairwise)
+    .on_conflict_do_update(
+        index_elements=[pairwise.c.user_id, pairwise.c.platform_id], set_={"pairwise_id": pairwise.c.pairwise_id}
+    )
+    .returning(pairwise.c.pairwise_id)
+)
+_HAS_RIGHTS = text_(
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM entitlement WHERE user_id = :owner_id)"
+    " OR EXISTS (SELECT 1 FROM order_ WHERE user_id = :owner_id)"
+).bindparams(bindparam("owner_id", type_=Text()))
+_ADD_KEY = inserted(api_key)
+_KEY_BY_ID = select(api_key).where(api_key.c.id == bindparam("key_id"))

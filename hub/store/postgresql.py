@@ -8,8 +8,19 @@ from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 
+from hub.store.events import LOCK_HEAD, STAMP
 from hub.store.statements import POSTGRESQL, Statements
-from hub.store.transactions import CommitUnknown, DatabaseFull, NestedWrite, Rx, Tx, Unavailable, Unit, running_unit
+from hub.store.transactions import (
+    CommitUnknown,
+    DatabaseFull,
+    NestedWrite,
+    Rx,
+    Tx,
+    Unavailable,
+    Unit,
+    nobody_told,
+    running_unit,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,10 +68,12 @@ class PostgresqlStore:
         self,
         pool: Any,
         *,
+        moved: Callable[[str], None] = nobody_told,
         on_statement: Callable[[str], None] | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         self._pool = pool
+        self._moved = moved
         self._on_statement = on_statement
         self._on_step = on_step or (lambda _step: None)
         self.groups = 0
@@ -97,7 +110,7 @@ class PostgresqlStore:
                     raise DatabaseFull("the database has no room: nothing was done") from error
                 if error.sqlstate not in RERUN or run == MAX_RUNS:
                     raise
-            await asyncio.sleep(random.uniform(*JITTER_MS) / 1000)  # noqa: S311  # two rivals must not meet again
+            await asyncio.sleep(random.uniform(*JITTER_MS) / 1000)  # two rivals must not meet again
         raise AssertionError("unreachable")
 
     async def _once(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -106,7 +119,7 @@ class PostgresqlStore:
             async with self._acquired() as raw:
                 transaction = raw.transaction()
                 await transaction.start()
-                tx = Tx(PostgresqlConnection(raw, self._on_statement))
+                tx = Tx(PostgresqlConnection(raw, self._on_statement), self._moved)
                 try:
                     value = await unit(tx, *args, **kwargs)
                     await tx.flush()
@@ -131,6 +144,13 @@ class PostgresqlStore:
     async def reading(self) -> AsyncIterator[Rx]:
         async with self._acquired() as raw:
             yield Rx(PostgresqlConnection(raw, self._on_statement))
+
+    async def stamp(self) -> None:
+        """Two statements, because the second needs a snapshot taken after the lock; if another stamps, just read."""
+        async with self._acquired() as raw, raw.transaction():
+            head = await raw.fetchval(LOCK_HEAD)
+            if head is not None:
+                await raw.execute(STAMP, head)
 
     async def aclose(self) -> None:
         await self._pool.close()

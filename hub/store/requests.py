@@ -100,10 +100,14 @@ def _names(request_key: RequestKey) -> dict[str, str]:
 
 _c = request.c
 _ours = (
-    (_c.principal == bindparam("principal_")) & (_c.operation == bindparam("operation_")) & (_c.key == bindparam("key_"))
+    (_c.principal == bindparam("principal_"))
+    & (_c.operation == bindparam("operation_"))
+    & (_c.key == bindparam("key_"))
 )
 _BEGIN = (
-    inserted(request, principal="principal_", operation="operation_", key="key_").on_conflict_do_nothing().returning(_c.key)
+    inserted(request, principal="principal_", operation="operation_", key="key_")
+    .on_conflict_do_nothing()
+    .returning(_c.key)
 )
 _SEEN = select(_c.fingerprint, _c.state, _c.subject_id, _c.refusal, _c.lease_until_us).where(_ours)
 _RELEASE = update(request).where(_ours).values(lease_until_us=bindparam("lease_until_us"))

@@ -27,6 +27,7 @@ from hub.store.transactions import (
     Tx,
     Unavailable,
     Unit,
+    nobody_told,
     running_unit,
 )
 
@@ -131,6 +132,7 @@ class SqliteStore:
         path: Path,
         *,
         synchronous: str = "FULL",
+        moved: Callable[[str], None] = nobody_told,
         on_statement: Callable[[str], None] | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
@@ -138,6 +140,7 @@ class SqliteStore:
         "after commit" (fail-points)."""
         self.path = path
         self._synchronous = synchronous
+        self._moved = moved
         self._on_statement = on_statement
         self._on_step = on_step or (lambda _step: None)
         self._writer = WriterConnection(connect(path, synchronous=synchronous), on_statement)
@@ -180,6 +183,9 @@ class SqliteStore:
             yield Rx(connection)
         finally:
             self._readers.put_nowait(connection)
+
+    async def stamp(self) -> None:
+        """One writer stamps as it appends: there is nothing left to do."""
 
     async def aclose(self) -> None:
         with self._has_work:
@@ -248,7 +254,7 @@ class SqliteStore:
     def _run_unit(self, waiting: Waiting) -> None:
         """One unit in its savepoint: what it raises is its caller's alone, unless the transaction broke with it."""
         raw = self._writer.raw
-        tx = Tx(self._writer)
+        tx = Tx(self._writer, self._moved)
         raw.execute("SAVEPOINT unit")
         try:
             waiting.value = drive(self._unit(waiting, tx), waiting.label)

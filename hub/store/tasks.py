@@ -1,8 +1,32 @@
 """Leased, retryable work with external effects. A lease is only a delay: correctness hangs on the fence (attempts)."""
 
-from sqlalchemy import Column, Index, Table, UniqueConstraint
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from hub.store.metadata import Serial, integer, metadata, text
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    literal_column,
+    null,
+    select,
+    union_all,
+    update,
+)
+
+from hub.domain.ids import Draw
+from hub.store.metadata import Serial, inserted, integer, metadata, text
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx, Tx
 
 task = Table(
     "task",
@@ -29,4 +53,196 @@ dead_task = Table(
     integer("attempts"),
     text("last_error", nullable=True),
     integer("died_at_us"),
+)
+
+
+# How long a worker holds a task: longer than one call's whole budget, and the delay of recovery after a crash.
+LEASE_US = 45 * 1_000_000
+# After this many tries a task waits for a person.
+MAX_TRIES = 30
+
+
+class Tasks:
+    """`tx.tasks`: new ones are collected while the unit runs and written before its commit."""
+
+    def __init__(self, rx: "Rx") -> None:
+        self._rx = rx
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, kind: str, key: str, body: dict[str, Any], run_at_us: int) -> None:
+        """Have it done from then on; a task of this kind and key that exists already stays as it is."""
+        self._rows.append(_row(kind, key, body, run_at_us))
+
+    def lease(self, kind: str, key: str, body: dict[str, Any], draw: Draw) -> None:
+        """Likewise, already leased to the process that draws: it goes on by itself, others step in if it dies."""
+        held = {"attempts": 1, "lease_until_us": draw.now_us + LEASE_US, "owner": draw.owner}
+        self._rows.append(_row(kind, key, body, draw.now_us) | held)
+
+    async def flush(self, tx: "Tx") -> None:
+        if self._rows:
+            rows, self._rows = self._rows, []
+            await tx.run_many(_ADD, rows)
+            tx.after_commit(partial(tx.moved, "tasks"))
+
+    async def due(self, now_us: int) -> bool:
+        """Whether a claim would find anything: asked by reading, so that an idle worker writes nothing."""
+        return await self._rx.one(_ANY_DUE, int, now=now_us) is not None
+
+    async def claim(self, draw: Draw, limit: int) -> "list[LeasedTask]":
+        """Lease what is due to this process, the longest waiting first."""
+        return await self._rx.many(
+            _CLAIM, _leased, now=draw.now_us, most=limit, until=draw.now_us + LEASE_US, owner_=draw.owner
+        )
+
+    async def held(self, kind: str, key: str, draw: Draw) -> "LeasedTask | None":
+        """The task as this process holds it, if it does."""
+        return await self._rx.one(_HELD, _leased, kind_=kind, key_=key, owner_=draw.owner)
+
+    async def finish(self, task: "LeasedTask") -> bool:
+        """Done: the row goes. False: the lease was lost, and the task is another's."""
+        return await self._rx.run(_FINISH, **task.fence) == 1
+
+    async def drop(self, kind: str, key: str) -> bool:
+        """The domain shows that its work is done, whoever holds it."""
+        return await self._rx.run(_DROP, kind_=kind, key_=key) == 1
+
+    async def retry(self, task: "LeasedTask", run_at_us: int, error: str, body: dict[str, Any] | None = None) -> bool:
+        """Put it back for later. False: the lease was lost."""
+        text_body = orjson.dumps(task.body if body is None else body).decode()
+        return await self._rx.run(_RETRY, **task.fence, run_at=run_at_us, error=error[:500], body_=text_body) == 1
+
+    async def put_back(self, kind: str, key: str, body: dict[str, Any], run_at_us: int) -> bool:
+        """Let go of a task that was leased inline and is to be tried later, whoever holds it."""
+        text_body = orjson.dumps(body).decode()
+        return await self._rx.run(_PUT_BACK, kind_=kind, key_=key, run_at=run_at_us, body_=text_body) == 1
+
+    async def renew(self, task: "LeasedTask", draw: Draw) -> bool:
+        return await self._rx.run(_RENEW, **task.fence, until=draw.now_us + LEASE_US) == 1
+
+    async def die(self, task: "LeasedTask", error: str, now_us: int) -> bool:
+        """Out of tries: kept where an operator sees it. False: the lease was lost."""
+        if not await self.finish(task):
+            return False
+        await self._rx.changed(
+            _BURY, kind=task.kind, key=task.key, body=orjson.dumps(task.body).decode(), attempts=task.attempts,
+            last_error=error[:500], died_at_us=now_us,
+        )  # fmt: skip
+        return True
+
+    async def reclaim_all(self) -> int:
+        """Every lease ends. Only who holds the data folder's lock may do this: nobody else can be working."""
+        return await self._rx.run(_RECLAIM)
+
+    async def listed(self) -> "list[TaskRow]":
+        """What waits and what died, for operators."""
+        return await self._rx.many(_LISTED, TaskRow)
+
+    async def revive(self, dead_id: int, now_us: int) -> bool:
+        """Try a dead task again from now on."""
+        row = await self._rx.one(_EXHUME, _Dead, dead_id=dead_id)
+        if row is None:
+            return False
+        self.add(row.kind, row.key, orjson.loads(row.body), now_us)
+        return True
+
+    async def drop_dead(self, dead_id: int) -> bool:
+        return await self._rx.one(_EXHUME, _Dead, dead_id=dead_id) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedTask:
+    """A task that this process may work on until its lease ends."""
+
+    id: int
+    kind: str
+    key: str
+    body: dict[str, Any]
+    attempts: int
+    owner: str
+
+    @property
+    def fence(self) -> dict[str, Any]:
+        return {"task_id": self.id, "tries": self.attempts}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    is_dead: int
+    id: int
+    kind: str
+    key: str
+    attempts: int
+    run_at_us: int | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Dead:
+    kind: str
+    key: str
+    body: str
+
+
+def _row(kind: str, key: str, body: dict[str, Any], run_at_us: int) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "key": key,
+        "body": orjson.dumps(body).decode(),
+        "attempts": 0,
+        "run_at_us": run_at_us,
+        "lease_until_us": None,
+        "owner": None,
+        "last_error": None,
+    }
+
+
+def _leased(id_: int, kind: str, key: str, body: str, attempts: int, owner: str) -> LeasedTask:
+    return LeasedTask(id_, kind, key, orjson.loads(body), attempts, owner)
+
+
+_c = task.c
+_ADD = inserted(task).on_conflict_do_nothing()
+_is_due = (_c.run_at_us <= bindparam("now")) & (_c.lease_until_us.is_(None) | (_c.lease_until_us <= bindparam("now")))
+_ANY_DUE = select(literal_column("1", Integer)).select_from(task).where(_is_due).limit(literal_column("1"))
+_claimed = (
+    select(_c.id)
+    .where(_is_due)
+    .order_by(_c.run_at_us, _c.id)
+    .limit(bindparam("most", type_=BigInteger()))
+    .with_for_update(skip_locked=True)
+)
+_FIELDS = (_c.id, _c.kind, _c.key, _c.body, _c.attempts, _c.owner)
+_CLAIM = (
+    update(task)
+    .where(_c.id.in_(_claimed))
+    .values(
+        attempts=_c.attempts + literal_column("1"),
+        lease_until_us=bindparam("until", type_=BigInteger()),
+        owner=bindparam("owner_", type_=Text()),
+    )
+    .returning(*_FIELDS)
+)
+_HELD = select(*_FIELDS).where(
+    (_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")) & (_c.owner == bindparam("owner_"))
+)
+_fenced = (_c.id == bindparam("task_id")) & (_c.attempts == bindparam("tries"))
+_FINISH = delete(task).where(_fenced)
+_DROP = delete(task).where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")))
+_free = {"lease_until_us": null(), "owner": null(), "run_at_us": bindparam("run_at"), "body": bindparam("body_")}
+_RETRY = update(task).where(_fenced).values(last_error=bindparam("error"), **_free)
+_PUT_BACK = update(task).where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_"))).values(**_free)
+_RENEW = update(task).where(_fenced).values(lease_until_us=bindparam("until"))
+_RECLAIM = update(task).where(_c.lease_until_us.is_not(None)).values(lease_until_us=null(), owner=null())
+_BURY = inserted(dead_task)
+_LISTED = union_all(
+    select(literal_column("0").label("is_dead"), _c.id, _c.kind, _c.key, _c.attempts, _c.run_at_us, _c.last_error),
+    select(
+        literal_column("1"), dead_task.c.id, dead_task.c.kind, dead_task.c.key, dead_task.c.attempts,
+        dead_task.c.died_at_us, dead_task.c.last_error,
+    ),
+).order_by(literal_column("1"), literal_column("2"))  # fmt: skip
+_EXHUME = (
+    delete(dead_task)
+    .where(dead_task.c.id == bindparam("dead_id"))
+    .returning(dead_task.c.kind, dead_task.c.key, dead_task.c.body)
 )

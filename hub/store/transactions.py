@@ -171,8 +171,10 @@ class Rx:
 class Tx(Rx):
     """A transaction: what may be read, and what happens at its end."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, moved: Callable[[str], None]) -> None:
+        """`moved(stream)` is told after the commit that a stream, or the tasks, have something new: a hint."""
         super().__init__(connection)
+        self.moved = moved
         self.hooks: list[Callable[[], None]] = []
 
     def after_commit(self, hook: Callable[[], None]) -> None:
@@ -188,6 +190,10 @@ class Tx(Rx):
 Unit = Callable[Concatenate[Tx, P], Awaitable[T]]
 
 
+def nobody_told(_stream: str) -> None:
+    """For stores without subscribers: polls find everything."""
+
+
 class Store(Protocol):
     """One database."""
 
@@ -199,6 +205,9 @@ class Store(Protocol):
 
     def reading(self) -> AbstractAsyncContextManager[Rx]:
         """Read outside of any transaction: each statement sees what is committed when it runs."""
+
+    async def stamp(self) -> None:
+        """Give the events committed so far their positions, if that is not done at once; whoever reads first calls it."""
 
     async def aclose(self) -> None:
         """Finish what is queued, then close every connection."""
