@@ -1,0 +1,316 @@
+"""Every setting of the hub, read once: from a flag, else from its HUB_… variable, else its default.
+
+The variable of a field is its name in capitals under HUB_, its flag the same with hyphens: `chain_batch_ms` is
+HUB_CHAIN_BATCH_MS and `--chain-batch-ms`. Channels alone have a prefix each: HUB_CHANNEL_STRIPE_SECRET_KEY is
+`channels["stripe"]["secret_key"]`. An empty variable counts as not set.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+DEFAULT_DATA = Path("hub-data")
+DEFAULT_HOST = "127.0.0.1"  # nobody else's business until the operator says so
+DEFAULT_PORT = 8000
+DEFAULT_BATCH_MS = 30_000  # a buyer's proof is there within a minute, and a busy hub fills its batches
+MAX_BATCH_MS = 24 * 3600 * 1000  # a receipt without a leaf for longer than a day is a breach that anybody can prove
+DEFAULT_MAX_FEE_WEI = 200 * 10**9  # a unit of gas; a batch then costs 0.0095 ether at most
+LIKE = 0.8  # a name so close to one of ours is a slip, and not another program's variable
+CHANNEL_PREFIX = "HUB_CHANNEL_"
+NOT_SETTINGS = ("HUB_FAILPOINT", "HUB_CHAIN_TEST_HOOKS")  # faults on demand, read where they strike
+NOT_SETTINGS_PREFIX = "HUB_TEST_"  # what the tests use
+
+_NO_FLAGS: Mapping[str, str | None] = MappingProxyType({})
+
+
+class SettingRefused(Exception):
+    """A setting that cannot be taken: `name` is the variable or flag, the text says what it should be.
+
+    The value is repeated only where it cannot be a secret.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+
+
+class Mode(StrEnum):
+    """Production refuses the sandbox, `hub token` and keys made in development."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class SqliteSync(StrEnum):
+    """FULL keeps every commit through a power loss; NORMAL through a killed process only, and is a quarter faster."""
+
+    FULL = "full"
+    NORMAL = "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the wiring builds a hub from. Whatever may hold a password is left out of its repr."""
+
+    mode: Mode
+    data: Path  # folder of keys, of the embedded chain, and of the database if that is SQLite
+    database: str = field(repr=False)  # sqlite:///PATH or postgresql://…
+    sqlite_sync: SqliteSync
+    wakeups: str = field(repr=False)  # "memory"; buses by URL come later
+    chain_url: str | None = field(repr=False)  # None: the embedded node
+    chain_batch_ms: int  # an AnchorBatch closes so long after its first order; 0: each order at once
+    chain_gateway_password: str | None = field(repr=False)  # opens the gateway's key if that is a keystore file
+    chain_deployer_password: str | None = field(repr=False)
+    chain_max_fee_wei: int  # a unit of gas; dearer blocks are waited out
+    documents: str  # "open": any document within the limits; stored ones come later
+    host: str  # address to listen on
+    port: int  # 0: any that is free
+    public_url: str  # what others call this hub, without a slash at the end
+    allowed_origins: tuple[str, ...]  # web pages of other origins that may call; none: public_url's alone
+    introspection: bool
+    graphiql: bool
+    get: bool  # whether queries may come by GET
+    channels: Mapping[str, Mapping[str, str]] = field(repr=False)  # code → its settings, both in small letters
+    unknown: tuple[str, ...]  # names of HUB_… variables that mean nothing here: to be shown at start
+
+    @property
+    def is_production(self) -> bool:
+        return self.mode is Mode.PRODUCTION
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database's file; None if it is not SQLite."""
+        scheme, _, path = self.database.partition(":///")
+        return Path(path) if scheme == "sqlite" else None
+
+
+def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = _NO_FLAGS) -> Settings:
+    """The settings in force. `flags` holds, by field name, what the command line gave (None: not given; names of no
+    setting are left alone, so a parser's whole namespace may be handed in).
+
+    Raises SettingRefused for a value that cannot be taken, and for a variable whose name is nearly one of ours: taken
+    for unknown, HUB_MOD=production would start a development hub. Reads nothing but its arguments.
+    """
+    unknown = _unknown(environ)
+    given = {
+        name: value for name, read in _READERS.items() if (value := _value(name, read, environ, flags)) is not None
+    }
+    data = given.get("data", DEFAULT_DATA)
+    host, port = given.get("host", DEFAULT_HOST), given.get("port", DEFAULT_PORT)
+    is_open = given.get("mode") is not Mode.PRODUCTION
+    defaults: dict[str, Any] = {
+        "mode": Mode.DEVELOPMENT,
+        "data": data,
+        "database": f"sqlite:///{data / 'hub.sqlite3'}",
+        "sqlite_sync": SqliteSync.FULL,
+        "wakeups": "memory",
+        "chain_url": None,
+        "chain_gateway_password": None,
+        "chain_deployer_password": None,
+        "chain_batch_ms": DEFAULT_BATCH_MS,
+        "chain_max_fee_wei": DEFAULT_MAX_FEE_WEI,
+        "documents": "open",
+        "host": host,
+        "port": port,
+        "public_url": url_of(host, port),
+        "allowed_origins": (),
+        "introspection": is_open,
+        "graphiql": is_open,
+        "get": is_open,
+    }
+    return Settings(**defaults | given, channels=_channels(environ), unknown=unknown)
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a server on this address answers from this machine; an address of all interfaces is called by loopback."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{named}]:{port}" if ":" in named else f"http://{named}:{port}"
+
+
+def _value(
+    name: str, read: Callable[[str], Any], environ: Mapping[str, str], flags: Mapping[str, str | None]
+) -> Any | None:
+    source, text = f"--{name.replace('_', '-')}", flags.get(name)
+    if text is None:
+        source, text = _variable(name), environ.get(_variable(name)) or None
+    if text is None:
+        return None
+    if not text:
+        raise SettingRefused(source, "must not be empty")
+    try:
+        return read(text)
+    except ValueError as error:
+        raise SettingRefused(source, str(error)) from None
+
+
+def _channels(environ: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+    channels: dict[str, dict[str, str]] = {}
+    for variable in sorted(environ):
+        if variable.startswith(CHANNEL_PREFIX) and environ[variable]:
+            code, _, name = variable.removeprefix(CHANNEL_PREFIX).lower().partition("_")
+            if not code or not name:
+                raise SettingRefused(variable, "a channel's setting is HUB_CHANNEL_<CODE>_<SETTING>")
+            channels.setdefault(code, {})[name] = environ[variable]
+    return MappingProxyType({code: MappingProxyType(settings) for code, settings in channels.items()})
+
+
+def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Names that mean nothing here. Raises SettingRefused for the first that looks like a slip."""
+    known = {*map(_variable, _READERS), *NOT_SETTINGS}
+    strangers = sorted(
+        name
+        for name in environ
+        if name.startswith("HUB_") and name not in known and not name.startswith((CHANNEL_PREFIX, NOT_SETTINGS_PREFIX))
+    )
+    for name in strangers:
+        if get_close_matches(name[: len(CHANNEL_PREFIX)], [CHANNEL_PREFIX], cutoff=LIKE):
+            raise SettingRefused(name, f"there is no such setting: did you mean {CHANNEL_PREFIX}<CODE>_<SETTING>?")
+        if alike := get_close_matches(name, known, n=1, cutoff=LIKE):
+            raise SettingRefused(name, f"there is no such setting: did you mean {alike[0]}?")
+    return tuple(strangers)
+
+
+def _variable(name: str) -> str:
+    return f"HUB_{name.upper()}"
+
+
+# ---- from text to value: each raises ValueError that says what the value should be -----------------------------
+
+
+def _mode(text: str) -> Mode:
+    return Mode(_one_of(text, *Mode))
+
+
+def _data(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"the home folder of {text!r} is not known: give a full path") from None
+
+
+def _database(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if scheme == "sqlite" and separator and rest.startswith("/") and rest.strip("/") not in ("", ":memory:"):
+        return text
+    if scheme == "postgresql" and separator and rest:
+        return text
+    raise ValueError("must be sqlite:///PATH (a file) or postgresql://USER:PASSWORD@HOST/DATABASE")
+
+
+def _sqlite_sync(text: str) -> SqliteSync:
+    return SqliteSync(_one_of(text, *SqliteSync))
+
+
+def _wakeups(text: str) -> str:
+    if re.match(r"(nats|redis|rediss|valkey)://", text):
+        raise ValueError("a bus between processes comes with a later release: leave it unset, or `memory`")
+    return _one_of(text, "memory")
+
+
+def _chain_url(text: str) -> str:
+    if _split(text).scheme not in ("http", "https"):
+        raise ValueError("must be an http:// or https:// URL of an EVM node's JSON-RPC")
+    return text
+
+
+def _chain_batch_ms(text: str) -> int:
+    return _integer(text, 0, MAX_BATCH_MS, "milliseconds")
+
+
+def _chain_max_fee_wei(text: str) -> int:
+    return _integer(text, 1, 2**63 - 1, "wei")
+
+
+def _documents(text: str) -> str:
+    if text in ("apq", "trusted"):
+        raise ValueError(f"{text!r} comes with a later release: leave it unset, or `open`")
+    return _one_of(text, "open")
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", text) or text.count(":") == 1:  # an IPv6 address has more
+        raise ValueError(f"must be a name or address without scheme or port, such as 0.0.0.0, not {text!r}")
+    return text
+
+
+def _port(text: str) -> int:
+    return _integer(text, 0, 65_535, "the number of a port")
+
+
+def _public_url(text: str) -> str:
+    return _origin(
+        text, "must be http:// or https:// with a host, such as https://hub.example, without path or password"
+    )
+
+
+def _allowed_origins(text: str) -> tuple[str, ...]:
+    origins = [origin.strip() for origin in text.split(",")]
+    otherwise = "must be origins such as https://shop.example, parted by commas, each written out: no * and no path"
+    return tuple(dict.fromkeys(_origin(origin, otherwise) for origin in origins if origin))
+
+
+def _yes(text: str) -> bool:
+    return _one_of(text, "true", "false") == "true"
+
+
+def _one_of(text: str, *choices: str) -> str:
+    if text not in choices:
+        wanted = " or ".join(f"`{choice}`" for choice in choices)
+        raise ValueError(f"must be {wanted}, not {text!r}")
+    return text
+
+
+def _integer(text: str, lowest: int, highest: int, unit: str) -> int:
+    number = int(text) if re.fullmatch("[0-9]{1,20}", text) else -1
+    if not lowest <= number <= highest:
+        raise ValueError(f"must be {unit} from {lowest} to {highest}, not {text!r}")
+    return number
+
+
+def _origin(text: str, otherwise: str) -> str:
+    """Scheme, host and port as browsers write them; ValueError(otherwise) if there is more or less."""
+    parts = _split(text)
+    has_more = parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in ("http", "https") or has_more or "*" in text:
+        raise ValueError(otherwise)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _split(text: str) -> SplitResult:
+    """A URL's parts; ValueError, without the URL, if it has no host or a port that is none."""
+    try:
+        parts = urlsplit(text)
+        is_whole = parts.hostname and parts.port != 0 and not re.search(r"\s", text)
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ValueError("must be a whole URL, such as https://host.example:8000")
+    return parts
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "mode": _mode,
+    "data": _data,
+    "database": _database,
+    "sqlite_sync": _sqlite_sync,
+    "wakeups": _wakeups,
+    "chain_url": _chain_url,
+    "chain_gateway_password": str,
+    "chain_deployer_password": str,
+    "chain_batch_ms": _chain_batch_ms,
+    "chain_max_fee_wei": _chain_max_fee_wei,
+    "documents": _documents,
+    "host": _host,
+    "port": _port,
+    "public_url": _public_url,
+    "allowed_origins": _allowed_origins,
+    "introspection": _yes,
+    "graphiql": _yes,
+    "get": _yes,
+}
