@@ -277,7 +277,7 @@ def fact_of(attempt: PaymentAttempt, result: Result, source: Source) -> Fact | N
         return None
     return Fact(
         channel=attempt.channel,
-        key=_key(kind, attempt, result),
+        key=_key(kind, attempt.key, attempt.calls, result),
         source=source,
         kind=kind,
         observed_at_us=result.observed_at_us,
@@ -331,13 +331,19 @@ def _kind_done(result: Result, source: Source) -> FactKind | None:
     return kind
 
 
-def _key(kind: FactKind, attempt: PaymentAttempt, result: Result) -> str:
+def _key(kind: FactKind, attempt_key: str, call: int, result: Result) -> str:
     """One movement, one key, whoever tells it. What may repeat with another time has the time in it."""
     if kind in (FactKind.NOT_SENT, FactKind.UNKNOWN):
-        return f"{kind}/{attempt.key}/{attempt.calls}"
+        return f"{kind}/{attempt_key}/{call}"
     if kind in (FactKind.PENDING, FactKind.ACTION):
-        return f"{kind}/{attempt.key}/{result.provider_at_us or ''}"
-    return f"{kind}/{result.movement_ref or attempt.key}"
+        return f"{kind}/{attempt_key}/{result.provider_at_us or ''}"
+    return f"{kind}/{result.movement_ref or attempt_key}"
+
+
+def told_key(notice: Notice) -> str | None:
+    """The key of the fact in a notice, found without its attempt: whether we know it already is one look."""
+    kind = _kind(notice.result, Source.NOTICE)
+    return None if kind is None else _key(kind, notice.attempt_key, 0, notice.result)
 
 
 def reduce(attempt: PaymentAttempt, fact: Fact) -> PaymentAttempt:

@@ -10,12 +10,12 @@ from hub.domain.events import HUB_STREAM, Audience
 from hub.domain.merchants import Admission, MerchantState
 from hub.domain.money import Money
 from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, Order, OrderStatus
-from hub.domain.payments import IntentStatus
+from hub.domain.payments import IntentStatus, PaymentAttempt
 from hub.domain.people import UserState
 from hub.store.catalogue import course, listing, listing_of, merchant
 from hub.store.entitlements import entitlement
 from hub.store.metadata import inserted, integer, is_one_of, metadata, text
-from hub.store.payments import payment_attempt
+from hub.store.payments import attempt_of, payment_attempt
 from hub.store.people import pairwise, user
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ class Orders:
         """The order, held until the end of the unit: every change of an order or its attempts begins here."""
         return await self._rx.one(_LOCK, order_of, order_id=order_id)
 
-    async def lock_of_attempt(self, attempt_id: str) -> Order | None:
-        """Likewise, found by one of its attempts."""
-        return await self._rx.one(_LOCK_OF_ATTEMPT, order_of, attempt_id=attempt_id)
+    async def lock_with(self, attempt_id: str) -> tuple[Order, PaymentAttempt] | None:
+        """Likewise, found by one of its attempts, which is held with it."""
+        return await self._rx.one(_LOCK_WITH, _order_and_attempt, attempt_id=attempt_id)
 
     async def update(self, order: Order) -> Order:
         """Store a locked order's new state under the next version, which is returned."""
@@ -152,6 +152,11 @@ def order_of(
     )  # fmt: skip
 
 
+def _order_and_attempt(*columns: Any) -> tuple[Order, PaymentAttempt]:
+    width = len(order.c)
+    return order_of(*columns[:width]), attempt_of(*columns[width:])
+
+
 def _columns(order: Order) -> dict[str, Any]:
     columns = {name: getattr(order, name) for name in _PLAIN}
     columns |= {
@@ -191,13 +196,11 @@ _MUTABLE = (
 
 _INSERT = inserted(order)
 _LOCK = select(order).where(_c.id == bindparam("order_id")).with_for_update(of=order)
-_LOCK_OF_ATTEMPT = (
-    select(order)
-    .where(
-        _c.id
-        == select(payment_attempt.c.order_id).where(payment_attempt.c.id == bindparam("attempt_id")).scalar_subquery()
-    )
-    .with_for_update(of=order)
+_LOCK_WITH = (
+    select(*_c, *payment_attempt.c)
+    .join_from(order, payment_attempt, payment_attempt.c.order_id == _c.id)
+    .where(payment_attempt.c.id == bindparam("attempt_id"))
+    .with_for_update(of=[order, payment_attempt])
 )
 _UPDATE = (
     update(order)

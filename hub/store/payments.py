@@ -32,6 +32,7 @@ from hub.domain.payments import (
     Result,
     Source,
     Stage,
+    told_key,
 )
 from hub.store.metadata import Serial, blob, inserted, integer, is_one_of, metadata, text
 
@@ -168,8 +169,9 @@ class Notices:
     async def known(self, channel: str, notice: Notice) -> "KnownNotice":
         """What we have of this event id already, and which attempt its reference names, in one look."""
         row = await self._rx.one(
-            _KNOWN_NOTICE, KnownNotice, channel_=channel, event_id_=notice.event_id, attempt_key_=notice.attempt_key
-        )
+            _KNOWN_NOTICE, KnownNotice, channel_=channel, event_id_=notice.event_id, attempt_key_=notice.attempt_key,
+            fact_key_=told_key(notice),
+        )  # fmt: skip
         assert row is not None
         return row
 
@@ -200,12 +202,23 @@ class Heard(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KnownNotice:
-    """`id` None: the event is new. `attempt_id` None: its reference names nothing of ours yet."""
+    """`id` None: the event is new. `attempt_id` None: its reference names nothing of ours yet. `fact_*`: what we were
+    told under the key of its fact already, by whatever source."""
 
     id: str | None
     digest: bytes | None
     state: str | None
     attempt_id: str | None
+    fact_attempt_id: str | None
+    fact_amount_minor: int | None
+    fact_currency: str | None
+
+    def says_the_same(self, notice: Notice) -> bool:
+        """Whether the notice tells nothing that is not known already, content included."""
+        if self.fact_attempt_id is None or self.fact_attempt_id != self.attempt_id:
+            return False
+        amount = notice.result.amount
+        return self.fact_amount_minor is None or amount == Money(self.fact_amount_minor, self.fact_currency or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,10 +333,10 @@ _FACTS = (
 _n = notice_inbox.c
 _KEEP = inserted(notice_inbox).on_conflict_do_nothing().returning(_n.id)
 _one_row = select(literal_column("1").label("one")).subquery("one_row")
-_KNOWN_NOTICE = select(_n.id, _n.digest, _n.state, _c.id).select_from(
-    _one_row.outerjoin(
-        notice_inbox, (_n.channel == bindparam("channel_")) & (_n.event_id == bindparam("event_id_"))
-    ).outerjoin(payment_attempt, (_c.channel == bindparam("channel_")) & (_c.key == bindparam("attempt_key_")))
+_KNOWN_NOTICE = select(_n.id, _n.digest, _n.state, _c.id, _f.attempt_id, _f.amount_minor, _f.currency).select_from(
+    _one_row.outerjoin(notice_inbox, (_n.channel == bindparam("channel_")) & (_n.event_id == bindparam("event_id_")))
+    .outerjoin(payment_attempt, (_c.channel == bindparam("channel_")) & (_c.key == bindparam("attempt_key_")))
+    .outerjoin(channel_fact, (_f.channel == bindparam("channel_")) & (_f.key == bindparam("fact_key_")))
 )
 _WAITING = (
     select(_n.id, _n.state, _n.channel, _c.id, _n.result)

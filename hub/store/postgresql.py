@@ -70,12 +70,12 @@ class PostgresqlStore:
         *,
         moved: Callable[[str], None] = nobody_told,
         on_statement: Callable[[str], None] | None = None,
-        on_step: Callable[[str], None] | None = None,
+        on_step: Callable[[str, str], None] | None = None,
     ) -> None:
         self._pool = pool
         self._moved = moved
         self._on_statement = on_statement
-        self._on_step = on_step or (lambda _step: None)
+        self._on_step = on_step or (lambda _step, _unit: None)
         self.groups = 0
         self.units = 0
         self.queued = 0
@@ -123,7 +123,7 @@ class PostgresqlStore:
                 try:
                     value = await unit(tx, *args, **kwargs)
                     await tx.flush()
-                    self._on_step("before commit")
+                    self._on_step("before commit", unit.__name__)
                 except BaseException:
                     await _roll_back(transaction)
                     raise
@@ -133,7 +133,7 @@ class PostgresqlStore:
                     raise CommitUnknown("the connection broke during COMMIT") from error
         finally:
             running_unit.reset(token)
-        self._on_step("after commit")
+        self._on_step("after commit", unit.__name__)
         self.groups += 1
         self.units += 1
         for hook in tx.hooks:

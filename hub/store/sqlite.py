@@ -134,15 +134,15 @@ class SqliteStore:
         synchronous: str = "FULL",
         moved: Callable[[str], None] = nobody_told,
         on_statement: Callable[[str], None] | None = None,
-        on_step: Callable[[str], None] | None = None,
+        on_step: Callable[[str, str], None] | None = None,
     ) -> None:
-        """`on_statement` sees every SQL text (tests, benchmarks); `on_step` is called at "before commit" and
-        "after commit" (fail-points)."""
+        """`on_statement` sees every SQL text (tests, benchmarks); `on_step` is called with "before commit"
+        and "after commit" and the unit's name (fail-points)."""
         self.path = path
         self._synchronous = synchronous
         self._moved = moved
         self._on_statement = on_statement
-        self._on_step = on_step or (lambda _step: None)
+        self._on_step = on_step or (lambda _step, _unit: None)
         self._writer = WriterConnection(connect(path, synchronous=synchronous), on_statement)
         self._queue: deque[Waiting] = deque()
         self._has_work = threading.Condition()
@@ -238,7 +238,8 @@ class SqliteStore:
             raw.execute("BEGIN IMMEDIATE")
             for waiting in group:
                 self._run_unit(waiting)
-            self._on_step("before commit")
+            for waiting in group:
+                self._on_step("before commit", waiting.label)
             raw.execute("COMMIT")
         except Exception as error:
             if raw.in_transaction:
@@ -246,7 +247,8 @@ class SqliteStore:
             for waiting in group:
                 waiting.value, waiting.hooks, waiting.error = None, [], _fault(error)
             return False
-        self._on_step("after commit")
+        for waiting in group:
+            self._on_step("after commit", waiting.label)
         self.groups += 1
         self.units += len(group)
         return True

@@ -207,7 +207,7 @@ class Store(Protocol):
         """Read outside of any transaction: each statement sees what is committed when it runs."""
 
     async def stamp(self) -> None:
-        """Give the events committed so far their positions, if that is not done at once; whoever reads first calls it."""
+        """Give the events committed so far their positions, where that is not done at once. Call it before reading."""
 
     async def aclose(self) -> None:
         """Finish what is queued, then close every connection."""
