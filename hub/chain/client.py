@@ -5,6 +5,7 @@ from typing import Final
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from hub.chain import calls
@@ -66,7 +67,7 @@ class JsonRpcChain:
         self._rpc = Rpc(locate, timeout_ms=timeout_ms)
         self._gateway = gateway
         self._chain_id = chain_id
-        self._contract = contract
+        self._contract = None if contract is None else to_checksum_address(contract)
         self._max_fee_wei = max_fee_wei
         self._met_at: str | None = None  # URL of the node that was found to be the right one
 
@@ -90,7 +91,7 @@ class JsonRpcChain:
 
     def use_contract(self, address: str) -> None:
         """Ask this contract from now on: what `deploy` says once it is there."""
-        self._contract = address
+        self._contract = to_checksum_address(address)
         self._met_at = None
 
     async def connect(self) -> None:
