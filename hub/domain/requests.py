@@ -57,7 +57,7 @@ class IdempotencyConflict(RequestFault):
 
 class InProgress(RequestFault):
     def __init__(self, retry_after_ms: int) -> None:
-        super().__init__(f"the first request with this idempotencyKey is still running: ask again in {retry_after_ms} ms")
+        super().__init__(f"the first request with this key is still running: ask again in {retry_after_ms} ms")
         self.retry_after_ms = retry_after_ms
 
 

@@ -103,9 +103,7 @@ class People:
 
     async def name_pairwise(self, names: Sequence[tuple[str, str, str]]) -> None:
         """(user, platform, name) from now on; a name that stands already stays."""
-        await self._rx.run_many(
-            _NAME, [{"user_id": u, "platform_id": p, "pairwise_id": name} for u, p, name in names]
-        )
+        await self._rx.run_many(_NAME, [{"user_id": u, "platform_id": p, "pairwise_id": name} for u, p, name in names])
 
     async def pairwise_of(self, user_id: str, platform_id: str) -> str | None:
         """The stored name under which the platform knows the user."""
@@ -172,69 +170,6 @@ _LINK_MEMBER = (
 _NAME = inserted(pairwise).on_conflict_do_nothing()
 _NAMED = select(pairwise.c.pairwise_id).where(
     (pairwise.c.user_id == bindparam("owner_id")) & (pairwise.c.platform_id == bindparam("for_platform"))
-)
-_HAS_RIGHTS, int, owner_id=user_id) is not None
-
-    async def add_key(self, new: "ApiKeyRow") -> None:
-        await self._rx.changed(_ADD_KEY, **{name: getattr(new, name) for name in _KEY})
-
-    async def key(self, key_id: str) -> "ApiKeyRow | None":
-        return await self._rx.one(_KEY_BY_ID, ApiKeyRow, key_id=key_id)
-
-
-@dataclass(frozen=True, slots=True)
-class MemberRow:
-    id: str
-    platform_id: str
-    external_id: str
-    user_id: str
-    version: int
-    created_at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKeyRow:
-    """`scopes` is blank-separated; `kind` is PLATFORM or OPERATOR."""
-
-    id: str
-    kind: str
-    platform_id: str | None
-    secret_hash: bytes
-    scopes: str
-    is_development: int
-    created_at_us: int
-    revoked_at_us: int | None
-
-
-def _user(id_: str, state: str, created_at_us: int) -> User:
-    return User(id_, UserState(state), created_at_us)
-
-
-_IDENTITY = tuple(c.name for c in identity.c)
-_KEY = tuple(c.name for c in api_key.c)
-_ADD_USER = inserted(user)
-_USER = select(user).where(user.c.id == bindparam("user_id"))
-_by_account = (identity.c.issuer == bindparam("issuer_")) & (identity.c.subject == bindparam("subject_"))
-_IDENTIFIED = select(user).join_from(user, identity, identity.c.user_id == user.c.id).where(_by_account)
-_ADD_IDENTITY = inserted(identity).on_conflict_do_nothing().returning(identity.c.id)
-_MOVE_IDENTITY = update(identity).where(_by_account).values(user_id=bindparam("owner_id"))
-_LOCK_MEMBER = (
-    select(member)
-    .where((member.c.platform_id == bindparam("platform_id")) & (member.c.external_id == bindparam("external_id")))
-    .with_for_update(of=member)
-)
-_ADD_MEMBER = inserted(member).on_conflict_do_nothing().returning(member.c.id)
-_LINK_MEMBER = (
-    update(member)
-    .where(member.c.id == bindparam("member_id"))
-    .values(user_id=bindparam("owner_id"), version=member.c.version + literal_column("1"))
-)
-_NAME = (
-    inserted(pairwise)
-    .on_conflict_do_update(
-        index_elements=[pairwise.c.user_id, pairwise.c.platform_id], set_={"pairwise_id": pairwise.c.pairwise_id}
-    )
-    .returning(pairwise.c.pairwise_id)
 )
 _HAS_RIGHTS = text_(
     "SELECT 1 WHERE EXISTS (SELECT 1 FROM entitlement WHERE user_id = :owner_id)"
