@@ -103,7 +103,11 @@ def _load(folder: Path, role: str, password: str) -> LocalAccount:
         raise KeyFault(f"{path} can be read by others: chmod 600 it, and change the key if somebody did")
     text = path.read_text(encoding="ascii")
     try:
-        key = Account.decrypt(json.loads(text), password) if path == keystore else bytes.fromhex(text.strip()[2:])
+        key = (
+            Account.decrypt(json.loads(text), password)
+            if path == keystore
+            else bytes.fromhex(text.strip().removeprefix("0x"))
+        )
         account: LocalAccount = Account.from_key(key)
     except Exception:  # whatever these libraries raise may quote the key
         raise KeyFault(f"{path} holds no key that can be read; a keystore needs its password") from None

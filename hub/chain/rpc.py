@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 CALL_TIMEOUT_MS: Final = 15_000  # above the embedded node's own deadline of 5 s for a call, below a lease
 BATCH_MAX: Final = 100  # questions in one HTTP request: what common providers take, and a body far below 5 MiB
+KEEP_ALIVE_S: Final = 2.0  # of an idle connection: below what servers keep (5 s), so none is closed as we ask
 MESSAGE_MAX_CHARS: Final = 500  # of a node's own words in our errors
 
 
@@ -100,7 +101,8 @@ class Rpc:
             provider: AsyncHTTPProvider = web3.AsyncHTTPProvider(url, exception_retry_configuration=None)
             # web3's own session opens a connection per request, with an option that newer Pythons warn of.
             timeout = aiohttp.ClientTimeout(total=self._timeout_ms / 1000)
-            self._session = aiohttp.ClientSession(raise_for_status=True, timeout=timeout)
+            connector = aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE_S)
+            self._session = aiohttp.ClientSession(connector=connector, raise_for_status=True, timeout=timeout)
             provider._request_kwargs = {"timeout": timeout}
             await provider.cache_async_session(self._session)
             self._provider = provider
