@@ -52,6 +52,10 @@ class is_one_of(FunctionElement[bool]):
     def __init__(self, column: ColumnElement[str], name: str) -> None:
         super().__init__(column, bindparam(name, type_=Text()))
 
+    def self_group(self, against: Any = None) -> "is_one_of":
+        """Itself: `… IN (…) = 1`, as SQLite would be asked otherwise, uses no index."""
+        return self
+
 
 @compiles(is_one_of, "sqlite")
 def _by_json_each(element: is_one_of, compiler: Any, **kwargs: Any) -> str:

@@ -28,6 +28,7 @@ from hub.store.ledger import Ledger
 from hub.store.orders import Orders
 from hub.store.payments import Notices, Payments
 from hub.store.people import People
+from hub.store.reads import Reads
 from hub.store.reconciliation import Breaks
 from hub.store.requests import Requests
 from hub.store.statements import Statements
@@ -100,6 +101,10 @@ class Rx:
         if len(rows) > 1:
             raise LostRow(f"{len(rows)} rows where one was expected")
         return rows[0] if rows else None
+
+    @cached_property
+    def reads(self) -> Reads:
+        return Reads(self)
 
     @cached_property
     def people(self) -> People:

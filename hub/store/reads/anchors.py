@@ -1,0 +1,122 @@
+"""Batches and leaves as they are read: what is on chain is public, an opening is the buyer's alone."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, exists, false, select, true
+from sqlalchemy.sql import FromClause
+from sqlalchemy.sql.elements import ColumnElement
+
+from hub.domain.anchors import MAX_LEAVES
+from hub.domain.people import ViewerKind
+from hub.store.anchors import anchor_batch, leaf
+from hub.store.orders import order
+from hub.store.reads.plans import Noun, Sorting, ToMany, ToOne, known
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorBatchRow:
+    id: str
+    count: int
+    root: bytes
+    data_hash: bytes
+    chain_id: int
+    contract: str
+    state: str
+    transaction_hash: str | None
+    block_number: int | None
+    gas_used: int | None
+    gas_price_wei: int | None
+    created_at_us: int
+    confirmed_at_us: int | None
+    joined: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRow:
+    """What is hashed into a root. `token_id` is decimal text of a uint256, `holder` an address."""
+
+    id: str
+    batch_id: str | None
+    index_: int | None
+    order_key: bytes
+    holder: str
+    token_id: str
+    expiry: int
+    commitment: bytes
+    created_at_us: int
+    joined: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRow:
+    """A leaf with what opens its commitment."""
+
+    id: str
+    order_id: str
+    order_key: bytes
+    holder: str
+    token_id: str
+    expiry: int
+    commitment: bytes
+    request: str
+    result: str
+    sealed_salt: bytes
+    created_at_us: int
+    joined: dict[str, Any] = field(default_factory=dict)
+
+
+def visible(_alias: FromClause, _kind: ViewerKind) -> ColumnElement[bool]:
+    """Batches stand on a public chain, and their leaves are hashes that say nothing about an order.
+
+    Of a leaf, only its path under the root is shown, and only through an order or entitlement that the viewer sees.
+    """
+    return true()
+
+
+def visible_opening(alias: FromClause, kind: ViewerKind) -> ColumnElement[bool]:
+    """Whoever shows the opening holds the right: nobody but the buyer gets it, not even an operator."""
+    if kind is not ViewerKind.USER:
+        return false()
+    its = order.alias()
+    return exists().where((its.c.id == alias.c.order_id) & (its.c.user_id == bindparam("viewer_user")))
+
+
+def _of_batches(alias: FromClause) -> tuple[FromClause, ColumnElement[bool]]:
+    """Orders by the batches that hold a leaf of theirs."""
+    recorded = select(leaf.c.batch_id, leaf.c.order_id).where(leaf.c.batch_id.is_not(None)).distinct().subquery()
+    return recorded, recorded.c.order_id == alias.c.id
+
+
+known(
+    Noun(
+        "anchor_batch",
+        anchor_batch,
+        AnchorBatchRow,
+        visible,
+        manys={
+            "orders": ToMany("order", "batch_id", lambda row: row.id, is_paged=True, link=_of_batches),
+            "leaves": ToMany(
+                "leaf", "batch_id", lambda row: row.id, Sorting(("index_", "id"), is_descending=False), most=MAX_LEAVES
+            ),
+        },
+    )
+)
+known(Noun("leaf", leaf, LeafRow, visible))
+known(
+    Noun(
+        "proof",
+        leaf,
+        LeafRow,
+        visible,
+        ones={"batch": ToOne("anchor_batch", lambda row, batch: row.c.batch_id == batch.c.id)},
+        manys={
+            "siblings": ToMany(
+                "leaf", "batch_id", lambda row: row.batch_id, Sorting(("index_", "id"), is_descending=False),
+                most=MAX_LEAVES,
+            )
+        },
+        always=frozenset({"batch", "siblings"}),
+    )
+)  # fmt: skip
+known(Noun("receipt", leaf, OpeningRow, visible_opening))
