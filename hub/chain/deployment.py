@@ -34,6 +34,8 @@ class Deployment:
 async def deploy(chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment]) -> Deployment:
     """This version's EntitlementHub on that chain, its gateway in office; `chain` asks it from now on.
 
+    `chain` comes without a contract: which one it is, is decided here.
+
     `known` are the recorded ones of all chains, oldest first; one that fits is given back, else one that this deployer
     made before without its being recorded, else a new one: the caller records what it gets. Idempotent, also after a
     crash anywhere. Raises ChainUnavailable (run it again) or ChainRefused (the reason is the node's or the contract's).
@@ -72,6 +74,8 @@ async def _unrecorded(chain: JsonRpcChain, deployer: LocalAccount) -> Deployment
 
 
 async def _create(chain: JsonRpcChain, deployer: LocalAccount) -> Deployment:
+    if await chain.balance_wei(deployer.address) == 0:
+        raise ChainUnavailable(f"the deployer {deployer.address} has no funds on chain {chain.chain_id}: send it some")
     nonce = await chain.count_transactions(deployer.address, "latest")  # a waiting one is repeated, not doubled
     code = calls.creation(deployer.address, chain.sender)
     receipt = await _mined(chain, await chain.sign(deployer, to=None, data=code, nonce=nonce))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from eth_account import Account
 from eth_utils.crypto import keccak
 
 from hub.chain.client import JsonRpcChain
@@ -208,6 +209,17 @@ async def test_recorded_contract_that_is_gone_is_not_silently_replaced(url: str,
     with pytest.raises(ChainRefused, match=GATEWAY.address):
         await deploy(other, DEPLOYER, (recorded,))
 
+    await other.aclose()
+
+
+async def test_deployer_without_funds_is_told_its_address(url: str) -> None:
+    poor = Account.from_key(bytes([99]) * 32)
+    other = JsonRpcChain(lambda: url, GATEWAY)
+
+    with pytest.raises(ChainUnavailable, match=poor.address):
+        await deploy(other, poor, ())
+
+    assert await other.count_transactions(poor.address, "pending") == 0
     await other.aclose()
 
 
