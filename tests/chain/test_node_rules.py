@@ -320,6 +320,13 @@ def test_a_full_disk_loses_nothing_that_was_answered(chain: Chain) -> None:
     assert chain.rpc("eth_getTransactionReceipt", kept)["blockNumber"] == "0x1"
 
 
+def test_a_caller_that_went_away_does_not_stop_the_writer(chain: Chain) -> None:
+    gone = chain.submit(signed(ALICE, 0))
+    gone.cancel()
+    assert chain.mined(signed(ALICE, 1))["status"] == "0x1"
+    assert chain.rpc("eth_getTransactionCount", ALICE.address) == "0x2"
+
+
 # reads
 
 

@@ -46,7 +46,7 @@ def run(folder: Path, *, port: int, tx_gas_cap: int | None) -> int:
     from hub.chain.node.genesis import GenesisError
     from hub.chain.node.server import LOOPBACK, Server
 
-    with socket.create_server((LOOPBACK, port), backlog=BACKLOG) as listener:
+    with listen(LOOPBACK, port) as listener:
         try:
             backend = Backend(folder, tx_gas_cap=tx_gas_cap or TX_GAS_CAP)
         except GenesisError as error:
@@ -70,6 +70,15 @@ def run(folder: Path, *, port: int, tx_gas_cap: int | None) -> int:
         finally:
             backend.close()
     return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; made as TCP by name, for asyncio sends at once (TCP_NODELAY) on such sockets only."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(BACKLOG)
+    return listener
 
 
 def parse_arguments() -> argparse.Namespace:

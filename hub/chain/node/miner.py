@@ -1,6 +1,8 @@
 """The one writer: takes the transactions that wait, makes a block of them, commits it, and only then says so."""
 
+import _thread
 import queue
+import signal
 import sys
 import threading
 import traceback
@@ -94,18 +96,29 @@ class Miner:
     def submit(self, candidate: Candidate) -> "Future[bytes]":
         """The hash once the transaction is on disk, or queued for its nonce; or an RpcError."""
         answer: Future[bytes] = Future()
+        answer.set_running_or_notify_cancel()  # a caller that goes away takes nothing back
         self._inbox.put(Submission(candidate, answer))
         return answer
 
     def command(self, act: Callable[[], int]) -> "Future[int]":
         """Lets the writer do `act` between two blocks."""
         answer: Future[int] = Future()
+        answer.set_running_or_notify_cancel()
         self._inbox.put(Command(act, answer))
         return answer
 
     # the writer's thread
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            _report(error)
+            _thread.interrupt_main(signal.SIGTERM)  # a node without writer answers nobody: end, and be started again
+        finally:
+            self._database.close()
+
+    def _work(self) -> None:
         while True:
             group, after = self._gather()
             if group:
@@ -113,7 +126,6 @@ class Miner:
             if isinstance(after, Command):
                 self._obey(after)
             elif after is None and not group:
-                self._database.close()
                 return
 
     def _gather(self) -> "tuple[list[Submission], Command | Submission | None]":

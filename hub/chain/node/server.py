@@ -22,6 +22,8 @@ BODY_MAX_BYTES: Final = 5 * 1024 * 1024  # go-ethereum's
 BATCH_MAX: Final = 1_000  # go-ethereum's
 READERS: Final = 8  # threads; an endless call may hold one of them for its whole deadline
 STOP_WITHIN_S: Final = 2
+KEEP_ALIVE_S: Final = 75  # longer than clients keep idle connections (aiohttp: 15), so a send meets no closing one
+CONNECTIONS_MAX: Final = 256  # then 503; the hub needs a handful
 SEND: Final = "eth_sendRawTransaction"
 
 Message = MutableMapping[str, object]
@@ -45,6 +47,8 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                limit_concurrency=CONNECTIONS_MAX,
                 timeout_graceful_shutdown=STOP_WITHIN_S,
             )
         )
