@@ -122,7 +122,11 @@ async def cancel(request: Request) -> Response:
             intent = peer.intents.find(required_text(body, "reference", longest=REFERENCE_LIMIT))
         if intent is None:
             raise Refused(404, "resource_missing", "no payment carries this reference", "reference")
-        return 200, peer.intents.as_json(peer.intents.cancel(peer.intents.as_of(intent, peer.now()), peer.now()))
+        intent = peer.intents.as_of(intent, peer.now())
+        if intent.status == "succeeded":  # too late: the refusal says what became of it
+            error = {"code": "intent_unexpected_state", "message": "the intent is paid", "param": None}
+            return 409, {"error": {**error, "payment_intent": peer.intents.as_json(intent)}}
+        return 200, peer.intents.as_json(peer.intents.cancel(intent, peer.now()))
 
     return await _perform(request, act, "cancel")
 

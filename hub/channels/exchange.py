@@ -1,0 +1,63 @@
+"""One HTTP call to a provider, with its budgets, and what a transport's failure says about it.
+
+Nothing is repeated here: whether a write may be sent again is the engine's to decide.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from hub.domain.payments import Outcome
+
+CONNECT_S = 3.0  # a provider that does not take the call by then is down
+READ_S = 10.0  # between two bytes of its answer
+WHOLE_S = 35.0  # the caller's own patience
+ANSWER_LIMIT = 256 * 1024  # bytes; the largest of our answers has a few thousand
+
+TIMEOUTS = httpx.Timeout(READ_S, connect=CONNECT_S)
+
+# Provably never reached the provider; every other failure of the transport may have.
+NOT_SENT: tuple[type[Exception], ...] = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    httpx.LocalProtocolError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, read to its end. `headers` may be asked in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No whole answer. `outcome` is NOT_SENT or UNKNOWN, `code` the failure's name."""
+
+    outcome: Outcome
+    code: str
+
+
+async def exchange(client: httpx.AsyncClient, method: str, url: str, **parts: Any) -> Answer | Silence:
+    """Send one request; `parts` as httpx takes them. Never raises for what the network does."""
+    try:
+        async with asyncio.timeout(WHOLE_S), client.stream(method, url, timeout=TIMEOUTS, **parts) as answer:
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > ANSWER_LIMIT:
+                    return Silence(Outcome.UNKNOWN, "AnswerTooLong")
+            return Answer(answer.status_code, answer.headers, bytes(body))
+    except NOT_SENT as error:
+        return Silence(Outcome.NOT_SENT, type(error).__name__)
+    except (httpx.HTTPError, TimeoutError) as error:
+        return Silence(Outcome.UNKNOWN, type(error).__name__)
