@@ -215,6 +215,13 @@ def test_a_cursor_of_another_list_or_use_or_hub_is_refused() -> None:
         Cursors(Key(bytes(32), is_development=True)).open_cursor(event)
 
 
+def test_a_cursor_of_a_later_release_is_refused() -> None:
+    with pytest.raises(CursorRefused):
+        CURSORS.open_cursor(CURSORS._seal("event", "v2:usr_1:42"))
+    with pytest.raises(CursorRefused):
+        CURSORS.open_keyset("orders", CURSORS._seal("list orders", '["v2","a"]'))
+
+
 def test_a_refused_cursor_says_nothing_of_why() -> None:
     texts = set()
     for text in ("", "x", CURSORS.seal_keyset("orders", (1,)), "=" * (MAX_CURSOR + 1)):
