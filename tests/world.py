@@ -178,7 +178,7 @@ class World:
     # ---- what was bought, below the flows --------------------------------------------------------------------------
 
     async def order(self, listing: Listing | None = None, user: User | None = None) -> Order:
-        """An order that waits for its money, without events."""
+        """An order that waits for its money, without events; the selling platform has its name for the buyer."""
         listing = listing or await self.listing()
         user = user or await self.user()
         assert listing.price is not None
@@ -196,6 +196,8 @@ class World:
                 has_exact=False, has_conflict=False, deadline_us=draw.now_us + PAY_WITHIN_US, paid_at_us=None,
                 closed_at_us=None, version=1, created_at_us=draw.now_us,
             )  # fmt: skip
+            platform = await tx.catalogue.platform(listing.platform_id)
+            await tx.people.name_pairwise([(user.id, platform.id, self.pairwise(platform, user.id))])
             await tx.orders.insert(new)
             return new
 

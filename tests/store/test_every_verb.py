@@ -1,0 +1,396 @@
+"""Each verb of each repository runs on both engines and says what its docstring promises, once."""
+
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from hub.domain.catalogue import ListingState
+from hub.domain.entitlements import AccessState, EntitlementState, GrantState
+from hub.domain.events import HUB_STREAM, OrderCreated
+from hub.domain.orders import ChainStatus, OrderStatus
+from hub.domain.payments import AttemptState, Fact, FactKind, Notice, Outcome, Result, Source, Stage
+from hub.domain.people import UserState
+from hub.domain.reconciliation import Break, BreakKind, BreakState
+from hub.domain.records import (
+    AnchorBatch,
+    BatchState,
+    ChainTransaction,
+    KnownContract,
+    RecordedLeaf,
+    TransactionState,
+)
+from hub.domain.refusals import PriceChanged
+from hub.domain.requests import RequestKey, Seen
+from hub.store.anchors import Anchors
+from hub.store.catalogue import Catalogue
+from hub.store.entitlements import Entitlements
+from hub.store.events import Events, Head
+from hub.store.ledger import Balance, Ledger
+from hub.store.orders import Orders
+from hub.store.payments import Heard, Notices, Payments
+from hub.store.people import ApiKeyRow, People
+from hub.store.reconciliation import Breaks
+from hub.store.requests import Requests
+from hub.store.tasks import LeasedTask, Tasks
+from hub.store.transactions import Store, Tx
+from tests.world import START_US, World
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The verbs that a test has called, by repository."""
+    names: set[str] = set()
+    for repository in REPOSITORIES:
+        for verb in verbs(repository):
+            monkeypatch.setattr(repository, verb, recorded(getattr(repository, verb), names, repository, verb))
+    return names
+
+
+def recorded(method: Any, names: set[str], repository: type, verb: str) -> Any:
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        names.add(f"{repository.__name__}.{verb}")
+        return method(*args, **kwargs)
+
+    return call
+
+
+def verbs(repository: type) -> list[str]:
+    return [name for name, value in vars(repository).items() if callable(value) and not name.startswith("_")]
+
+
+def left_out(repository: type, called: set[str]) -> set[str]:
+    return {f"{repository.__name__}.{verb}" for verb in verbs(repository)} - called
+
+
+async def test_people(store: Store, world: World, called: set[str]) -> None:
+    platform, user, other = await world.platform(), await world.user(), await world.user(state=UserState.PROVISIONAL)
+    member = await world.member(platform, user, "m-7")
+    key = ApiKeyRow("key_1", "PLATFORM", platform.id, b"hash", "orders:read", 1, START_US, None)
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.people.user(other.id) == other
+        assert await tx.people.user("usr_nobody") is None
+        assert await tx.people.identified("https://id.example", user.id) == user
+        assert await tx.people.pairwise_of(user.id, platform.id) == member.pairwise_id
+        await tx.people.name_pairwise([(user.id, platform.id, "another"), (other.id, platform.id, "its own")])
+        assert await tx.people.pairwise_of(user.id, platform.id) == member.pairwise_id
+        assert await tx.people.pairwise_of(other.id, platform.id) == "its own"
+        held = await tx.people.lock_member(platform.id, "m-7")
+        assert held is not None
+        assert (held.id, held.user_id, held.version) == (member.id, user.id, 1)
+        assert not await tx.people.add_member(replace(member, id="mem_2"))
+        await tx.people.link_member(member.id, other.id)
+        await tx.people.move_identity("https://id.example", user.id, other.id)
+        assert await tx.people.identified("https://id.example", user.id) == other
+        held = await tx.people.lock_member(platform.id, "m-7")
+        assert held is not None
+        assert (held.user_id, held.version) == (other.id, 2)
+        assert not await tx.people.has_rights(user.id)
+        await tx.people.add_key(key)
+        assert await tx.people.key("key_1") == key
+
+    await store.write(unit)
+    order = await world.order()
+    async with store.reading() as rx:
+        assert await rx.people.has_rights(order.user_id)
+    assert left_out(People, called) == set()
+
+
+async def test_catalogue(store: Store, world: World, called: set[str]) -> None:
+    platform, other = await world.platform("xue"), await world.platform("kan")
+    listing = await world.listing(platform=platform, external_id="x1")
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.catalogue.platform("xue") == await tx.catalogue.platform(platform.id) == platform
+        assert await tx.catalogue.platforms() == [other, platform]
+        assert not await tx.catalogue.add_platform(replace(platform, id="plt_2"))
+        merchant = await tx.catalogue.merchant_of(platform.id)
+        assert merchant is not None
+        assert merchant.id == listing.merchant_id
+        course = await tx.catalogue.course(listing.course_id)
+        assert course is not None
+        await tx.catalogue.update_course(replace(course, title="Bends"))
+        changed = await tx.catalogue.course(course.id)
+        assert changed == replace(course, title="Bends", version=2)
+        assert await tx.catalogue.lock_listing(platform.id, "x1") == (listing, "digest of x1")
+        assert not await tx.catalogue.add_listing(replace(listing, id="lst_2"), "another")
+        withdrawn = replace(listing, state=ListingState.WITHDRAWN, price=None)
+        assert await tx.catalogue.update_listing(withdrawn, "gone") == replace(withdrawn, version=2)
+        assert await tx.catalogue.digests(platform.id) == {"x1": ("gone", "WITHDRAWN")}
+        assert await tx.catalogue.course_lists_platform(course.id, platform.id)
+        assert not await tx.catalogue.course_lists_platform(course.id, other.id)
+
+    await store.write(unit)
+    assert left_out(Catalogue, called) == set()
+
+
+async def test_orders(store: Store, world: World, called: set[str]) -> None:
+    user = await world.user()
+    listing = await world.listing()
+    order, attempt = await world.order(listing, user), None
+
+    async def unit(tx: Tx) -> None:
+        nonlocal attempt
+        admission = await tx.orders.admission(listing.id, user.id)
+        assert admission is not None
+        assert (admission.listing, admission.owned_entitlement_id) == (listing, None)
+        assert await tx.orders.admission(listing.id, "usr_nobody") is None
+        assert await tx.orders.lock("ord_none") is None
+        held = await tx.orders.lock(order.id)
+        assert held == order
+        attempt = world.attempt(order)
+        assert await tx.payments.insert(attempt)
+        assert await tx.orders.lock_with(attempt.id) == (order, attempt)
+        paid = replace(order, status=OrderStatus.PAID, paid_at_us=START_US, received_minor=9900, has_exact=True)
+        assert await tx.orders.update(paid) == replace(paid, version=2)
+        queued = await tx.orders.recorded([order.id, "ord_none"], ChainStatus.QUEUED)
+        assert queued == [replace(paid, chain_status=ChainStatus.QUEUED, version=3)]
+        assert await tx.orders.recorded([order.id], ChainStatus.QUEUED) == []
+        assert await tx.orders.buyer_of(order.id) == user.id
+        told = await tx.orders.audiences(order)
+        assert [audience.stream for audience in told] == [HUB_STREAM, user.id, listing.platform_id]
+        assert await tx.orders.parties([order.id, "ord_none"]) == {order.id: told}
+
+    late = await world.order(listing)
+    await store.write(unit)
+    async with store.reading() as rx:
+        assert await rx.orders.overdue(late.deadline_us, 10) == [late.id]
+        assert await rx.orders.overdue(late.deadline_us - 1, 10) == []
+    assert left_out(Orders, called) == set()
+
+
+async def test_payments(store: Store, world: World, called: set[str]) -> None:
+    order = await world.order()
+    attempt = world.attempt(order)
+    fact = Fact("sandbox", "CAPTURED/pi_1", Source.ANSWER, FactKind.CAPTURED, START_US, order.total)
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.payments.insert(attempt)
+        assert not await tx.payments.insert(world.attempt(order, 2))
+        assert await tx.payments.of_order(order.id) == [attempt]
+        assert await tx.payments.by_id("pat_none") is None
+        charged = replace(attempt, state=AttemptState.CHARGED, heard_rank=6)
+        assert await tx.payments.update(charged) == replace(charged, version=2)
+        assert await tx.payments.by_id(attempt.id) == replace(charged, version=2)
+        assert await tx.payments.add_fact(attempt.id, fact) is Heard.NEW
+        again = replace(fact, source=Source.NOTICE, provider_at_us=START_US)
+        assert await tx.payments.add_fact(attempt.id, again) is Heard.SAME
+        assert await tx.payments.facts_of([attempt.id]) == [(attempt.id, replace(fact, provider_at_us=START_US), False)]
+        assert await tx.payments.add_fact(attempt.id, replace(fact, amount=None)) is Heard.CONTRADICTED
+        [(_, stored, is_contradicted)] = await tx.payments.facts_of([attempt.id])
+        assert (stored.amount, is_contradicted) == (order.total, True)
+
+    await store.write(unit)
+    assert left_out(Payments, called) == set()
+
+
+async def test_notices(store: Store, world: World, called: set[str]) -> None:
+    order = await world.order()
+    attempt = world.attempt(order)
+    result = Result(Outcome.DONE, Stage.CHARGED, b"\x01" * 32, START_US, "pi_1", "ch_1", order.total, START_US)
+    notice = Notice("evt-1", attempt.key, result, b"\x02" * 32, "charge.succeeded")
+
+    async def unit(tx: Tx) -> None:
+        known = await tx.notices.known("sandbox", notice)
+        assert (known.id, known.state, known.attempt_id, known.fact_attempt_id) == (None, None, None, None)
+        assert await tx.notices.insert("sandbox", notice, "WAITING", world.draw())
+        assert not await tx.notices.insert("sandbox", notice, "WAITING", world.draw())
+        known = await tx.notices.known("sandbox", notice)
+        assert known.id is not None
+        assert (known.digest, known.state) == (notice.digest, "WAITING")
+        assert await tx.payments.insert(attempt)
+        waiting = await tx.notices.waiting(known.id)
+        assert waiting is not None
+        assert (waiting.state, waiting.attempt_id, waiting.result) == ("WAITING", attempt.id, result)
+        await tx.notices.move(known.id, "APPLIED")
+        moved = await tx.notices.known("sandbox", notice)
+        assert (moved.state, moved.attempt_id) == ("APPLIED", attempt.id)
+
+    await store.write(unit)
+    assert left_out(Notices, called) == set()
+
+
+async def test_ledger(store: Store, world: World, called: set[str]) -> None:
+    order = await world.order()
+
+    async def unit(tx: Tx) -> None:
+        await tx.ledger.post(world.entry(order))
+        expected = [
+            Balance("channel:sandbox:clearing/CNY", 9900, 0),
+            Balance(f"order:{order.id}:escrow/CNY", 0, 9900),
+        ]
+        assert await tx.ledger.balances() == expected
+        assert await tx.ledger.folded() == expected
+
+    await store.write(unit)
+    assert left_out(Ledger, called) == set()
+
+
+async def test_entitlements(store: Store, world: World, called: set[str]) -> None:
+    order = await world.order()
+    right = world.right(order.user_id, order.course_id)
+    grant = world.grant(right, order.id)
+    opened = AccessState(right.id, order.platform_id, "OPEN")
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.entitlements.of(order.user_id, order.course_id) is None
+        assert await tx.entitlements.touch(right) == right
+        assert await tx.entitlements.touch(replace(right, id="ent_2")) == replace(right, version=2)
+        assert await tx.entitlements.add_grant(grant)
+        assert not await tx.entitlements.add_grant(replace(grant, id="grt_2"))
+        assert await tx.entitlements.grants(right.id) == [grant]
+        held = await tx.entitlements.lock(right.id)
+        assert held == await tx.entitlements.of(order.user_id, order.course_id) == replace(right, version=2)
+        await tx.entitlements.move_grant(grant.id, GrantState.REVOKED)
+        assert (await tx.entitlements.grants(right.id))[0].state is GrantState.REVOKED
+        ended = await tx.entitlements.update(replace(held, state=EntitlementState.ENDED))
+        assert await tx.entitlements.lock(right.id) == ended
+        assert await tx.entitlements.access(right.id, order.platform_id) is None
+        await tx.entitlements.set_access(opened, "by the platform", START_US)
+        await tx.entitlements.set_access(replace(opened, state="CLOSED"), "by the platform", START_US)
+        assert await tx.entitlements.access(right.id, order.platform_id) == "CLOSED"
+
+    await store.write(unit)
+    assert left_out(Entitlements, called) == set()
+
+
+async def test_breaks(store: Store, called: set[str]) -> None:
+    late = Break("brk_1", BreakKind.LATE_PAYMENT, "pat_1", None, BreakState.OPEN, "9900 CNY too late", START_US)
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.breaks.open(late)
+        assert not await tx.breaks.open(replace(late, id="brk_2"))
+        assert await tx.breaks.listed() == [late]
+
+    await store.write(unit)
+    assert left_out(Breaks, called) == set()
+
+
+async def test_anchors(store: Store, world: World, called: set[str]) -> None:
+    order = await world.order()
+    attempt = world.attempt(order)
+    first = RecordedLeaf(
+        "lef_1", order.id, attempt.id, 1, b"k" * 32, "0x" + "00" * 20, "77", 0, "{}", "{}", b"c" * 32, b"s", False,
+        None, None, START_US,
+    )  # fmt: skip
+    second = replace(first, id="lef_2", generation=2)
+    batch = AnchorBatch(
+        "anb_1", 1, 9, 1, b"r" * 32, b"d" * 32, 0, "", BatchState.QUEUED, None, None, None, None, 1, START_US, None
+    )
+    signed = ChainTransaction("anchor:0x72", 1337, "0xgate", 0, "0xraw", "0xhash", TransactionState.SIGNED, START_US)
+    contract = KnownContract(1337, "0xhub", "EntitlementHub", "0xcode", 5, START_US)
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.payments.insert(attempt)
+        await tx.anchors.add_leaf(first)
+        assert await tx.anchors.right_of_grant(order.id) == first
+        await tx.anchors.add_leaf(second)
+        assert await tx.anchors.supersede(attempt.id, second.id) == [replace(first, is_superseded=True)]
+        assert await tx.anchors.right_of_grant(order.id) == second
+        assert await tx.anchors.leaves([second.id, "lef_none"]) == [second]
+        assert await tx.anchors.add_batch(batch, [second.id])
+        assert not await tx.anchors.add_batch(replace(batch, id="anb_2"), [first.id])
+        assert await tx.anchors.leaves_of_batch(batch.id) == [replace(second, batch_id=batch.id, index=0)]
+        assert await tx.anchors.batch("anb_none") is None
+        held = await tx.anchors.lock_batch(batch.id)
+        assert held == batch
+        sent = await tx.anchors.update_batch(replace(held, state=BatchState.SUBMITTED, chain_id=1337))
+        assert await tx.anchors.batch(batch.id) == sent
+        assert await tx.anchors.batches() == [sent]
+        assert await tx.anchors.next_nonce(1337, "0xgate") == 0
+        assert await tx.anchors.add_transaction(signed)
+        assert not await tx.anchors.add_transaction(signed)
+        assert await tx.anchors.next_nonce(1337, "0xgate") == 1
+        assert await tx.anchors.unsettled(1337, "0xgate") == [signed]
+        await tx.anchors.move_transaction(signed.purpose, TransactionState.CONFIRMED)
+        assert await tx.anchors.unsettled(1337, "0xgate") == []
+        assert await tx.anchors.transaction(signed.purpose) == replace(signed, state=TransactionState.CONFIRMED)
+        assert await tx.anchors.add_contract(contract)
+        assert not await tx.anchors.add_contract(contract)
+        assert await tx.anchors.contracts(1337) == [contract]
+
+    await store.write(unit)
+    assert left_out(Anchors, called) == set()
+
+
+async def test_requests(store: Store, world: World, called: set[str]) -> None:
+    key = RequestKey("usr_1", "paymentCreate", "k-1", "fingerprint")
+    refusal = PriceChanged(1200, "CNY")
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.requests.begin(key, "ord_1", world.draw()) is None
+        await tx.requests.finish(key, refusal)
+        assert await tx.requests.begin(key, "ord_2", world.draw()) == Seen("ord_1", refusal, is_done=True, is_dead=False)
+
+    await store.write(unit)
+    assert left_out(Requests, called) == set()
+
+
+async def test_events(store: Store, world: World, called: set[str]) -> None:
+    listing = await world.listing()
+    order = await world.order(listing)
+
+    async def unit(tx: Tx) -> None:
+        told = OrderCreated(order.id, order.number, listing.id, "", "", 9900, "CNY", "AWAITING_PAYMENT", "NONE", "NONE")
+        audiences = await tx.orders.audiences(order)
+        tx.events.append(order, told, audiences, world.draw())
+        assert await tx.events.position_of("batcher") == 0
+        await tx.events.move("batcher", 0, 3)
+        assert await tx.events.position_of("batcher") == 3
+
+    await store.write(unit)
+    await store.stamp()
+    async with store.reading() as rx:
+        assert await rx.events.unstamped() == 0
+        assert await rx.events.head() == Head(3, 1)
+        assert sorted(await rx.events.streams_since(0)) == sorted([HUB_STREAM, order.user_id, order.platform_id])
+        [logged] = await rx.events.read(HUB_STREAM, 0, 10)
+        assert (logged.kind, logged.subject, logged.subject_version) == ("ORDER_CREATED", order.id, 1)
+        assert await rx.events.read(HUB_STREAM, 0, 10, ["ORDER_PAID"]) == []
+    assert left_out(Events, called) == set()
+
+
+async def test_tasks(store: Store, world: World, called: set[str]) -> None:
+    draw = world.draw()
+
+    async def put(tx: Tx) -> None:
+        tx.tasks.add("anchor", "1-9", {"first": 1}, START_US)
+        tx.tasks.lease("resolve", "pat_1", {}, draw)
+        tx.tasks.lease("resolve", "pat_2", {}, draw)
+
+    async def work(tx: Tx) -> None:
+        assert await tx.tasks.due(START_US)
+        assert await tx.tasks.held("anchor", "1-9", draw) is None
+        [task] = await tx.tasks.claim(draw, 10)
+        assert task == LeasedTask(1, "anchor", "1-9", {"first": 1}, 1, "worker-1")
+        assert await tx.tasks.held("anchor", "1-9", draw) == task
+        assert await tx.tasks.renew(task, draw)
+        assert await tx.tasks.retry(task, START_US, "no answer", {"first": 2})
+        [task] = await tx.tasks.claim(draw, 10)
+        assert (task.body, task.attempts) == ({"first": 2}, 2)
+        assert await tx.tasks.die(task, "no answer", START_US)
+        assert [(row.is_dead, row.kind, row.last_error) for row in await tx.tasks.listed()] == [
+            (0, "resolve", None), (0, "resolve", None), (1, "anchor", "no answer"),
+        ]  # fmt: skip
+        assert await tx.tasks.put_back("resolve", "pat_1", {"again": 1}, START_US)
+        [task] = await tx.tasks.claim(draw, 10)
+        assert task.body == {"again": 1}
+        assert await tx.tasks.finish(task)
+        assert await tx.tasks.reclaim_all() == 1
+        assert await tx.tasks.drop("resolve", "pat_2")
+        assert await tx.tasks.revive(1, START_US)
+
+    async def drop(tx: Tx) -> None:
+        assert not await tx.tasks.drop_dead(1)
+
+    for unit in (put, work, drop):
+        await store.write(unit)
+    assert left_out(Tasks, called) == set()
+
+
+REPOSITORIES = (
+    People, Catalogue, Orders, Payments, Notices, Ledger, Entitlements, Breaks, Anchors, Requests, Events, Tasks,
+)  # fmt: skip
