@@ -215,6 +215,14 @@ def test_a_cursor_of_another_list_or_use_or_hub_is_refused() -> None:
         Cursors(Key(bytes(32), is_development=True)).open_cursor(event)
 
 
+def test_one_position_has_one_cursor() -> None:
+    text = CURSORS.seal_cursor("usr_1", 4)  # 26 bytes: the last letter holds two bits that no decoder needs
+    assert len(text) == 35
+    for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=".replace(text[-1], ""):
+        with pytest.raises(CursorRefused):
+            CURSORS.open_cursor(text[:-1] + letter)
+
+
 def test_a_cursor_of_a_later_release_is_refused() -> None:
     with pytest.raises(CursorRefused):
         CURSORS.open_cursor(CURSORS._seal("event", "v2:usr_1:42"))
