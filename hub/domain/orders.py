@@ -209,11 +209,13 @@ def closed(order: Order, status: OrderStatus, now_us: int) -> Order:
 
 
 def allowed_actions(order: Order) -> tuple[PaymentAction, ...]:
-    """What the API offers: computed from the same conditions that the commands check."""
+    """What the API offers: what the commands admit, where canceling first voids an attempt that waits for somebody."""
     if order.status is not OrderStatus.AWAITING_PAYMENT:
         return ()
     if order.intent_status is IntentStatus.REQUIRES_PAYMENT_METHOD:
         return (PaymentAction.PAY, PaymentAction.CANCEL)
     if order.intent_status is IntentStatus.REQUIRES_ACTION:
         return (PaymentAction.FOLLOW_NEXT_ACTION, PaymentAction.CANCEL)
-    return (PaymentAction.CANCEL,) if order.intent_status is IntentStatus.FAILED else ()
+    if order.intent_status in (IntentStatus.REQUIRES_CAPTURE, IntentStatus.FAILED):
+        return (PaymentAction.CANCEL,)
+    return ()

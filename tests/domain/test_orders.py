@@ -301,6 +301,7 @@ def test_what_is_offered_is_what_the_guards_admit(
     assert (PaymentAction.PAY in offered) == (pay(made, live=live) is None)
     has_page = live is not None and made.intent_status is I.REQUIRES_ACTION and made.status is S.AWAITING_PAYMENT
     assert (PaymentAction.FOLLOW_NEXT_ACTION in offered) == has_page
-    # While the buyer has an action to follow, canceling is offered: the command voids the attempt first.
+    # While an attempt waits for the buyer or for us, canceling is offered: the command voids it at its channel first.
     closable = may_be_closed(made, attempts, "orderCancel") is None
-    assert (PaymentAction.CANCEL in offered) == (closable or has_page)
+    voidable = made.status is S.AWAITING_PAYMENT and made.intent_status in (I.REQUIRES_ACTION, I.REQUIRES_CAPTURE)
+    assert (PaymentAction.CANCEL in offered) == (closable or voidable)

@@ -20,6 +20,7 @@ OPERATOR = Viewer(ViewerKind.OPERATOR)
 
 def test_each_viewer_has_idempotency_keys_of_their_own() -> None:
     viewers = [LEARNER, Viewer(ViewerKind.USER, user_id="usr_2"), PARTNER, OPERATOR, ANONYMOUS]
+    viewers.append(Viewer(ViewerKind.PLATFORM, platform_id="plt_2"))
     assert len({viewer.principal for viewer in viewers}) == len(viewers)
     assert LEARNER.principal == "usr_1"
 
