@@ -12,6 +12,7 @@ from hub.domain.entitlements import Receipt
 from hub.domain.ids import Draw
 from hub.domain.money import Money
 from hub.domain.payments import Notice, PaymentAttempt, Result
+from hub.domain.people import Viewer
 
 if TYPE_CHECKING:
     from hub.store.transactions import Store
@@ -354,6 +355,52 @@ class Receipts(Protocol):
         """A compact JWS (ES256)."""
 
 
+class TokenProblem(StrEnum):
+    """Why a user's token is not taken."""
+
+    UNREADABLE = "this is no token of this hub"
+    EXPIRED = "the token has ended: ask for a new one"
+    NOT_YET = "the token does not count yet: check the clocks"
+
+
+class TokenRefused(Exception):
+    """A token that is not taken; the reason is all it says, never the token."""
+
+    def __init__(self, reason: TokenProblem) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Tokens(Protocol):
+    """The hub's own tokens of users."""
+
+    def verify_user_token(self, token: str, now_us: int) -> Viewer:
+        """Who asks. Raises TokenRefused."""
+
+
+class CursorRefused(ValueError):
+    """A cursor that is not this hub's, not for this list, or altered: BAD_USER_INPUT, and no word about which."""
+
+    def __init__(self) -> None:
+        super().__init__("this is no cursor of this list")
+
+
+class Cursors(Protocol):
+    """Seals positions into opaque text and opens it again. Not secret, but nobody else can make one."""
+
+    def seal(self, stream: str, position: int) -> str:
+        """The cursor of an event: resume after `position` (0: from the first) of `stream`."""
+
+    def open(self, text: str) -> tuple[str, int]:
+        """Stream and position. Raises CursorRefused. Whether the viewer may read it is the caller's question."""
+
+    def seal_keyset(self, list_name: str, values: tuple[str | int | bool | None, ...]) -> str:
+        """The cursor of a row: the values it is sorted by, bound to the list's name."""
+
+    def open_keyset(self, list_name: str, text: str) -> tuple[str | int | bool | None, ...]:
+        """The values again. Raises CursorRefused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hub:
     """Everything a flow may use; built once by the wiring."""
@@ -366,6 +413,8 @@ class Hub:
     clock: Clock
     vault: Vault
     receipts: Receipts
+    tokens: Tokens
+    cursors: Cursors
     draw_seed: Callable[[], bytes]
     owner: str  # this process, as leases name it
     is_production: bool

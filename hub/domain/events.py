@@ -6,7 +6,9 @@ in a body. The `hub` row also holds the transition (from, to): it is the history
 """
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from hub.domain.orders import Order
 
 HUB_STREAM = "hub"
 
@@ -59,6 +61,22 @@ class OrderEvent(Event):
     status: str
     charge_status: str
     chain_status: str
+
+    @classmethod
+    def of(cls, order: Order) -> Self:
+        """The event of an order as it is now; each audience reads its own names into it."""
+        return cls(
+            order_id=order.id,
+            number=order.number,
+            listing_id=order.listing_id,
+            external_id="",
+            buyer="",
+            amount_minor=order.total.amount_minor,
+            currency=order.total.currency,
+            status=order.status,
+            charge_status=order.charge_status,
+            chain_status=order.chain_status,
+        )
 
     def told_to(self, audience: Audience) -> "OrderEvent | None":
         if not audience.sees_order:

@@ -84,6 +84,20 @@ class Member:
     created_at_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A platform's or an operator's key: its hash, never its secret. `kind` is PLATFORM or OPERATOR."""
+
+    id: str
+    kind: ViewerKind
+    platform_id: str | None
+    secret_hash: str
+    scopes: frozenset[str]
+    is_development: bool
+    created_at_us: int
+    revoked_at_us: int | None = None
+
+
 def member_issuer(platform_id: str) -> str:
     """The issuer under which a platform's members are identities."""
     return f"platform:{platform_id}"

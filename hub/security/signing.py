@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey
 
 from hub.domain.anchors import commitment
 from hub.domain.entitlements import Opening, Receipt
+from hub.ports import CursorRefused
 from hub.security.jws import SignatureRefused, SigningKey, base64url, unbase64url, verify
 from hub.security.keys import MASTER_KEY, RECEIPT_KEY, Key, load_or_create
 
@@ -160,13 +161,6 @@ _LIST = "v1"
 _MAC = 16  # bytes: 128 bits, which nobody guesses in a hub's lifetime
 
 
-class CursorRefused(ValueError):
-    """A cursor that is not this hub's, not for this list, or altered: BAD_USER_INPUT, and no word about which."""
-
-    def __init__(self) -> None:
-        super().__init__("this is no cursor of this list")
-
-
 class Cursors:
     """Seals positions and opens them again. The same position gives the same text; every other text is refused."""
 
@@ -178,13 +172,13 @@ class Cursors:
         """The cursors of a data folder, under its master key. Raises KeyRefused."""
         return cls(load_or_create(data / MASTER_KEY, is_production=is_production, draw_seed=draw_seed))
 
-    def seal_cursor(self, stream: str, position: int) -> str:
+    def seal(self, stream: str, position: int) -> str:
         """The cursor of an event: resume after `position` (0: from the first) of `stream`."""
         if not stream or position < 0:
             raise ValueError("a cursor has a stream and a position from 0")
         return self._seal("event", f"{_EVENT}{stream}:{position}")
 
-    def open_cursor(self, text: str) -> tuple[str, int]:
+    def open(self, text: str) -> tuple[str, int]:
         """Stream and position. Raises CursorRefused. The caller must still ask whether the viewer may read it."""
         body = self._open("event", text)
         if not body.startswith(_EVENT):

@@ -9,7 +9,6 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from joserfc.jwk import ECKey
 
 from hub.domain.ids import ALPHABET, ID_LENGTH, Draw, base32, kind_of
 from hub.domain.people import LEARNER_SCOPES, Viewer, ViewerKind
+from hub.ports import TokenProblem, TokenRefused
 from hub.security.jws import SignatureRefused, SigningKey, verify
 from hub.security.keys import TOKEN_KEY, Key, load_or_create
 
@@ -31,22 +31,6 @@ _CLAIMS = {"iss", "aud", "sub", "scopes", "iat", "nbf", "exp"}
 
 SECRET_LENGTH = 52  # characters of base 32: 256 bits need no slow hash
 _API_KEY = re.compile(rf"hub_live_([{ALPHABET}]{{{ID_LENGTH}}})_([{ALPHABET}]{{{SECRET_LENGTH}}})")
-
-
-class TokenProblem(StrEnum):
-    """Why a token is not taken."""
-
-    UNREADABLE = "this is no token of this hub"
-    EXPIRED = "the token has ended: ask for a new one"
-    NOT_YET = "the token does not count yet: check the clocks"
-
-
-class TokenRefused(Exception):
-    """A user token that is not taken; `reason` is all it says."""
-
-    def __init__(self, reason: TokenProblem) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Leaves, batches and chain transactions: what is recorded on chain, and how far it has got."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
@@ -17,6 +17,14 @@ from sqlalchemy import (
     update,
 )
 
+from hub.domain.records import (
+    AnchorBatch,
+    BatchState,
+    ChainTransaction,
+    KnownContract,
+    RecordedLeaf,
+    TransactionState,
+)
 from hub.store.metadata import blob, inserted, integer, is_one_of, metadata, text
 
 if TYPE_CHECKING:
@@ -98,27 +106,27 @@ class Anchors:
     def __init__(self, rx: "Rx") -> None:
         self._rx = rx
 
-    async def add_leaf(self, new: "LeafRow") -> None:
+    async def add_leaf(self, new: RecordedLeaf) -> None:
         """The record of one request's end, for the next batch. Its generation counts on, under the order's lock."""
-        columns = {name: getattr(new, name) for name in _LEAF if name != "generation"}
-        await self._rx.changed(_ADD_LEAF, **columns)
+        columns = {name: getattr(new, name) for name in _LEAF if name not in ("generation", "index_")}
+        await self._rx.changed(_ADD_LEAF, **columns | {"is_superseded": int(new.is_superseded), "index_": new.index})
 
-    async def supersede(self, attempt_id: str, by_leaf_id: str) -> "list[LeafRow]":
+    async def supersede(self, attempt_id: str, by_leaf_id: str) -> list[RecordedLeaf]:
         """An earlier leaf of the same request no longer tells its end: it is marked, and returned to be revoked."""
-        return await self._rx.many(_SUPERSEDE, LeafRow, of_attempt=attempt_id, by_leaf=by_leaf_id)
+        return await self._rx.many(_SUPERSEDE, leaf_of, of_attempt=attempt_id, by_leaf=by_leaf_id)
 
-    async def leaves(self, leaf_ids: Sequence[str]) -> "list[LeafRow]":
-        return await self._rx.many(_LEAVES, LeafRow, leaf_ids=list(leaf_ids))
+    async def leaves(self, leaf_ids: Sequence[str]) -> list[RecordedLeaf]:
+        return await self._rx.many(_LEAVES, leaf_of, leaf_ids=list(leaf_ids))
 
-    async def leaves_of_batch(self, batch_id: str) -> "list[LeafRow]":
+    async def leaves_of_batch(self, batch_id: str) -> list[RecordedLeaf]:
         """In the order of their index."""
-        return await self._rx.many(_OF_BATCH, LeafRow, of_batch=batch_id)
+        return await self._rx.many(_OF_BATCH, leaf_of, of_batch=batch_id)
 
-    async def right_of_grant(self, order_id: str) -> "LeafRow | None":
+    async def right_of_grant(self, order_id: str) -> RecordedLeaf | None:
         """The leaf that carries the right an order gave, if it stands."""
-        return await self._rx.one(_RIGHT, LeafRow, of_order=order_id)
+        return await self._rx.one(_RIGHT, leaf_of, of_order=order_id)
 
-    async def add_batch(self, new: "BatchRow", leaf_ids: Sequence[str]) -> bool:
+    async def add_batch(self, new: AnchorBatch, leaf_ids: Sequence[str]) -> bool:
         """A batch and its leaves, in the order given. False: this range has its batch already."""
         if await self._rx.one(_ADD_BATCH, str, **{name: getattr(new, name) for name in _BATCH}) is None:
             return False
@@ -126,116 +134,89 @@ class Anchors:
         await self._rx.run_many(_PLACE, rows)
         return True
 
-    async def batch(self, batch_id: str) -> "BatchRow | None":
-        return await self._rx.one(_BATCH_BY_ID, BatchRow, batch_id=batch_id)
+    async def batch(self, batch_id: str) -> AnchorBatch | None:
+        return await self._rx.one(_BATCH_BY_ID, batch_of, batch_id=batch_id)
 
-    async def lock_batch(self, batch_id: str) -> "BatchRow | None":
-        return await self._rx.one(_LOCK_BATCH, BatchRow, batch_id=batch_id)
+    async def lock_batch(self, batch_id: str) -> AnchorBatch | None:
+        return await self._rx.one(_LOCK_BATCH, batch_of, batch_id=batch_id)
 
-    async def update_batch(self, changed: "BatchRow") -> "BatchRow":
+    async def update_batch(self, changed: AnchorBatch) -> AnchorBatch:
         columns = {name: getattr(changed, name) for name in _BATCH_MUTABLE}
         await self._rx.changed(_UPDATE_BATCH, batch_id=changed.id, held_version=changed.version, **columns)
         return replace(changed, version=changed.version + 1)
 
-    async def batches(self) -> "list[BatchRow]":
+    async def batches(self) -> list[AnchorBatch]:
         """All of them, oldest first, for `hub verify`."""
-        return await self._rx.many(_BATCHES, BatchRow)
+        return await self._rx.many(_BATCHES, batch_of)
 
-    async def transaction(self, purpose: str) -> "TransactionRow | None":
-        return await self._rx.one(_TRANSACTION, TransactionRow, purpose_=purpose)
+    async def transaction(self, purpose: str) -> ChainTransaction | None:
+        return await self._rx.one(_TRANSACTION, _transaction_of, purpose_=purpose)
 
     async def next_nonce(self, chain_id: int, sender: str) -> int:
         """One above the greatest nonce that we have signed for; 0 before the first."""
         return await self._rx.one(_NEXT_NONCE, int, on_chain=chain_id, of_sender=sender) or 0
 
-    async def add_transaction(self, new: "TransactionRow") -> bool:
+    async def add_transaction(self, new: ChainTransaction) -> bool:
         """Keep what was signed, before it is sent. False: the purpose or the nonce has its transaction already."""
         return await self._rx.one(_ADD_TX, str, **{name: getattr(new, name) for name in _TX}) is not None
 
     async def move_transaction(self, purpose: str, state: str) -> None:
         await self._rx.changed(_MOVE_TX, purpose_=purpose, state_=state)
 
-    async def unsettled(self, chain_id: int, sender: str) -> "list[TransactionRow]":
+    async def unsettled(self, chain_id: int, sender: str) -> list[ChainTransaction]:
         """Signed and not yet seen in a block, in the order of their nonces: what is sent again after a restart."""
-        return await self._rx.many(_UNSETTLED, TransactionRow, on_chain=chain_id, of_sender=sender)
+        return await self._rx.many(_UNSETTLED, _transaction_of, on_chain=chain_id, of_sender=sender)
 
-    async def contracts(self, chain_id: int) -> "list[ContractRow]":
+    async def contracts(self, chain_id: int) -> list[KnownContract]:
         """Every hub contract known on a chain, the newest last: old ones stay listed for ever."""
-        return await self._rx.many(_CONTRACTS, ContractRow, on_chain=chain_id)
+        return await self._rx.many(_CONTRACTS, KnownContract, on_chain=chain_id)
 
-    async def add_contract(self, new: "ContractRow") -> bool:
+    async def add_contract(self, new: KnownContract) -> bool:
         return await self._rx.one(_ADD_CONTRACT, str, **{name: getattr(new, name) for name in _CONTRACT}) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class LeafRow:
-    """`token_id` is decimal text; `request` and `result` are canonical JSON; `index_` is set with `batch_id`."""
-
-    id: str
-    order_id: str
-    attempt_id: str | None
-    generation: int
-    order_key: bytes
-    holder: str
-    token_id: str
-    expiry: int
-    request: str
-    result: str
-    commitment: bytes
-    sealed_salt: bytes
-    is_superseded: int
-    batch_id: str | None
-    index_: int | None
-    created_at_us: int
+def leaf_of(
+    id_: str, order_id: str, attempt_id: str | None, generation: int, order_key: bytes, holder: str, token_id: str,
+    expiry: int, request: str, result: str, commitment: bytes, sealed_salt: bytes, is_superseded: int,
+    batch_id: str | None, index: int | None, created_at_us: int,
+) -> RecordedLeaf:  # fmt: skip
+    return RecordedLeaf(
+        id_, order_id, attempt_id, generation, order_key, holder, token_id, expiry, request, result, commitment,
+        sealed_salt, bool(is_superseded), batch_id, index, created_at_us,
+    )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRow:
-    id: str
-    first_position: int
-    last_position: int
-    count: int
-    root: bytes
-    data_hash: bytes
-    chain_id: int
-    contract: str
-    state: str
-    transaction_hash: str | None
-    block_number: int | None
-    gas_used: int | None
-    gas_price_wei: int | None
-    version: int
-    created_at_us: int
-    confirmed_at_us: int | None
+def batch_of(
+    id_: str, first_position: int, last_position: int, count: int, root: bytes, data_hash: bytes, chain_id: int,
+    contract_: str, state: str, transaction_hash: str | None, block_number: int | None, gas_used: int | None,
+    gas_price_wei: int | None, version: int, created_at_us: int, confirmed_at_us: int | None,
+) -> AnchorBatch:  # fmt: skip
+    return AnchorBatch(
+        id_, first_position, last_position, count, root, data_hash, chain_id, contract_, BatchState(state),
+        transaction_hash, block_number, gas_used, gas_price_wei, version, created_at_us, confirmed_at_us,
+    )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionRow:
-    purpose: str
-    chain_id: int
-    sender: str
-    nonce: int
-    raw: str
-    hash: str
-    state: str
-    signed_at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class ContractRow:
-    chain_id: int
-    address: str
-    name: str
-    code_hash: str
-    from_block: int
-    recorded_at_us: int
+def _transaction_of(
+    purpose: str, chain_id: int, sender: str, nonce: int, raw: str, hash_: str, state: str, signed_at_us: int
+) -> ChainTransaction:
+    return ChainTransaction(purpose, chain_id, sender, nonce, raw, hash_, TransactionState(state), signed_at_us)
 
 
 _l, _b, _t, _k = leaf.c, anchor_batch.c, chain_transaction.c, contract.c
 _LEAF, _BATCH, _TX, _CONTRACT = (
     tuple(c.name for c in table.c) for table in (leaf, anchor_batch, chain_transaction, contract)
 )
-_BATCH_MUTABLE = ("state", "transaction_hash", "block_number", "gas_used", "gas_price_wei", "confirmed_at_us")
+_BATCH_MUTABLE = (
+    "chain_id",
+    "contract",
+    "state",
+    "transaction_hash",
+    "block_number",
+    "gas_used",
+    "gas_price_wei",
+    "confirmed_at_us",
+)
 _earlier = leaf.alias("earlier")
 _ADD_LEAF = inserted(leaf).values(
     {
@@ -279,7 +260,7 @@ _UPDATE_BATCH = (
 _BATCHES = select(anchor_batch).order_by(_b.first_position)
 _TRANSACTION = select(chain_transaction).where(_t.purpose == bindparam("purpose_"))
 _ours = (_t.chain_id == bindparam("on_chain")) & (_t.sender == bindparam("of_sender"))
-_NEXT_NONCE = select(func.max(_t.nonce) + literal_column("1")).where(_ours)
+_NEXT_NONCE = select(func.coalesce(func.max(_t.nonce) + literal_column("1"), literal_column("0"))).where(_ours)
 _ADD_TX = inserted(chain_transaction).on_conflict_do_nothing().returning(_t.purpose)
 _MOVE_TX = update(chain_transaction).where(_t.purpose == bindparam("purpose_")).values(state=bindparam("state_"))
 _UNSETTLED = (

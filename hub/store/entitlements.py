@@ -1,6 +1,6 @@
 """Entitlements, their grants, and what platforms' access lists say: tables and repository."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint, bindparam, literal_column, select, update
@@ -14,7 +14,9 @@ from hub.domain.entitlements import (
     GrantSource,
     GrantState,
 )
+from hub.store.catalogue import listing, platform
 from hub.store.metadata import inserted, integer, metadata, text
+from hub.store.people import member, pairwise
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -84,6 +86,14 @@ class Entitlements:
     async def lock(self, entitlement_id: str) -> Entitlement | None:
         return await self._rx.one(_LOCK, entitlement_of, entitlement_id=entitlement_id)
 
+    async def get(self, entitlement_id: str) -> Entitlement | None:
+        return await self._rx.one(_GET, entitlement_of, entitlement_id=entitlement_id)
+
+    async def targets(self, entitlement_id: str) -> "list[AccessTarget]":
+        """The platforms whose access list follows the right: those that sell the course to its holder or honour it."""
+        rows = await self._rx.many(_TARGETS, AccessTarget, entitlement_id=entitlement_id)
+        return list({row.platform_id: row for row in reversed(rows)}.values())
+
     async def of(self, user_id: str, course_id: str) -> Entitlement | None:
         return await self._rx.one(_OF, entitlement_of, owner_id=user_id, right_to=course_id)
 
@@ -106,6 +116,17 @@ class Entitlements:
             _SET_ACCESS, entitlement_id=access.entitlement_id, platform_id=access.platform_id, state=access.state,
             detail=detail, version=1, updated_at_us=now_us,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTarget:
+    """A platform as the adapter needs it: its own ids of listing and member, its own name for the holder."""
+
+    platform_id: str
+    platform_slug: str
+    external_id: str
+    pairwise_id: str | None
+    member_external_id: str | None
 
 
 def entitlement_of(id_: str, user_id: str, course_id: str, state: str, version: int, created_at_us: int) -> Entitlement:
@@ -135,6 +156,21 @@ _TOUCH = (
 )
 _ADD_GRANT = inserted(grant).on_conflict_do_nothing().returning(_g.id)
 _LOCK = select(entitlement).where(_e.id == bindparam("entitlement_id")).with_for_update(of=entitlement)
+_GET = select(entitlement).where(_e.id == bindparam("entitlement_id"))
+_TARGETS = (
+    select(
+        listing.c.platform_id, platform.c.slug, listing.c.external_id, pairwise.c.pairwise_id, member.c.external_id
+    )
+    .join_from(entitlement, listing, listing.c.course_id == _e.course_id)
+    .join(platform, platform.c.id == listing.c.platform_id)
+    .outerjoin(pairwise, (pairwise.c.platform_id == platform.c.id) & (pairwise.c.user_id == _e.user_id))
+    .outerjoin(member, (member.c.platform_id == platform.c.id) & (member.c.user_id == _e.user_id))
+    .where(
+        (_e.id == bindparam("entitlement_id"))
+        & ((listing.c.is_honoured == literal_column("1")) | pairwise.c.pairwise_id.is_not(None))
+    )
+    .order_by(listing.c.platform_id, listing.c.id, member.c.id)
+)  # fmt: skip
 _OF = select(entitlement).where((_e.user_id == bindparam("owner_id")) & (_e.course_id == bindparam("right_to")))
 _GRANTS = select(grant).where(_g.entitlement_id == bindparam("entitlement_id")).order_by(_g.created_at_us, _g.id)
 _UPDATE = (

@@ -123,6 +123,30 @@ class Orders:
             )
         return told
 
+    async def parties(self, order_ids: Sequence[str]) -> dict[str, list[Audience]]:
+        """Who is told of the orders themselves, for many at once: the hub, the buyer, the selling platform."""
+        told: dict[str, list[Audience]] = {}
+        for row in await self._rx.many(_PARTIES, _PartyRow, order_ids=list(order_ids)):
+            told[row.order_id] = [
+                Audience(stream, buyer, row.external_id, row.listing_id, sees_order=True)
+                for stream, buyer in (
+                    (HUB_STREAM, row.user_id),
+                    (row.user_id, row.user_id),
+                    (row.platform_id, row.pairwise_id),
+                )
+            ]
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class _PartyRow:
+    order_id: str
+    user_id: str
+    platform_id: str
+    listing_id: str
+    external_id: str
+    pairwise_id: str
+
 
 @dataclass(frozen=True, slots=True)
 class _AudienceRow:
@@ -258,4 +282,10 @@ _AUDIENCES = (
         )
     )
     .order_by(listing.c.platform_id, listing.c.id)
+)
+_PARTIES = (
+    select(_c.id, _c.user_id, _c.platform_id, _c.listing_id, listing.c.external_id, pairwise.c.pairwise_id)
+    .join_from(order, listing, listing.c.id == _c.listing_id)
+    .join(pairwise, (pairwise.c.platform_id == _c.platform_id) & (pairwise.c.user_id == _c.user_id))
+    .where(is_one_of(_c.id, "order_ids"))
 )

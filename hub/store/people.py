@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ForeignKey, Table, Text, UniqueConstraint, bindparam, literal_column, select, update
 from sqlalchemy import text as text_
 
-from hub.domain.people import Identity, Member, User, UserState
-from hub.store.metadata import blob, inserted, integer, metadata, text
+from hub.domain.people import ApiKey, Identity, Member, User, UserState, ViewerKind
+from hub.store.metadata import inserted, integer, metadata, text
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -56,7 +56,7 @@ api_key = Table(
     text("id", primary_key=True),
     text("kind"),  # PLATFORM or OPERATOR
     text("platform_id", ForeignKey("platform.id"), nullable=True),
-    blob("secret_hash"),
+    text("secret_hash"),  # SHA-256, hexadecimal
     text("scopes"),  # blank-separated
     integer("is_development"),
     integer("created_at_us"),
@@ -113,11 +113,13 @@ class People:
         """Whether the user has any entitlement or order: then nothing of theirs is moved without them."""
         return await self._rx.one(_HAS_RIGHTS, int, owner_id=user_id) is not None
 
-    async def add_key(self, new: "ApiKeyRow") -> None:
-        await self._rx.changed(_ADD_KEY, **{name: getattr(new, name) for name in _KEY})
+    async def add_key(self, new: ApiKey) -> None:
+        columns = {name: getattr(new, name) for name in _KEY}
+        columns |= {"scopes": " ".join(sorted(new.scopes)), "is_development": int(new.is_development)}
+        await self._rx.changed(_ADD_KEY, **columns)
 
-    async def key(self, key_id: str) -> "ApiKeyRow | None":
-        return await self._rx.one(_KEY_BY_ID, ApiKeyRow, key_id=key_id)
+    async def key(self, key_id: str) -> ApiKey | None:
+        return await self._rx.one(_KEY_BY_ID, _api_key, key_id=key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +132,14 @@ class MemberRow:
     created_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKeyRow:
-    """`scopes` is blank-separated; `kind` is PLATFORM or OPERATOR."""
-
-    id: str
-    kind: str
-    platform_id: str | None
-    secret_hash: bytes
-    scopes: str
-    is_development: int
-    created_at_us: int
-    revoked_at_us: int | None
+def _api_key(
+    id_: str, kind: str, platform_id: str | None, secret_hash: str, scopes: str, is_development: int,
+    created_at_us: int, revoked_at_us: int | None,
+) -> ApiKey:  # fmt: skip
+    return ApiKey(
+        id_, ViewerKind(kind), platform_id, secret_hash, frozenset(scopes.split()), bool(is_development), created_at_us,
+        revoked_at_us,
+    )  # fmt: skip
 
 
 def _user(id_: str, state: str, created_at_us: int) -> User:

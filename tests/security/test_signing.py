@@ -14,13 +14,12 @@ from joserfc.jwk import KeySet
 
 from hub.domain.anchors import NO_END, commitment
 from hub.domain.entitlements import Opening, Receipt
-from hub.ports import Receipts
+from hub.ports import CursorRefused, Receipts
 from hub.security.jws import SigningKey
 from hub.security.keys import Key
 from hub.security.signing import (
     MAX_CURSOR,
     RECEIPT_TYPE,
-    CursorRefused,
     Cursors,
     Keyset,
     ReceiptRefused,
@@ -159,9 +158,9 @@ VALUES = st.lists(st.text(max_size=60) | st.integers() | st.booleans() | st.none
 
 @given(STREAMS, POSITIONS)
 def test_a_cursor_opens_to_its_position(stream: str, position: int) -> None:
-    text = CURSORS.seal_cursor(stream, position)
-    assert CURSORS.open_cursor(text) == (stream, position)
-    assert text == Cursors(KEY).seal_cursor(stream, position)
+    text = CURSORS.seal(stream, position)
+    assert CURSORS.open(text) == (stream, position)
+    assert text == Cursors(KEY).seal(stream, position)
 
 
 @given(VALUES)
@@ -177,10 +176,10 @@ def test_a_cursor_fits_into_a_url() -> None:
 
 @given(st.data())
 def test_an_altered_cursor_is_refused(data: st.DataObject) -> None:
-    event, keyset = CURSORS.seal_cursor("usr_1", 42), CURSORS.seal_keyset("orders", ("a", 42))
+    event, keyset = CURSORS.seal("usr_1", 42), CURSORS.seal_keyset("orders", ("a", 42))
     place = data.draw(st.integers(0, min(len(event), len(keyset)) - 1))
     letter = data.draw(st.characters(codec="ascii"))
-    for text, opened in ((event, CURSORS.open_cursor), (keyset, lambda it: CURSORS.open_keyset("orders", it))):
+    for text, opened in ((event, CURSORS.open), (keyset, lambda it: CURSORS.open_keyset("orders", it))):
         altered = text[:place] + letter + text[place + 1 :]
         if altered != text:
             with pytest.raises(CursorRefused):
@@ -190,7 +189,7 @@ def test_an_altered_cursor_is_refused(data: st.DataObject) -> None:
 @given(st.text() | st.binary().map(lambda data: base64.urlsafe_b64encode(data).decode()) | st.just("\ud800"))
 def test_rubbish_is_no_cursor(text: str) -> None:
     with pytest.raises(CursorRefused):
-        CURSORS.open_cursor(text)
+        CURSORS.open(text)
     with pytest.raises(CursorRefused):
         CURSORS.open_keyset("orders", text)
 
@@ -199,33 +198,33 @@ def test_a_forged_cursor_is_refused() -> None:
     body = b"v1:hub:0"
     for mac in (b"", bytes(16), bytes(32)):
         with pytest.raises(CursorRefused):
-            CURSORS.open_cursor(base64.urlsafe_b64encode(mac + body).rstrip(b"=").decode())
+            CURSORS.open(base64.urlsafe_b64encode(mac + body).rstrip(b"=").decode())
 
 
 def test_a_cursor_of_another_list_or_use_or_hub_is_refused() -> None:
-    event, keyset = CURSORS.seal_cursor("usr_1", 42), CURSORS.seal_keyset("orders usr_1", ("a", 42))
+    event, keyset = CURSORS.seal("usr_1", 42), CURSORS.seal_keyset("orders usr_1", ("a", 42))
     for elsewhere in ("orders usr_2", "orders usr_1 ", "", "event"):
         with pytest.raises(CursorRefused):
             CURSORS.open_keyset(elsewhere, keyset)
     with pytest.raises(CursorRefused):
-        CURSORS.open_cursor(keyset)
+        CURSORS.open(keyset)
     with pytest.raises(CursorRefused):
         CURSORS.open_keyset("event", event)
     with pytest.raises(CursorRefused):
-        Cursors(Key(bytes(32), is_development=True)).open_cursor(event)
+        Cursors(Key(bytes(32), is_development=True)).open(event)
 
 
 def test_one_position_has_one_cursor() -> None:
-    text = CURSORS.seal_cursor("usr_1", 4)  # 26 bytes: the last letter holds two bits that no decoder needs
+    text = CURSORS.seal("usr_1", 4)  # 26 bytes: the last letter holds two bits that no decoder needs
     assert len(text) == 35
     for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=".replace(text[-1], ""):
         with pytest.raises(CursorRefused):
-            CURSORS.open_cursor(text[:-1] + letter)
+            CURSORS.open(text[:-1] + letter)
 
 
 def test_a_cursor_of_a_later_release_is_refused() -> None:
     with pytest.raises(CursorRefused):
-        CURSORS.open_cursor(CURSORS._seal("event", "v2:usr_1:42"))
+        CURSORS.open(CURSORS._seal("event", "v2:usr_1:42"))
     with pytest.raises(CursorRefused):
         CURSORS.open_keyset("orders", CURSORS._seal("list orders", '["v2","a"]'))
 
@@ -234,7 +233,7 @@ def test_a_refused_cursor_says_nothing_of_why() -> None:
     texts = set()
     for text in ("", "x", CURSORS.seal_keyset("orders", (1,)), "=" * (MAX_CURSOR + 1)):
         with pytest.raises(CursorRefused) as refused:
-            CURSORS.open_cursor(text)
+            CURSORS.open(text)
         assert refused.value.__cause__ is None
         texts.add(str(refused.value))
     assert texts == {"this is no cursor of this list"}
@@ -242,6 +241,6 @@ def test_a_refused_cursor_says_nothing_of_why() -> None:
 
 def test_limits_hold_when_sealing() -> None:
     with pytest.raises(ValueError, match="a position from 0"):
-        CURSORS.seal_cursor("hub", -1)
+        CURSORS.seal("hub", -1)
     with pytest.raises(ValueError, match="more than 4096 characters"):
         CURSORS.seal_keyset("courses", ("x" * MAX_CURSOR,))

@@ -14,14 +14,13 @@ from joserfc.jwk import ECKey
 
 from hub.domain.ids import Draw
 from hub.domain.people import LEARNER_SCOPES, Viewer, ViewerKind
+from hub.ports import TokenProblem, TokenRefused
 from hub.security import tokens
 from hub.security.jws import SigningKey
 from hub.security.keys import Key, KeyRefused
 from hub.security.signing import RECEIPT_TYPE
 from hub.security.tokens import (
     MAX_LIFETIME_S,
-    TokenProblem,
-    TokenRefused,
     UserTokens,
     hash_secret,
     matches,

@@ -11,7 +11,7 @@ from hub.domain.entitlements import AccessState, EntitlementState, GrantState
 from hub.domain.events import HUB_STREAM, OrderCreated
 from hub.domain.orders import ChainStatus, OrderStatus
 from hub.domain.payments import AttemptState, Fact, FactKind, Notice, Outcome, Result, Source, Stage
-from hub.domain.people import UserState
+from hub.domain.people import ApiKey, UserState, ViewerKind
 from hub.domain.reconciliation import Break, BreakKind, BreakState
 from hub.domain.records import (
     AnchorBatch,
@@ -30,7 +30,7 @@ from hub.store.events import Events, Head
 from hub.store.ledger import Balance, Ledger
 from hub.store.orders import Orders
 from hub.store.payments import Heard, Notices, Payments
-from hub.store.people import ApiKeyRow, People
+from hub.store.people import People
 from hub.store.reconciliation import Breaks
 from hub.store.requests import Requests
 from hub.store.tasks import LeasedTask, Tasks
@@ -68,7 +68,7 @@ def left_out(repository: type, called: set[str]) -> set[str]:
 async def test_people(store: Store, world: World, called: set[str]) -> None:
     platform, user, other = await world.platform(), await world.user(), await world.user(state=UserState.PROVISIONAL)
     member = await world.member(platform, user, "m-7")
-    key = ApiKeyRow("key_1", "PLATFORM", platform.id, b"hash", "orders:read", 1, START_US, None)
+    key = ApiKey("key_1", ViewerKind.PLATFORM, platform.id, "hash", frozenset({"orders:read"}), True, START_US)
 
     async def unit(tx: Tx) -> None:
         assert await tx.people.user(other.id) == other

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from hub.domain.people import Viewer
 from hub.store.reads import anchors, catalogue, entitlements, orders, payments, people, plans, reconciliation
-from hub.store.reads.plans import NOTHING, Slice, Sorting, Want, Window, Windows
+from hub.store.reads.plans import NOTHING, Row, Slice, Sorting, Want, Window, Windows
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
 
-__all__ = ["NOTHING", "Reads", "Slice", "Want", "Window"]
+__all__ = ["NOTHING", "Reads", "Row", "Slice", "Want", "Window"]
 # Importing a noun's page makes it known; named here so that none is left out.
 PAGES = (people, catalogue, orders, payments, entitlements, anchors, reconciliation)
 

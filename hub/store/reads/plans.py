@@ -59,7 +59,7 @@ class Sorting:
 
 
 class Window(Protocol):
-    """Which part of a list: `size` rows after (is_forward) or before the row with these sort values, else from an end."""
+    """Part of a list: `size` rows after (is_forward) or before the row with the sort values `edge`, else from an end."""
 
     @property
     def size(self) -> int: ...
@@ -67,6 +67,13 @@ class Window(Protocol):
     def is_forward(self) -> bool: ...
     @property
     def edge(self) -> tuple[str | int, ...] | None: ...
+
+
+class Row(Protocol):
+    """What every read row is: frozen columns, and the relations that were wanted, by name."""
+
+    @property
+    def joined(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

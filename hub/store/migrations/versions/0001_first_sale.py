@@ -183,7 +183,7 @@ def create_tables() -> None:
     op.create_index("event_unstamped", "event", ["seq"], **where("position IS NULL"))
     op.create_table(
         "log_head",
-        integer("one"),
+        integer("one", sa.CheckConstraint("one = 1", name=op.f("ck_log_head_single"))),
         integer("position"),
         integer("oldest"),
         sa.PrimaryKeyConstraint("one", name="pk_log_head"),
@@ -259,7 +259,7 @@ def create_tables() -> None:
         text("id"),
         text("kind"),
         text("platform_id", nullable=True),
-        blob("secret_hash"),
+        text("secret_hash"),
         text("scopes"),
         integer("is_development"),
         integer("created_at_us"),
@@ -533,7 +533,7 @@ def create_tables() -> None:
         text("debit_account"),
         text("credit_account"),
         text("asset"),
-        integer("amount_minor"),
+        integer("amount_minor", sa.CheckConstraint("amount_minor > 0", name=op.f("ck_posting_positive"))),
         sa.ForeignKeyConstraint(["credit_account"], ["account.id"], name="fk_posting_credit_account"),
         sa.ForeignKeyConstraint(["debit_account"], ["account.id"], name="fk_posting_debit_account"),
         sa.ForeignKeyConstraint(["entry_id"], ["journal_entry.id"], name="fk_posting_entry_id"),
@@ -547,8 +547,8 @@ def text(name: str, *, nullable: bool = False) -> sa.Column[str]:
     return sa.Column(name, sa.Text(), nullable=nullable)
 
 
-def integer(name: str, *, nullable: bool = False) -> sa.Column[int]:
-    return sa.Column(name, sa.BigInteger(), nullable=nullable)
+def integer(name: str, *checks: sa.CheckConstraint, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger(), *checks, nullable=nullable)
 
 
 def blob(name: str, *, nullable: bool = False) -> sa.Column[bytes]:

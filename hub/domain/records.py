@@ -1,0 +1,94 @@
+"""What the hub keeps of its record on chain: leaves, batches, transactions, contracts."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class BatchState(StrEnum):
+    """How far a batch is: its content is frozen from the start."""
+
+    QUEUED = "QUEUED"
+    SUBMITTED = "SUBMITTED"
+    CONFIRMED = "CONFIRMED"
+    FAILED = "FAILED"
+
+
+class TransactionState(StrEnum):
+    """How far a transaction is; it is stored before it is sent."""
+
+    SIGNED = "SIGNED"
+    SENT = "SENT"
+    CONFIRMED = "CONFIRMED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLeaf:
+    """One request and its end, as a leaf of the next batch. `request` and `result` are canonical JSON; `token_id` is
+    decimal text, '0' where nothing is granted; `index` is set together with `batch_id`."""
+
+    id: str
+    order_id: str
+    attempt_id: str | None
+    generation: int
+    order_key: bytes
+    holder: str
+    token_id: str
+    expiry: int
+    request: str
+    result: str
+    commitment: bytes
+    sealed_salt: bytes
+    is_superseded: bool
+    batch_id: str | None
+    index: int | None
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorBatch:
+    """The orders under one root: the leaves told of by a range of the log, in its order. The chain's part is unknown
+    ('' and 0) until its transaction is signed."""
+
+    id: str
+    first_position: int
+    last_position: int
+    count: int
+    root: bytes
+    data_hash: bytes
+    chain_id: int
+    contract: str
+    state: BatchState
+    transaction_hash: str | None
+    block_number: int | None
+    gas_used: int | None
+    gas_price_wei: int | None
+    version: int
+    created_at_us: int
+    confirmed_at_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTransaction:
+    """Signed bytes for one purpose: `anchor:<root>` or `revoke:<root>:<leaf>`."""
+
+    purpose: str
+    chain_id: int
+    sender: str
+    nonce: int
+    raw: str
+    hash: str
+    state: TransactionState
+    signed_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownContract:
+    """An EntitlementHub that this hub has deployed or was told of: listed for ever."""
+
+    chain_id: int
+    address: str
+    name: str
+    code_hash: str
+    from_block: int
+    recorded_at_us: int

@@ -1,0 +1,342 @@
+"""What we are told about an attempt, by whatever way, becomes its state, the order's, the books' and the buyer's right.
+
+`apply_fact` is the one door for the answer to a call, a query and a Notice. `resolve` is the Task that asks when nobody
+has told us: UNKNOWN leaves only by the channel's word, never by time.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hub.domain import ledger
+from hub.domain.events import Audience, Change, OrderEvent, OrderMoneyChanged, OrderPaid, PaymentAttemptChanged
+from hub.domain.ids import Draw
+from hub.domain.ledger import JournalEntry
+from hub.domain.orders import ChainStatus, FulfilmentStatus, Order, OrderStatus, received, settled
+from hub.domain.payments import (
+    ENDED,
+    LIVE,
+    RESEND_WITHIN_US,
+    UNRESOLVED_AFTER_US,
+    AttemptState,
+    Fact,
+    FactKind,
+    Outcome,
+    PaymentAttempt,
+    Result,
+    Source,
+    Stage,
+    fact_of,
+    is_as_asked,
+    next_query_after_s,
+    reduce,
+    resent,
+    void_fact_of,
+)
+from hub.domain.reconciliation import BreakKind
+from hub.flows.anchors import record_end
+from hub.flows.breaks import open_break
+from hub.flows.entitlements import audiences_of, grant_purchase
+from hub.ports import Channel, Hub, Vault
+
+if TYPE_CHECKING:
+    from hub.store.tasks import LeasedTask
+    from hub.store.transactions import Tx
+
+log = logging.getLogger(__name__)
+
+RESOLVE = "resolve_attempt"
+VOID = "void_attempt"
+# A call that takes longer is given up as UNKNOWN; adapters' own budgets (connect 3 s, read 10 s) end before.
+CALL_WITHIN_S = 35
+
+
+async def ask(call: Coroutine[Any, Any, Result], now_us: int) -> Result:
+    """One call of an adapter. Whatever goes wrong in it, what we know afterwards is UNKNOWN, never failure."""
+    try:
+        async with asyncio.timeout(CALL_WITHIN_S):
+            return await call
+    except Exception:
+        log.exception("a channel's adapter raised: its outcome is unknown")
+        return Result(Outcome.UNKNOWN, Stage.NONE, hashlib.sha256(b"").digest(), now_us, code="adapter_fault")
+
+
+# ---- the one door ----------------------------------------------------------------------------------------------------
+
+
+async def apply_fact(
+    tx: "Tx", attempt_id: str, result: Result, fact: Fact | None, draw: Draw, vault: Vault
+) -> PaymentAttempt:
+    """Lock the order, keep the fact, reduce, and write all that follows from it. Any order of arrival, the same end."""
+    held = await tx.orders.lock_with(attempt_id)
+    assert held is not None, attempt_id
+    order, before = held
+    if fact is None:
+        return await _noted(tx, before, result)
+    heard = await tx.payments.add_fact(attempt_id, fact)
+    attempt = _informed(reduce(before, fact), result)
+    others = [other for other in await _attempts(tx, order, before) if other.id != attempt_id]
+    if attempt.state in LIVE and before.state not in LIVE and any(other.is_live for other in others):
+        # Another attempt may take the money: this one stays as it is and is voided.
+        tx.tasks.add(VOID, attempt_id, {"attempt": attempt_id}, draw.now_us)
+        attempt = before
+    is_new = heard.value == "NEW"
+    if heard.value == "CONTRADICTED":
+        order = replace(order, has_conflict=True)
+    if is_new and fact.kind is FactKind.AUTHORIZED and not is_as_asked(before, fact):
+        order = replace(order, has_conflict=True)
+    if is_new and fact.kind is FactKind.CAPTURED and fact.amount is not None:
+        order = received(order, fact.amount)
+        await _book(tx, order, before, fact, draw)
+    if attempt != before:
+        attempt = await tx.payments.update(attempt)
+    after = settled(order, [*others, attempt], draw.now_us)
+    await _break_on(tx, after, attempt, fact, heard.value, others, draw)
+    if attempt.version != before.version or after != held[0]:
+        await _follow(tx, held[0], after, before, attempt, fact, draw, vault)
+    return attempt
+
+
+async def _noted(tx: "Tx", attempt: PaymentAttempt, result: Result) -> PaymentAttempt:
+    """Nothing about money; but the channel's reference or next action may be worth keeping."""
+    informed = _informed(attempt, result)
+    return attempt if informed == attempt else await tx.payments.update(informed)
+
+
+def _informed(attempt: PaymentAttempt, result: Result) -> PaymentAttempt:
+    """What an attempt shows besides its state. The channel's reference, once known, stays."""
+    next_action = result.next_action or attempt.next_action
+    return replace(
+        attempt,
+        channel_ref=attempt.channel_ref or result.channel_ref,
+        code=result.code or attempt.code,
+        decline=result.decline or attempt.decline,
+        next_action=next_action if attempt.state is AttemptState.ACTION else None,
+    )
+
+
+async def _attempts(tx: "Tx", order: Order, known: PaymentAttempt) -> Sequence[PaymentAttempt]:
+    """All attempts of a locked order; the order says how many there are, so the usual one needs no look."""
+    return [known] if order.attempts == 1 else await tx.payments.of_order(order.id)
+
+
+async def _book(tx: "Tx", order: Order, attempt: PaymentAttempt, fact: Fact, draw: Draw) -> None:
+    """The posting of what the channel really took."""
+    assert fact.amount is not None
+    if fact.amount.amount_minor == 0:
+        return
+    await tx.ledger.post(
+        JournalEntry(
+            id=draw.id("jen", fact.key),
+            reference=f"charge/{fact.channel}/{fact.key}",
+            kind="charge",
+            order_id=order.id,
+            postings=ledger.charge(order.id, attempt.channel, fact.amount, order.total.currency),
+            effective_at_us=fact.provider_at_us or fact.observed_at_us,
+            recorded_at_us=draw.now_us,
+        )
+    )
+
+
+async def _break_on(
+    tx: "Tx",
+    order: Order,
+    attempt: PaymentAttempt,
+    fact: Fact,
+    heard: str,
+    others: Sequence[PaymentAttempt],
+    draw: Draw,
+) -> None:
+    """Money that is not what we asked, came twice, or came too late: open until a person settles it."""
+    if heard == "SAME":
+        return
+    if heard == "CONTRADICTED" or not is_as_asked(attempt, fact):
+        told, asked = fact.amount, attempt.amount
+        kind = BreakKind.AMOUNT if told and told.currency == asked.currency else BreakKind.CURRENCY
+        detail = f"asked {asked.amount_minor} {asked.currency}, told "
+        detail += f"{told.amount_minor} {told.currency}" if told else "nothing"
+        await open_break(tx, kind, attempt.id, order.id, f"{detail} ({heard.lower()} {fact.kind})", draw)
+    if fact.kind is not FactKind.CAPTURED or heard != "NEW":
+        return
+    if order.is_closed:
+        detail = f"{order.received_minor} {order.total.currency} came after the order was {order.status}"
+        await open_break(tx, BreakKind.LATE_PAYMENT, order.id, order.id, detail, draw)
+    elif order.received_minor > order.total.amount_minor and any(
+        other.state is AttemptState.CHARGED for other in others
+    ):
+        detail = f"{order.received_minor} of {order.total.amount_minor} {order.total.currency} by several attempts"
+        await open_break(tx, BreakKind.DUPLICATE, order.id, order.id, detail, draw)
+
+
+async def _follow(
+    tx: "Tx",
+    held: Order,
+    order: Order,
+    before: PaymentAttempt,
+    attempt: PaymentAttempt,
+    fact: Fact,
+    draw: Draw,
+    vault: Vault,
+) -> None:
+    """What follows from a change: the right, the record for the chain, the order's row, and everybody being told."""
+    is_paid_now = order.status is OrderStatus.PAID and held.status is not OrderStatus.PAID
+    has_ended = attempt.state in ENDED and attempt.state is not before.state
+    if is_paid_now:
+        order = replace(order, fulfilment_status=FulfilmentStatus.FULFILLED)
+    if has_ended and (is_paid_now or order.chain_status is ChainStatus.NOT_RECORDED):
+        order = replace(order, chain_status=ChainStatus.QUEUED)
+    audiences = await audiences_of(tx, order, vault)
+    if is_paid_now:
+        await grant_purchase(tx, order, audiences, draw)
+    if has_ended:
+        await record_end(
+            tx,
+            order,
+            attempt,
+            is_right=is_paid_now,
+            had_ended=before.state in ENDED,
+            audiences=audiences,
+            draw=draw,
+            vault=vault,
+        )
+    if attempt.state is not before.state:
+        tell_attempt(tx, before.state, attempt, f"{fact.source}: {fact.kind}", audiences, draw)
+    if order == held:
+        return
+    order = await tx.orders.update(order)
+    is_about_money = order.received_minor != held.received_minor or order.has_conflict != held.has_conflict
+    if is_paid_now or is_about_money:
+        kind: type[OrderEvent] = OrderPaid if is_paid_now else OrderMoneyChanged
+        change = Change(held.status, order.status, f"{fact.source}: {fact.kind}")
+        tx.events.append(order, kind.of(order), audiences, draw, change)
+
+
+def tell_attempt(
+    tx: "Tx", before: str, attempt: PaymentAttempt, cause: str, audiences: list[Audience], draw: Draw
+) -> None:
+    event = PaymentAttemptChanged(attempt.id, attempt.order_id, attempt.channel, attempt.state, attempt.code)
+    tx.events.append(attempt, event, audiences, draw, Change(before, attempt.state, cause))
+
+
+# ---- asking ----------------------------------------------------------------------------------------------------------
+
+
+async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
+    """The Task of one attempt: ask its channel, apply what it says. Returns when to ask again (µs), None when done."""
+    async with hub.store.reading() as rx:
+        attempt = await rx.payments.by_id(task.body["attempt"])
+    if attempt is None or attempt.is_settled or attempt.state is AttemptState.NOT_SENT:
+        return None
+    channel = hub.channels.get(attempt.channel)
+    if channel is None:
+        log.error("attempt %s is live on channel %s, which is not configured", attempt.id, attempt.channel)
+        return hub.clock.now_us() + 60 * 1_000_000
+    attempt = await ask_once(hub, channel, attempt)
+    if attempt.is_settled or attempt.state is AttemptState.NOT_SENT:
+        return None
+    return await _ask_again_at(hub, attempt, task)
+
+
+async def ask_once(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> PaymentAttempt:
+    """One round: void what is past its time, query, and send again what the channel provably never had."""
+    now_us = hub.clock.now_us()
+    if now_us >= attempt.expires_at_us and channel.capabilities.can_void and attempt.state in VOIDABLE:
+        voided = await ask(channel.void(attempt), now_us)
+        attempt = await hub.store.write(record_void, attempt.id, voided, hub.draw(), hub.vault)
+        if not attempt.is_live:
+            return attempt
+    told = await ask(channel.query(attempt), now_us)
+    if _was_never_there(told) and not _may_be_believed(channel, attempt, now_us):
+        return attempt
+    attempt = await hub.store.write(record_query, attempt.id, told, hub.draw(), hub.vault)
+    if attempt.state is not AttemptState.NOT_SENT or now_us - attempt.created_at_us > RESEND_WITHIN_US:
+        return attempt
+    again = await hub.store.write(send_again, attempt.id, hub.draw(), hub.vault)
+    if again.state is not AttemptState.SUBMITTED:
+        return again
+    answer = await ask(channel.create(again), hub.clock.now_us())
+    return await hub.store.write(record_answer, again.id, answer, hub.draw(), hub.vault)
+
+
+VOIDABLE = frozenset({AttemptState.ACTION, AttemptState.PENDING, AttemptState.AUTHORIZED})
+
+
+def _was_never_there(result: Result) -> bool:
+    return result.outcome is Outcome.DONE and result.stage is Stage.NONE
+
+
+def _may_be_believed(channel: Channel, attempt: PaymentAttempt, now_us: int) -> bool:
+    """A slow first call may still land: "never saw it" counts only some time after sending, if at all."""
+    after_ms = channel.capabilities.not_found_after_ms
+    return after_ms is not None and now_us - attempt.sent_at_us >= after_ms * 1000
+
+
+async def record_query(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
+    attempt = await _held(tx, attempt_id)
+    return await apply_fact(tx, attempt_id, result, fact_of(attempt, result, Source.QUERY), draw, vault)
+
+
+async def record_void(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
+    attempt = await _held(tx, attempt_id)
+    return await apply_fact(tx, attempt_id, result, void_fact_of(attempt, result), draw, vault)
+
+
+async def record_answer(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
+    attempt = await _held(tx, attempt_id)
+    return await apply_fact(tx, attempt_id, result, fact_of(attempt, result, Source.ANSWER), draw, vault)
+
+
+async def _held(tx: "Tx", attempt_id: str) -> PaymentAttempt:
+    attempt = await tx.payments.by_id(attempt_id)
+    assert attempt is not None, attempt_id
+    return attempt
+
+
+async def send_again(tx: "Tx", attempt_id: str, draw: Draw, vault: Vault) -> PaymentAttempt:
+    """NOT_SENT → SUBMITTED, before the same bytes are sent once more; unless another attempt is live by now."""
+    held = await tx.orders.lock_with(attempt_id)
+    assert held is not None
+    order, attempt = held
+    attempts = await _attempts(tx, order, attempt)
+    is_free = attempt.state is AttemptState.NOT_SENT and not any(other.is_live for other in attempts)
+    if not is_free or order.status is not OrderStatus.AWAITING_PAYMENT:
+        return attempt
+    again = await tx.payments.update(resent(attempt, draw.now_us))
+    audiences = await audiences_of(tx, order, vault)
+    tell_attempt(tx, attempt.state, again, "sent again", audiences, draw)
+    moved = settled(order, [again if other.id == again.id else other for other in attempts], draw.now_us)
+    if moved != order:
+        await tx.orders.update(moved)
+    return again
+
+
+async def _ask_again_at(hub: Hub, attempt: PaymentAttempt, task: "LeasedTask") -> int:
+    """The schedule: soon at first, then hourly; at its deadline in any case. A Break tells a person after a day."""
+    now_us = hub.clock.now_us()
+    since = attempt.unknown_since_us or attempt.sent_at_us
+    if attempt.state is AttemptState.UNKNOWN and now_us - since >= UNRESOLVED_AFTER_US:
+        await hub.store.write(report_unresolved, attempt, hub.draw())
+    at_us = now_us + next_query_after_s(max(task.attempts - 1, 0)) * 1_000_000
+    return min(at_us, attempt.expires_at_us) if now_us < attempt.expires_at_us else at_us
+
+
+async def report_unresolved(tx: "Tx", attempt: PaymentAttempt, draw: Draw) -> None:
+    detail = f"{attempt.channel} has not said what became of {attempt.key}"
+    await open_break(tx, BreakKind.UNRESOLVED, attempt.id, attempt.order_id, detail, draw)
+
+
+async def void(hub: Hub, task: "LeasedTask") -> int | None:
+    """The Task that closes an attempt which came to life beside another one."""
+    async with hub.store.reading() as rx:
+        attempt = await rx.payments.by_id(task.body["attempt"])
+    channel = hub.channels.get(attempt.channel) if attempt else None
+    if attempt is None or channel is None or attempt.state in (AttemptState.CHARGED, AttemptState.VOIDED):
+        return None
+    result = await ask(channel.void(attempt), hub.clock.now_us())
+    attempt = await hub.store.write(record_void, attempt.id, result, hub.draw(), hub.vault)
+    if result.outcome is Outcome.DONE:
+        return None
+    return hub.clock.now_us() + next_query_after_s(task.attempts - 1) * 1_000_000

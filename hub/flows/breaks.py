@@ -1,0 +1,27 @@
+"""差异: a Break is opened once per subject and kind, told to the hub's own stream, and waits for a person."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hub.domain.events import HUB_STREAM, Audience, BreakOpened, Change
+from hub.domain.ids import Draw
+from hub.domain.reconciliation import Break, BreakKind, BreakState
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Tx
+
+_HUB_ALONE = (Audience(HUB_STREAM, "", "", "", sees_order=True),)
+
+
+async def open_break(tx: "Tx", kind: BreakKind, subject_id: str, order_id: str | None, detail: str, draw: Draw) -> None:
+    """Open it unless it is open already. `detail` says in words what differs, without personal data."""
+    new = Break(draw.id("brk", kind, subject_id), kind, subject_id, order_id, BreakState.OPEN, detail, draw.now_us)
+    if await tx.breaks.open(new):
+        event = BreakOpened(new.id, kind, subject_id, order_id, detail)
+        tx.events.append(_Opened(new.id), event, _HUB_ALONE, draw, Change("", BreakState.OPEN, detail))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    id: str
+    version: int = 1

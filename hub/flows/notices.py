@@ -1,0 +1,101 @@
+"""A channel's later word (异步通知): verified, kept once under its event id, applied through the one door.
+
+A notice whose attempt we know is kept and applied in one unit, and acknowledged after that commit. One that we cannot
+place, or whose application fails, is kept WAITING and tried again by a Task: never dropped, never marked done.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+from hub.domain.ids import Draw
+from hub.domain.ledger import LedgerFault
+from hub.domain.payments import Notice, Source, fact_of, next_query_after_s
+from hub.domain.reconciliation import BreakKind
+from hub.flows.attempts import apply_fact
+from hub.flows.breaks import open_break
+from hub.ports import Ack, Hub, NoticeRefused, RawNotice, Vault
+
+if TYPE_CHECKING:
+    from hub.store.tasks import LeasedTask
+    from hub.store.transactions import Tx
+
+log = logging.getLogger(__name__)
+
+APPLY = "apply_notice"
+
+
+async def receive(hub: Hub, channel_code: str, raw: RawNotice) -> Ack:
+    """One delivery. Raises KeyError for an unknown channel, NoticeRefused for what is not provably the channel's."""
+    channel = hub.channels[channel_code]
+    notice = channel.verify_notice(raw, hub.clock.now_us())
+    try:
+        is_accepted = await hub.store.write(take, channel_code, notice, hub.draw(), hub.vault)
+    except (AssertionError, LedgerFault):
+        log.exception("notice %s of %s could not be applied: it waits", notice.event_id, channel_code)
+        is_accepted = await hub.store.write(keep_waiting, channel_code, notice, hub.draw())
+    if not is_accepted:
+        raise NoticeRefused("another content under an event id that we have: see the open Break")
+    return channel.ack(accepted=True)
+
+
+async def take(tx: "Tx", channel: str, notice: Notice, draw: Draw, vault: Vault) -> bool:
+    """Keep and apply; False: the event id is known with another content."""
+    known = await tx.notices.known(channel, notice)
+    if known.id is not None:
+        return await _known_before(tx, known.id, known.digest, notice, known.attempt_id, draw)
+    if known.attempt_id is None:
+        return await keep_waiting(tx, channel, notice, draw)
+    if not await tx.notices.insert(channel, notice, "APPLIED", draw):
+        return True  # delivered twice at the same moment: the other delivery applies it
+    if not known.says_the_same(notice):
+        await apply_notice(tx, known.attempt_id, notice, draw, vault)
+    return True
+
+
+async def _known_before(
+    tx: "Tx", notice_id: str, digest: bytes | None, notice: Notice, attempt_id: str | None, draw: Draw
+) -> bool:
+    if digest == notice.digest:
+        return True
+    await tx.notices.move(notice_id, "CONFLICTED")
+    detail = f"event {notice.event_id} was delivered again with another content"
+    await open_break(tx, BreakKind.STATUS, attempt_id or notice_id, None, detail, draw)
+    return False
+
+
+async def keep_waiting(tx: "Tx", channel: str, notice: Notice, draw: Draw) -> bool:
+    """For an order that we do not know, yet: kept, and tried again with back-off."""
+    if await tx.notices.insert(channel, notice, "WAITING", draw):
+        notice_id = draw.id("ntc", channel, notice.event_id)
+        tx.tasks.add(APPLY, notice_id, {"notice": notice_id}, draw.now_us + 1_000_000)
+    return True
+
+
+async def apply_notice(tx: "Tx", attempt_id: str, notice: Notice, draw: Draw, vault: Vault) -> None:
+    attempt = await tx.payments.by_id(attempt_id)
+    assert attempt is not None
+    fact = fact_of(attempt, notice.result, Source.NOTICE)
+    attempt = await apply_fact(tx, attempt_id, notice.result, fact, draw, vault)
+    if attempt.is_settled:
+        await tx.tasks.drop("resolve_attempt", attempt_id)
+
+
+async def apply_waiting(hub: Hub, task: "LeasedTask") -> int | None:
+    """The Task of one kept notice. Returns when to look again (µs), None once it is applied."""
+    is_done = await hub.store.write(take_waiting, task.body["notice"], hub.draw(), hub.vault)
+    return None if is_done else hub.clock.now_us() + next_query_after_s(task.attempts) * 1_000_000
+
+
+async def take_waiting(tx: "Tx", notice_id: str, draw: Draw, vault: Vault) -> bool:
+    waiting = await tx.notices.waiting(notice_id)
+    if waiting is None or waiting.state != "WAITING":
+        return True
+    if waiting.attempt_id is None:
+        await tx.notices.move(notice_id, "WAITING")
+        return False
+    attempt = await tx.payments.by_id(waiting.attempt_id)
+    assert attempt is not None
+    fact = fact_of(attempt, waiting.result, Source.NOTICE)
+    await apply_fact(tx, waiting.attempt_id, waiting.result, fact, draw, vault)
+    await tx.notices.move(notice_id, "APPLIED")
+    return True

@@ -1,0 +1,401 @@
+"""THE STORY: M, then R, G, API, G; then B, SC and T.
+
+create_order       M      admits merchant, listing, price, buyer; issues the order number
+request_payment    R G    looks the key up, refuses what cannot be, commits the attempt
+                   API    the channel is asked, no transaction open
+                   G      the result is recorded: facts, postings, right, leaf, events, in one transaction
+checkout           both in one call, under one key
+record_on_chain    B SC   the leaves become a root (flows/anchors.py)
+issue_right        T      the right opens on every platform that honours it (flows/access.py)
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hub.domain.events import Audience, Change, OrderCanceled, OrderCreated, OrderEvent, OrderExpired, OrderPaid
+from hub.domain.ids import Draw, fingerprint
+from hub.domain.money import Money
+from hub.domain.orders import (
+    ATTEMPT_WITHIN_US,
+    ChainStatus,
+    Order,
+    OrderStatus,
+    closed,
+    may_be_closed,
+    may_be_paid,
+    settled,
+)
+from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest, Result, Source, fact_of
+from hub.domain.people import Viewer
+from hub.domain.refusals import AttemptIsLive, ChannelUnavailable, NotFound, Refusal
+from hub.domain.requests import Answer, RequestKey, Seen
+from hub.flows import access, anchors, attempts
+from hub.flows.attempts import RESOLVE, ask, ask_once, tell_attempt
+from hub.flows.entitlements import audiences_of, grant_purchase
+from hub.flows.merchants import admit
+from hub.ports import Capabilities, Hub, Vault
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Tx
+
+
+# ---- M 商户管理 ------------------------------------------------------------------------------------------------------
+
+
+async def create_order(
+    hub: Hub, viewer: Viewer, *, listing_id: str, expected: Money | None, idempotency_key: str
+) -> Answer[Order]:
+    """An order at the listing's price of now, frozen. `expected` refuses another price than the buyer saw."""
+    told = {"listingId": listing_id, "expectedAmount": expected and [expected.amount_minor, expected.currency]}
+    request = RequestKey(viewer.principal, "orderCreate", idempotency_key, fingerprint("orderCreate", told))
+    return await hub.store.write(admit_order, viewer, listing_id, expected, request, hub.draw(), hub.vault)
+
+
+async def admit_order(
+    tx: "Tx",
+    viewer: Viewer,
+    listing_id: str,
+    expected: Money | None,
+    request: RequestKey,
+    draw: Draw,
+    vault: Vault,
+) -> Answer[Order]:
+    if seen := await tx.requests.begin(request, draw.id("ord"), draw):
+        return Answer(await tx.orders.lock(seen.subject_id), seen.refusal, is_replay=True)
+    assert viewer.user_id is not None
+    order = await admit(tx, viewer.user_id, listing_id, expected, draw)
+    if isinstance(order, Refusal):
+        await tx.requests.finish(request, order)
+        return Answer(refusal=order)
+    await tx.orders.insert(order)
+    await _announce(tx, order, await audiences_of(tx, order, vault), draw, vault)
+    await tx.requests.finish(request, None)
+    return Answer(order)
+
+
+async def _announce(tx: "Tx", order: Order, audiences: list[Audience], draw: Draw, vault: Vault) -> None:
+    """Tell of a new order; one of total 0 is paid, granted and recorded at once."""
+    tx.events.append(order, OrderCreated.of(order), audiences, draw, Change("", order.status, "orderCreate"))
+    if order.status is OrderStatus.PAID:
+        tx.events.append(order, OrderPaid.of(order), audiences, draw)
+        await grant_purchase(tx, order, audiences, draw)
+        await anchors.record_end(
+            tx, order, None, is_right=True, had_ended=False, audiences=audiences, draw=draw, vault=vault
+        )
+
+
+# ---- R 支付请求, G, API, G -------------------------------------------------------------------------------------------
+
+
+async def request_payment(hub: Hub, viewer: Viewer, request: PaymentRequest) -> Answer[PaymentAttempt]:
+    """One attempt to be paid. The answer's attempt says what we know; a decline is data, not a refusal."""
+    told = fingerprint("paymentCreate", request.normalised)
+    key = RequestKey(viewer.principal, "paymentCreate", request.idempotency_key, told)
+    channel = hub.channels.get(request.channel)
+    capabilities = channel.capabilities if channel else None
+    opened = await hub.store.write(open_attempt, viewer, request, key, capabilities, hub.draw(), hub.vault)
+    return await _ask_and_record(hub, opened, key)
+
+
+async def open_attempt(
+    tx: "Tx",
+    viewer: Viewer,
+    request: PaymentRequest,
+    key: RequestKey,
+    capabilities: Capabilities | None,
+    draw: Draw,
+    vault: Vault,
+) -> "Opened":
+    if seen := await tx.requests.begin(key, draw.id("pat"), draw):
+        attempt = await tx.payments.by_id(seen.subject_id)
+        return Opened(attempt, seen.refusal, is_replay=seen.is_done, is_resumed=seen.is_dead)
+    order = await tx.orders.lock(request.order_id)
+    if order is None or order.user_id != viewer.user_id:
+        return await _refuse(tx, key, NotFound("orderId"))
+    live = [attempt.id for attempt in await tx.payments.of_order(order.id) if attempt.is_live]
+    if refusal := may_be_paid(order, request.expected, live[0] if live else None, draw.now_us):
+        return await _refuse(tx, key, refusal)
+    if refusal := _channel_refusal(request.channel, capabilities, order.total):
+        return await _refuse(tx, key, refusal)
+    attempt = _attempt(order, request, draw)
+    if not await tx.payments.insert(attempt):
+        return await _refuse(tx, key, AttemptIsLive())
+    order = await tx.orders.update(_with(order, attempt, draw))
+    _submit(tx, attempt, key, await audiences_of(tx, order, vault), draw)
+    return Opened(attempt)
+
+
+def _attempt(order: Order, request: "PaymentRequest | CheckoutRequest", draw: Draw) -> PaymentAttempt:
+    """The next attempt of an order, SUBMITTED: committed before any call. Its key is the channel's idempotency key."""
+    number = order.attempts + 1
+    return PaymentAttempt(
+        id=draw.id("pat"),
+        order_id=order.id,
+        number=number,
+        channel=request.channel,
+        key=f"{order.number}-{number}",
+        amount=order.total,
+        state=AttemptState.SUBMITTED,
+        method=request.method,
+        return_url=request.return_url,
+        request_key=request.idempotency_key,
+        calls=1,
+        sent_at_us=draw.now_us,
+        expires_at_us=draw.now_us + ATTEMPT_WITHIN_US,
+        heard_rank=0,
+        heard_at_us=None,
+        heard_key="",
+        channel_ref=None,
+        code=None,
+        decline=None,
+        next_action=None,
+        unknown_since_us=None,
+        version=1,
+        created_at_us=draw.now_us,
+    )
+
+
+def _with(order: Order, attempt: PaymentAttempt, draw: Draw) -> Order:
+    return settled(replace(order, attempts=attempt.number), [attempt], draw.now_us)
+
+
+def _submit(tx: "Tx", attempt: PaymentAttempt, key: RequestKey, audiences: list[Audience], draw: Draw) -> None:
+    """Tell of the attempt, and leave the Task that asks about it should this process die over the call."""
+    tell_attempt(tx, "", attempt, key.operation, audiences, draw)
+    tx.tasks.lease(RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
+
+
+def _channel_refusal(code: str, capabilities: Capabilities | None, total: Money) -> Refusal | None:
+    if capabilities is None:
+        return ChannelUnavailable(code, "it is not configured here")
+    if not capabilities.takes(total):
+        return ChannelUnavailable(code, f"it does not take {total.amount_minor} minor units of {total.currency}")
+    return None
+
+
+async def _refuse(tx: "Tx", key: RequestKey, refusal: Refusal) -> "Opened":
+    await tx.requests.finish(key, refusal)
+    return Opened(refusal=refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the first unit came to: an attempt to send, one from before, or a refusal."""
+
+    attempt: PaymentAttempt | None = None
+    refusal: Refusal | None = None
+    is_replay: bool = False
+    is_resumed: bool = False  # an earlier process died over it: ask first, since it may have been sent
+    order: Order | None = None  # of total 0: granted, there is nothing to pay
+
+
+async def _ask_and_record(hub: Hub, opened: Opened, key: RequestKey) -> Answer[PaymentAttempt]:
+    attempt = opened.attempt
+    if attempt is None or opened.is_replay:
+        return Answer(attempt, opened.refusal, opened.is_replay)
+    channel = hub.channels[attempt.channel]
+    if opened.is_resumed:
+        attempt = await ask_once(hub, channel, attempt) if attempt.is_live else attempt
+        await hub.store.write(finish_request, key)
+        return Answer(attempt)
+    result = await ask(channel.create(attempt), hub.clock.now_us())
+    return await hub.store.write(record_result, attempt, result, key, hub.draw(), hub.vault)
+
+
+async def record_result(
+    tx: "Tx", sent: PaymentAttempt, result: Result, key: RequestKey, draw: Draw, vault: Vault
+) -> Answer[PaymentAttempt]:
+    """G 支付结果: everything that follows from the channel's answer, in one transaction."""
+    fact = fact_of(sent, result, Source.ANSWER)
+    attempt = await attempts.apply_fact(tx, sent.id, result, fact, draw, vault)
+    if attempt.is_live:
+        await tx.tasks.put_back(RESOLVE, attempt.id, {"attempt": attempt.id}, draw.now_us + FIRST_LOOK_US)
+    else:
+        await tx.tasks.drop(RESOLVE, attempt.id)
+    await tx.requests.finish(key, None)
+    return Answer(attempt)
+
+
+# When an attempt that is still live is asked about for the first time.
+FIRST_LOOK_US = 2 * 1_000_000
+
+
+async def finish_request(tx: "Tx", key: RequestKey) -> None:
+    await tx.requests.finish(key, None)
+
+
+# ---- both in one call ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutRequest:
+    """What `checkout` asks: `orderCreate` and `paymentCreate` at once."""
+
+    listing_id: str
+    channel: str
+    expected: Money
+    idempotency_key: str
+    method: str | None = None
+    return_url: str | None = None
+
+    @property
+    def normalised(self) -> dict[str, Any]:
+        return {
+            "listingId": self.listing_id,
+            "channel": self.channel,
+            "expectedAmount": [self.expected.amount_minor, self.expected.currency],
+            "method": self.method,
+            "returnUrl": self.return_url,
+        }
+
+
+async def checkout(hub: Hub, viewer: Viewer, request: CheckoutRequest) -> Answer[PaymentAttempt | Order]:
+    """An order and its first attempt under one key. A total of 0 answers with the granted order."""
+    key = RequestKey(viewer.principal, "checkout", request.idempotency_key, fingerprint("checkout", request.normalised))
+    channel = hub.channels.get(request.channel)
+    capabilities = channel.capabilities if channel else None
+    opened = await hub.store.write(open_checkout, viewer, request, key, capabilities, hub.draw(), hub.vault)
+    if opened.order is not None:
+        return Answer(opened.order, None, opened.is_replay)
+    answer = await _ask_and_record(hub, opened, key)
+    return Answer(answer.value, answer.refusal, answer.is_replay)
+
+
+async def open_checkout(
+    tx: "Tx",
+    viewer: Viewer,
+    request: CheckoutRequest,
+    key: RequestKey,
+    capabilities: Capabilities | None,
+    draw: Draw,
+    vault: Vault,
+) -> Opened:
+    if seen := await tx.requests.begin(key, draw.id("ord"), draw):
+        return await _seen_checkout(tx, seen)
+    assert viewer.user_id is not None
+    order = await admit(tx, viewer.user_id, request.listing_id, request.expected, draw)
+    if isinstance(order, Refusal):
+        return await _refuse(tx, key, order)
+    if order.status is OrderStatus.PAID:
+        await tx.orders.insert(order)
+        await _announce(tx, order, await audiences_of(tx, order, vault), draw, vault)
+        await tx.requests.finish(key, None)
+        return Opened(order=order)
+    if refusal := _channel_refusal(request.channel, capabilities, order.total):
+        return await _refuse(tx, key, refusal)
+    attempt = _attempt(order, request, draw)
+    order = _with(order, attempt, draw)
+    await tx.orders.insert(order)
+    await tx.payments.insert(attempt)
+    audiences = await audiences_of(tx, order, vault)
+    await _announce(tx, order, audiences, draw, vault)
+    _submit(tx, attempt, key, audiences, draw)
+    return Opened(attempt)
+
+
+async def _seen_checkout(tx: "Tx", seen: Seen) -> Opened:
+    """The subject of a checkout is its order; what it answered is the order's first attempt, if it has one."""
+    order = None if seen.refusal else await tx.orders.lock(seen.subject_id)
+    made = await tx.payments.of_order(seen.subject_id) if order else []
+    return Opened(
+        attempt=made[0] if made else None,
+        refusal=seen.refusal,
+        is_replay=seen.is_done,
+        is_resumed=seen.is_dead,
+        order=None if made else order,
+    )
+
+
+# ---- the order's other ends ------------------------------------------------------------------------------------------
+
+
+async def cancel_order(hub: Hub, viewer: Viewer, *, order_id: str, idempotency_key: str) -> Answer[Order]:
+    """The buyer changes their mind. An attempt that is still payable is closed at its channel first: if it turns out
+    paid, the order is paid and the answer says so."""
+    key = RequestKey(
+        viewer.principal, "orderCancel", idempotency_key, fingerprint("orderCancel", {"orderId": order_id})
+    )
+    canceled = await hub.store.write(begin_cancel, viewer, order_id, key, hub.draw(), hub.vault)
+    if not isinstance(canceled, PaymentAttempt):
+        return canceled
+    result = await ask(hub.channels[canceled.channel].void(canceled), hub.clock.now_us())
+    await hub.store.write(attempts.record_void, canceled.id, result, hub.draw(), hub.vault)
+    return await hub.store.write(finish_cancel, order_id, key, hub.draw(), hub.vault)
+
+
+async def begin_cancel(
+    tx: "Tx", viewer: Viewer, order_id: str, key: RequestKey, draw: Draw, vault: Vault
+) -> Answer[Order] | PaymentAttempt:
+    """Canceled, refused, or the attempt that has to be closed first."""
+    seen = await tx.requests.begin(key, order_id, draw)
+    order = await tx.orders.lock(order_id)
+    if order is None or order.user_id != viewer.user_id:
+        await tx.requests.finish(key, NotFound("orderId"))
+        return Answer(refusal=NotFound("orderId"), is_replay=seen is not None)
+    if seen is not None and seen.is_done:
+        return Answer(order, seen.refusal, is_replay=True)
+    for attempt in await tx.payments.of_order(order_id):
+        if attempt.state in attempts.VOIDABLE:
+            return attempt
+    return await finish_cancel(tx, order_id, key, draw, vault)
+
+
+async def finish_cancel(tx: "Tx", order_id: str, key: RequestKey, draw: Draw, vault: Vault) -> Answer[Order]:
+    closing = await close_order(tx, order_id, OrderStatus.CANCELED, key.operation, draw, vault)
+    refusal = closing if isinstance(closing, Refusal) else None
+    await tx.requests.finish(key, refusal)
+    return Answer(await tx.orders.lock(order_id), refusal)
+
+
+async def close_order(
+    tx: "Tx", order_id: str, status: OrderStatus, event: str, draw: Draw, vault: Vault
+) -> Order | Refusal:
+    """EXPIRED or CANCELED, if no attempt may still take the money. A request that never reached its channel has its
+    end now, and is recorded."""
+    order = await tx.orders.lock(order_id)
+    if order is None:
+        return NotFound("orderId")
+    made = await tx.payments.of_order(order_id)
+    if refusal := may_be_closed(order, made, event):
+        return refusal
+    ended = closed(order, status, draw.now_us)
+    unsent = [attempt for attempt in made if attempt.state is AttemptState.NOT_SENT]
+    if unsent and ended.chain_status is ChainStatus.NOT_RECORDED:
+        ended = replace(ended, chain_status=ChainStatus.QUEUED)
+    audiences = await audiences_of(tx, ended, vault)
+    for attempt in unsent:
+        await anchors.record_end(
+            tx, ended, attempt, is_right=False, had_ended=False, audiences=audiences, draw=draw, vault=vault
+        )
+    ended = await tx.orders.update(ended)
+    kind: type[OrderEvent] = OrderCanceled if status is OrderStatus.CANCELED else OrderExpired
+    tx.events.append(ended, kind.of(ended), audiences, draw, Change(order.status, status, event))
+    return ended
+
+
+# Orders closed by one sweep: short units, so that buyers do not wait behind them.
+SWEEP = 100
+
+
+async def expire_orders(hub: Hub) -> int:
+    """Close the orders whose deadline has passed. Returns how many; those with money under way stay."""
+    async with hub.store.reading() as rx:
+        overdue = await rx.orders.overdue(hub.clock.now_us(), SWEEP)
+    expired = 0
+    for order_id in overdue:
+        closing = await hub.store.write(close_order, order_id, OrderStatus.EXPIRED, "deadline", hub.draw(), hub.vault)
+        expired += isinstance(closing, Order)
+    return expired
+
+
+# ---- B 区块链, SC 智能合约, T Token 化 -------------------------------------------------------------------------------
+
+
+async def record_on_chain(hub: Hub) -> int | None:
+    """B and SC: leaves whose time has come become one batch; its Task anchors the root. When to look again (µs)."""
+    return await anchors.gather(hub)
+
+
+async def issue_right(hub: Hub) -> int:
+    """T: tell every platform that honours a new right to open it. Returns how many Tasks that made."""
+    return await access.gather(hub)
