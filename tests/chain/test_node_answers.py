@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eth_utils import to_checksum_address
+from web3 import AsyncHTTPProvider, AsyncWeb3
 
 from tests.chain.nodes import (
     CHAIN_ID,
@@ -267,6 +269,7 @@ def test_no_method_signs_or_tampers(node: Node, method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "params"),
     [
+        ("eth_accounts", (1,)),
         ("eth_getBalance", ()),
         ("eth_getBalance", ("0x12", "latest")),
         ("eth_getBalance", (ALICE.address, "newest")),
@@ -285,6 +288,32 @@ def test_no_method_signs_or_tampers(node: Node, method: str) -> None:
 )
 def test_unreadable_parameters_are_named(node: Node, method: str, params: tuple[Any, ...]) -> None:
     assert refusal(node, method, *params).code == -32602
+
+
+async def test_web3_sends_and_reads_receipt_log_and_batch(node: Node) -> None:
+    sender = SENDERS[8]
+    contract = to_checksum_address(deploy(node, LOGGER))
+    web3 = AsyncWeb3(AsyncHTTPProvider(f"http://127.0.0.1:{node.ready['port']}"))
+    try:
+        call = {"from": sender.address, "to": contract, "data": "0x" + "01" * 64}
+        fields = {
+            "nonce": await web3.eth.get_transaction_count(sender.address, "pending"),
+            "gas": await web3.eth.estimate_gas(call),
+            "maxPriorityFeePerGas": await web3.eth.max_priority_fee,
+            "maxFeePerGas": 2 * await web3.eth.gas_price,
+        }
+        raw = signed(sender, to=contract, data=b"\x01" * 64, **fields)
+        sent = await web3.eth.send_raw_transaction(raw)
+        receipt = await web3.eth.wait_for_transaction_receipt(sent)
+        assert (receipt["status"], receipt["gasUsed"]) == (1, fields["gas"])
+        assert await web3.eth.get_logs({"blockHash": receipt["blockHash"]}) == receipt["logs"]
+        async with web3.batch_requests() as batch:
+            batch.add(web3.eth.get_block("earliest"))
+            batch.add(web3.eth.get_transaction_receipt(sent))
+            first, again = await batch.async_execute()
+        assert (first["number"], again) == (0, receipt)
+    finally:
+        await web3.provider.disconnect()
 
 
 # HTTP

@@ -325,6 +325,25 @@ def test_a_caller_that_went_away_does_not_stop_the_writer(chain: Chain) -> None:
     assert chain.rpc("eth_getTransactionCount", ALICE.address) == "0x2"
 
 
+def test_mutilated_bytes_are_refused_and_never_a_fault(chain: Chain) -> None:
+    dice = random.Random(5)
+    whole = [signed(SENDERS[1], 0), signed(SENDERS[1], 0, gasPrice=10**9), signed(SENDERS[1], 0, to=None, data=b"a")]
+    sender, taken = bytes.fromhex(SENDERS[1].address[2:]), 0
+    for _ in range(1_000):
+        sound = bytes.fromhex(dice.choice(whole)[2:])
+        raw = bytearray(sound)
+        place = dice.randrange(len(raw))
+        raw[place : place + dice.randrange(2)] = dice.randbytes(dice.randrange(3))
+        try:
+            candidate = chain.backend.admit(bytes(raw))
+        except RpcError:
+            continue
+        assert (candidate.sender == sender) == (raw == sound)  # whatever still decodes was signed by somebody else
+        taken += 1
+    assert taken > 0
+    assert chain.rpc("eth_blockNumber") == "0x0"
+
+
 # reads
 
 

@@ -71,7 +71,7 @@ class Methods:
             "net_listening": lambda: True,
             "eth_chainId": lambda: quantity(self._backend.chain_id),
             "eth_syncing": lambda: False,
-            "eth_accounts": list,
+            "eth_accounts": self._no_accounts,
             "eth_blockNumber": lambda: quantity(self._backend.head.block_number),
             "eth_getBlockByNumber": self._block,
             "eth_getBlockByHash": self._block_by_hash,
@@ -98,6 +98,10 @@ class Methods:
 
     def _hooks(self) -> dict[str, Callable[..., Json]]:
         return {"evm_mine": self._mine, "evm_snapshot": self._snapshot, "evm_revert": self._revert}
+
+    @staticmethod
+    def _no_accounts() -> Json:
+        return []  # no key is kept here, so none can be asked to sign
 
     # blocks
 
