@@ -94,7 +94,7 @@ async def apply_fact(
     if attempt != before:
         attempt = await tx.payments.update(attempt)
     after = settled(order, [*others, attempt], draw.now_us)
-    await _break_on(tx, after, attempt, fact, heard.value, others, draw)
+    await _break_on(tx, after, attempt, fact, heard.value, draw)
     if attempt.version != before.version or after != held[0]:
         await _follow(tx, held[0], after, before, attempt, fact, draw, vault)
     return attempt
@@ -106,14 +106,19 @@ async def _noted(tx: "Tx", attempt: PaymentAttempt, result: Result) -> PaymentAt
     return attempt if informed == attempt else await tx.payments.update(informed)
 
 
+# What a code says something about; any other state has outlived it.
+_WITH_CODE = frozenset({AttemptState.DECLINED, AttemptState.REJECTED, AttemptState.NOT_SENT, AttemptState.UNKNOWN})
+
+
 def _informed(attempt: PaymentAttempt, result: Result) -> PaymentAttempt:
     """What an attempt shows besides its state. The channel's reference, once known, stays."""
     next_action = result.next_action or attempt.next_action
+    explains = attempt.state in _WITH_CODE
     return replace(
         attempt,
         channel_ref=attempt.channel_ref or result.channel_ref,
-        code=result.code or attempt.code,
-        decline=result.decline or attempt.decline,
+        code=(result.code or attempt.code) if explains else None,
+        decline=(result.decline or attempt.decline) if explains else None,
         next_action=next_action if attempt.state is AttemptState.ACTION else None,
     )
 
@@ -147,7 +152,6 @@ async def _break_on(
     attempt: PaymentAttempt,
     fact: Fact,
     heard: str,
-    others: Sequence[PaymentAttempt],
     draw: Draw,
 ) -> None:
     """Money that is not what we asked, came twice, or came too late: open until a person settles it."""
@@ -159,15 +163,15 @@ async def _break_on(
         detail = f"asked {asked.amount_minor} {asked.currency}, told "
         detail += f"{told.amount_minor} {told.currency}" if told else "nothing"
         await open_break(tx, kind, attempt.id, order.id, f"{detail} ({heard.lower()} {fact.kind})", draw)
-    if fact.kind is not FactKind.CAPTURED or heard != "NEW":
+    if fact.kind is not FactKind.CAPTURED or heard != "NEW" or fact.amount is None:
+        return
+    if fact.amount.currency != order.total.currency:
         return
     if order.is_closed:
         detail = f"{order.received_minor} {order.total.currency} came after the order was {order.status}"
         await open_break(tx, BreakKind.LATE_PAYMENT, order.id, order.id, detail, draw)
-    elif order.received_minor > order.total.amount_minor and any(
-        other.state is AttemptState.CHARGED for other in others
-    ):
-        detail = f"{order.received_minor} of {order.total.amount_minor} {order.total.currency} by several attempts"
+    elif order.received_minor > order.total.amount_minor and is_as_asked(attempt, fact):
+        detail = f"{order.received_minor} of {order.total.amount_minor} {order.total.currency} by several movements"
         await open_break(tx, BreakKind.DUPLICATE, order.id, order.id, detail, draw)
 
 

@@ -151,7 +151,7 @@ class Payments:
             told = f"{fact.source}: {amount} {currency} for {attempt_id}"
             await self._rx.run(_CONTRADICT, channel=fact.channel, key_=fact.key, told=told)
             return Heard.CONTRADICTED
-        if known.provider_at_us is None and fact.provider_at_us is not None:
+        if fact.provider_at_us is not None and fact.provider_at_us > (known.provider_at_us or -1):
             await self._rx.run(_DATE, channel=fact.channel, key_=fact.key, at_us=fact.provider_at_us)
         return Heard.SAME
 
@@ -322,7 +322,7 @@ _f = channel_fact.c
 _by_key = (_f.channel == bindparam("channel")) & (_f.key == bindparam("key_"))
 _ADD_FACT = inserted(channel_fact).on_conflict_do_nothing().returning(_f.id)
 _KNOWN = select(_f.attempt_id, _f.amount_minor, _f.currency, _f.provider_at_us).where(_by_key)
-_DATE = update(channel_fact).where(_by_key & _f.provider_at_us.is_(None)).values(provider_at_us=bindparam("at_us"))
+_DATE = update(channel_fact).where(_by_key).values(provider_at_us=bindparam("at_us"))
 _CONTRADICT = update(channel_fact).where(_by_key & _f.contradiction.is_(None)).values(contradiction=bindparam("told"))
 _FACTS = (
     select(_f.attempt_id, _f.channel, _f.key, _f.source, _f.kind, _f.amount_minor, _f.currency, _f.provider_at_us,
