@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_utils import ValidationError
 
 from hub.chain.node import calls, pool
 from hub.chain.node.backend import Backend
@@ -248,14 +249,27 @@ def test_a_refused_transaction_takes_nobody_along(chain: Chain) -> None:
     assert [receipt["blockNumber"] for receipt in receipts] == ["0x1"] * 3
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "message", "reported"),
+    [
+        (ZeroDivisionError("broken"), -32603, "the transaction could not be mined", True),
+        (ValidationError("odd"), -32000, "invalid transaction: odd", False),
+    ],
+)
 def test_a_transaction_that_breaks_the_machine_is_dropped_alone(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    chain: Chain,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    fault: Exception,
+    code: int,
+    message: str,
+    reported: bool,
 ) -> None:
     stock = NodeVM.apply_transaction
 
     def apply(self: NodeVM, header: Any, transaction: Any) -> Any:
         if transaction.value == 13:
-            raise ZeroDivisionError("broken")
+            raise fault
         return stock(self, header, transaction)
 
     monkeypatch.setattr(NodeVM, "apply_transaction", apply)
@@ -263,9 +277,9 @@ def test_a_transaction_that_breaks_the_machine_is_dropped_alone(
     one, bad, other = chain.held(raws)
     with pytest.raises(RpcError) as caught:
         bad.result(30)
-    assert (caught.value.code, "broken" in caught.value.message) == (-32603, False)
+    assert (caught.value.code, caught.value.message) == (code, message)
     assert {len(sent.result(30)) for sent in (one, other)} == {32}
-    assert "ZeroDivisionError: broken" in capfd.readouterr().err
+    assert ("ZeroDivisionError: broken" in capfd.readouterr().err) == reported
     assert chain.rpc("eth_blockNumber") == "0x2"
 
 

@@ -20,6 +20,7 @@ from eth.db.schema import SchemaV1
 from eth.rlp.sedes import chain_gaps
 from eth.vm.chain_context import ChainContext
 from eth_typing import BlockNumber
+from eth_utils.exceptions import ValidationError
 from rlp import encode  # type: ignore[import-untyped]
 
 from hub.chain.node.admission import Candidate, check_purse
@@ -157,12 +158,11 @@ class Miner:
             draft, block = self._build(group)
         except Exception as error:
             self._buffer.clear()
-            _report(error)
             if len(group) > 1:
                 for submission in group:  # one of them is bad: it must not take the others along
                     self._mine([submission])
             else:
-                self._turn_away(group[0], RpcError(INTERNAL_ERROR, "the transaction could not be mined"))
+                self._turn_away(group[0], _why(error))
             return
         if block is not None:
             self.head = block.header
@@ -189,6 +189,7 @@ class Miner:
             if due is not None:
                 waiting.appendleft(Submission(due, None))
         if not draft.mined:
+            self._buffer.clear()
             return draft, None
         return draft, self._seal(draft)
 
@@ -307,6 +308,14 @@ def _rows(draft: Draft, block: BlockAPI) -> tuple[list[TxRow], list[LogRow]]:
             topics = tuple(topic.to_bytes(32, "big") for topic in log.topics)
             logs.append(LogRow(block.number, len(logs), idx, candidate.hash, log.address, topics, log.data, block.hash))
     return txs, logs
+
+
+def _why(error: Exception) -> RpcError:
+    """What the sender is told of a transaction that broke its block."""
+    if isinstance(error, ValidationError):
+        return refused(f"invalid transaction: {error}")
+    _report(error)
+    return RpcError(INTERNAL_ERROR, "the transaction could not be mined")
 
 
 def _report(error: Exception) -> None:
