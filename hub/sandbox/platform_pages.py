@@ -4,12 +4,8 @@ The platform's own access list is not enough for it: a right may be revoked at t
 """
 
 import sqlite3
-from dataclasses import dataclass
 from html import escape
-from typing import Literal
 
-import httpx
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,33 +13,10 @@ from starlette.routing import Route
 from hub.sandbox.catalogue import ABOUT, TITLES
 from hub.sandbox.page import page
 from hub.sandbox.platforms import ID_LIMIT, course_row, digest_of
+from hub.sandbox.rights import ask_hub
 from hub.sandbox.wire import Peer, Refused
 
-HUB_TIMEOUT_S = 5.0  # a reader waits no longer for a page
 SHELF_LIMIT = 200  # works on one page
-ANSWER_LIMIT = 64 * 1024  # bytes of the hub's answer that are read
-
-# The platform's question, in the hub's public GraphQL schema.
-QUESTION = """
-query MayOpen($member: String!, $course: String!) {
-  verifyEntitlement(input: { member: { memberExternalId: $member, listingExternalId: $course } }) {
-    isValid
-    reason
-    entitlement { id }
-  }
-}
-"""
-
-Word = Literal["yes", "no", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the hub said; `unknown` when it said nothing sensible, with `detail` for the page."""
-
-    word: Word
-    detail: str = ""
-    entitlement: str = ""
 
 
 async def shelf(request: Request) -> Response:
@@ -136,31 +109,6 @@ async def _course_page(peer: Peer, slug: str, course: str, member: str) -> Respo
         f"<article>{escape(row['body'] or row['summary'])}</article>",
         is_wide=True,
     )
-
-
-async def ask_hub(peer: Peer, slug: str, course: str, member: str) -> Verdict:
-    """The hub's word on whether `member` of this platform may open `course`. Never raises: silence is `unknown`."""
-    url, key = peer.tables.setting(f"hub url {slug}"), peer.tables.setting(f"hub key {slug}")
-    if url is None or key is None:
-        return Verdict("unknown", "this platform has not been told where the hub is")
-    question = {"query": QUESTION, "variables": {"member": member, "course": course}}
-    try:
-        answer = await peer.client.post(
-            url, json=question, headers={"Authorization": f"Bearer {key}"}, timeout=HUB_TIMEOUT_S
-        )
-    except httpx.HTTPError as error:
-        return Verdict("unknown", f"it does not answer ({type(error).__name__})")
-    return heard(answer.status_code, answer.content[:ANSWER_LIMIT])
-
-
-def heard(status: int, content: bytes) -> Verdict:
-    """The verdict in the hub's answer: yes only when it says so in so many words."""
-    try:
-        word = orjson.loads(content)["data"]["verifyEntitlement"]
-        is_valid, reason, entitlement = word["isValid"], word.get("reason") or "", word.get("entitlement") or {}
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return Verdict("unknown", f"its answer makes no sense (status {status})")
-    return Verdict("yes" if is_valid is True else "no", str(reason), str(entitlement.get("id", "")))
 
 
 def _no(status: int, title: str, said: str) -> Response:

@@ -93,6 +93,13 @@ CREATE TABLE IF NOT EXISTS course (
     UNIQUE (platform, external_id)
 ) STRICT;
 
+CREATE TABLE IF NOT EXISTS hub_course (
+    platform TEXT NOT NULL,
+    external_id TEXT NOT NULL,
+    hub_id TEXT NOT NULL,
+    PRIMARY KEY (platform, external_id)
+) STRICT;
+
 CREATE TABLE IF NOT EXISTS member (
     id TEXT PRIMARY KEY,
     platform TEXT NOT NULL,

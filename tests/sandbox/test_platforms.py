@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from hub.sandbox.platform_pages import Verdict, heard
+from hub.sandbox.rights import NoAnswer, Verdict, verdict_in
 from hub.sandbox.server import introduce_hub
 from tests.sandbox.conftest import NOON, Clock, Sandbox
 
@@ -150,12 +150,14 @@ async def test_one_platform_down_leaves_the_other_up(sandbox: Sandbox) -> None:
 
 @dataclass
 class Hub:
-    """A hub that answers verifyEntitlement as a test has set, and keeps what it was asked."""
+    """A hub that lists `courses` (its id by the platform's) and answers verifyEntitlement as a test has set."""
 
-    answer: Any = None
+    own: dict[str, Any]
+    given: dict[str, Any]
+    courses: dict[str, str]
+    page: int = 100
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
-    url: str = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -163,23 +165,40 @@ class Hub:
             body += message["body"]
             if not message.get("more_body"):
                 break
-        self.asked.append(json.loads(body))
         self.keys.append(dict(scope["headers"])[b"authorization"].decode())
-        content = json.dumps(self.answer).encode()
+        content = json.dumps({"data": self.answer(json.loads(body))}).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": content})
 
+    def answer(self, operation: dict[str, Any]) -> dict[str, Any]:
+        variables = operation["variables"]
+        if "verifyEntitlement" in operation["query"]:
+            self.asked.append(variables)
+            return {"own": self.own, "given": self.given}
+        after = int(variables["after"] or 0)
+        listed = list(self.courses.items())[after : after + self.page]
+        nodes = [
+            {"id": hub_id, "listings": [{"externalId": course, "platform": {"slug": variables["platform"]}}]}
+            for course, hub_id in listed
+        ]
+        end = after + len(listed)
+        return {
+            "courses": {"nodes": nodes, "pageInfo": {"hasNextPage": end < len(self.courses), "endCursor": str(end)}}
+        }
+
 
 @asynccontextmanager
-async def hub_answering(sandbox: Sandbox, verdict: Any) -> AsyncIterator[Hub]:
-    hub = Hub({"data": {"verifyEntitlement": verdict}})
+async def hub_answering(
+    sandbox: Sandbox, own: dict[str, Any], given: dict[str, Any] | None = None, courses: dict[str, str] | None = None
+) -> AsyncIterator[Hub]:
+    hub = Hub(own, given or STRANGER, courses or {"small-proofs": "crs_1"})
     config = uvicorn.Config(hub, port=0, log_config=None, lifespan="off", ws="none")
     listener = config.bind_socket()
     listener.listen()  # a caller waits in the backlog until the server is up
     server = uvicorn.Server(config)
-    hub.url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    await introduce_hub(sandbox.address, "folio", graphql_url=hub.url, api_key="hub_live_folio")
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
+    await introduce_hub(sandbox.address, "folio", graphql_url=url, api_key="hub_live_folio")
     try:
         yield hub
     finally:
@@ -191,27 +210,54 @@ async def open_page(sandbox: Sandbox, member: str = "ada", course: str = "small-
     return await sandbox.client.get(f"/p/folio/open/{course}", params={"member": member})
 
 
-YES = {"isValid": True, "reason": None, "entitlement": {"id": "ent_1"}}
-NO = {"isValid": False, "reason": "REVOKED", "entitlement": None}
+YES = {"isEntitled": True, "reason": "ENTITLED", "entitlement": {"id": "ent_1"}}
+NO = {"isEntitled": False, "reason": "NOT_OPEN", "entitlement": {"id": "ent_1"}}
+STRANGER = {"isEntitled": False, "reason": "UNKNOWN_MEMBER", "entitlement": None}
+ELSEWHERE = {"isEntitled": False, "reason": "NOT_HONOURED_HERE", "entitlement": None}
 
 
-async def test_page_opens_on_the_hubs_yes(sandbox: Sandbox) -> None:
-    async with hub_answering(sandbox, YES) as hub:
+@pytest.mark.parametrize(("own", "given"), [(YES, STRANGER), (STRANGER, YES)])
+async def test_page_opens_on_the_hubs_yes(sandbox: Sandbox, own: dict[str, Any], given: dict[str, Any]) -> None:
+    async with hub_answering(sandbox, own, given) as hub:
         answer = await open_page(sandbox)
 
     assert answer.status_code == 200
     assert "1. There is no largest prime." in answer.text
     assert "ent_1" in answer.text
-    assert hub.keys == ["Bearer hub_live_folio"]
-    assert hub.asked[0]["variables"] == {"member": "ada", "course": "small-proofs"}
+    assert hub.keys == ["Bearer hub_live_folio"] * 2
+    assert hub.asked == [{"member": "ada", "course": "crs_1"}]
 
 
-async def test_page_stays_closed_on_the_hubs_no(sandbox: Sandbox) -> None:
-    async with hub_answering(sandbox, NO):
+@pytest.mark.parametrize(("own", "said"), [(NO, "NOT_OPEN"), (STRANGER, "UNKNOWN_MEMBER")])
+async def test_page_stays_closed_on_the_hubs_no(sandbox: Sandbox, own: dict[str, Any], said: str) -> None:
+    async with hub_answering(sandbox, own):
         answer = await open_page(sandbox)
 
     assert (answer.status_code, "no largest prime" in answer.text) == (403, False)
-    assert "No right" in answer.text
+    assert f"No right: the hub knows of no purchase that opens this for you ({said})." in answer.text
+
+
+async def test_page_stays_closed_for_a_course_that_the_hub_does_not_list(sandbox: Sandbox) -> None:
+    async with hub_answering(sandbox, YES, courses={"other": "crs_2"}) as hub:
+        answer = await open_page(sandbox)
+
+    assert (answer.status_code, hub.asked) == (403, [])
+
+
+async def test_hubs_ids_are_learned_page_by_page_once_and_anew_when_they_changed(sandbox: Sandbox) -> None:
+    courses = {f"work-{n}": f"crs_{n}" for n in range(5)} | {"small-proofs": "crs_old"}
+    async with hub_answering(sandbox, YES, courses=courses) as hub:
+        hub.page = 2
+        await open_page(sandbox)
+        await open_page(sandbox)
+        assert (len(hub.keys), [asked["course"] for asked in hub.asked]) == (5, ["crs_old", "crs_old"])
+
+        hub.own = ELSEWHERE
+        hub.courses["small-proofs"] = "crs_new"
+        answer = await open_page(sandbox)
+
+    assert answer.status_code == 403
+    assert [asked["course"] for asked in hub.asked[2:]] == ["crs_old", "crs_new"]
 
 
 async def test_page_opens_for_nobody_while_the_hub_is_silent(sandbox: Sandbox) -> None:
@@ -223,21 +269,16 @@ async def test_page_opens_for_nobody_while_the_hub_is_silent(sandbox: Sandbox) -
         assert (answer.status_code, "no largest prime" in answer.text) == (503, False)
 
 
-@pytest.mark.parametrize(
-    ("status", "content", "word"),
-    [
-        (200, {"data": {"verifyEntitlement": YES}}, "yes"),
-        (200, {"data": {"verifyEntitlement": YES | {"isValid": "true"}}}, "no"),
-        (200, {"data": {"verifyEntitlement": YES | {"isValid": 1}}}, "no"),
-        (200, {"data": {"verifyEntitlement": NO}}, "no"),
-        (200, {"data": None, "errors": [{"message": "no"}]}, "unknown"),
-        (500, {"error": "x"}, "unknown"),
-        (200, [], "unknown"),
-    ],
-)
-def test_only_a_plain_yes_opens(status: int, content: Any, word: str) -> None:
-    assert heard(status, json.dumps(content).encode()).word == word
-    assert heard(status, b"<html>") == Verdict("unknown", f"its answer makes no sense (status {status})")
+@pytest.mark.parametrize("is_entitled", ["true", 1, None, "yes"])
+def test_only_a_plain_yes_opens(is_entitled: Any) -> None:
+    assert verdict_in({"own": YES, "given": STRANGER}) == Verdict("yes", entitlement="ent_1")
+    assert verdict_in({"own": YES | {"isEntitled": is_entitled}, "given": STRANGER}).word == "no"
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"own": YES | {"isEntitled": False}}, {"own": None, "given": None}])
+def test_answer_that_makes_no_sense_is_no_answer(data: Any) -> None:
+    with pytest.raises(NoAnswer):
+        verdict_in(data)
 
 
 async def test_page_asks_for_a_member_and_knows_its_courses(sandbox: Sandbox) -> None:
