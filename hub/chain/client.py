@@ -82,7 +82,7 @@ class JsonRpcChain:
     @property
     def contract(self) -> str:
         if self._contract is None:
-            raise RuntimeError("the contract is known once it is deployed or given by its record")
+            raise ChainUnavailable("the contract is not deployed yet")
         return self._contract
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hub.domain.entitlements import AccessState, EntitlementState
 from hub.domain.events import EntitlementGranted, EntitlementRevoked
 from hub.domain.ids import Draw
+from hub.flows.tasks import skip
 from hub.ports import (
     Access,
     AccessRequest,
@@ -37,10 +38,12 @@ AGAIN_US = 2_000_000
 async def gather(hub: Hub) -> int:
     """Turn new grants and revocations into Tasks, one per platform. Returns how many events were read."""
     async with hub.store.reading() as rx:
-        held = await rx.events.position_of(CONSUMER)
+        held, head = await rx.events.position_of(CONSUMER), await rx.events.head()
         kinds = [EntitlementGranted.kind, EntitlementRevoked.kind]
         told = await rx.events.read("hub", held, READ_AT_ONCE, kinds)
-    if told:
+    if not told:
+        await skip(hub, CONSUMER, held, head.position)
+    else:
         await hub.store.write(tell_platforms, told, held, hub.draw())
     return len(told)
 

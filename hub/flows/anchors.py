@@ -16,8 +16,16 @@ from hub.domain.ids import Draw
 from hub.domain.orders import ChainStatus, Order
 from hub.domain.payments import PaymentAttempt
 from hub.domain.reconciliation import BreakKind
-from hub.domain.records import AnchorBatch, BatchState, ChainTransaction, RecordedLeaf, TransactionState
+from hub.domain.records import (
+    AnchorBatch,
+    BatchState,
+    ChainTransaction,
+    KnownContract,
+    RecordedLeaf,
+    TransactionState,
+)
 from hub.flows.breaks import open_break
+from hub.flows.tasks import skip
 from hub.ports import ChainReceipt, ChainRefused, Hub, SignedTransaction, Vault
 
 if TYPE_CHECKING:
@@ -139,9 +147,10 @@ def token_id(course_id: str, vault: Vault) -> int:
 async def gather(hub: Hub) -> int | None:
     """Close the next batch if it is full or old enough. Returns when to look again (µs), None if nothing waits."""
     async with hub.store.reading() as rx:
-        held = await rx.events.position_of(BATCHER)
+        held, head = await rx.events.position_of(BATCHER), await rx.events.head()
         waiting = await rx.events.read(HUB_STREAM, held, anchors.MAX_LEAVES, [PaymentRecorded.kind])
         if not waiting:
+            await skip(hub, BATCHER, held, head.position)
             return None
         closes_at_us = waiting[0].occurred_at_us + hub.batch_after_ms * 1000
         if len(waiting) < anchors.MAX_LEAVES and hub.clock.now_us() < closes_at_us:
@@ -354,3 +363,12 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
 
 async def settle_transaction(tx: "Tx", purpose: str, state: TransactionState) -> None:
     await tx.anchors.move_transaction(purpose, state)
+
+
+async def keep_contract(hub: Hub, known: KnownContract) -> None:
+    """Record a contract for ever."""
+    await hub.store.write(put_contract, known)
+
+
+async def put_contract(tx: "Tx", known: KnownContract) -> None:
+    await tx.anchors.add_contract(known)

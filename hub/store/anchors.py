@@ -1,10 +1,11 @@
 """Leaves, batches and chain transactions: what is recorded on chain, and how far it has got."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
+    BigInteger,
     ForeignKey,
     Index,
     Table,
@@ -14,9 +15,11 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    union_all,
     update,
 )
 
+from hub.domain.payments import ENDED
 from hub.domain.records import (
     AnchorBatch,
     BatchState,
@@ -26,6 +29,8 @@ from hub.domain.records import (
     TransactionState,
 )
 from hub.store.metadata import blob, inserted, integer, is_one_of, metadata, text
+from hub.store.orders import order
+from hub.store.payments import payment_attempt
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -122,6 +127,22 @@ class Anchors:
         """In the order of their index."""
         return await self._rx.many(_OF_BATCH, leaf_of, of_batch=batch_id)
 
+    async def all_leaves(self, page: int) -> AsyncIterator[RecordedLeaf]:
+        """Every leaf, by pages in the order of their ids."""
+        after = ""
+        while leaves := await self._rx.many(_LEAF_PAGE, leaf_of, after_id=after, most=page):
+            for found in leaves:
+                yield found
+            after = leaves[-1].id
+
+    async def ended_requests(self, page: int) -> "AsyncIterator[EndedRequest]":
+        """Every attempt with an end, and every order of total 0, with how many leaves stand for it."""
+        after = ""
+        while ended := await self._rx.many(_ENDED_PAGE, EndedRequest, after_id=after, most=page):
+            for found in ended:
+                yield found
+            after = ended[-1].id
+
     async def right_of_grant(self, order_id: str) -> RecordedLeaf | None:
         """The leaf that carries the right an order gave, if it stands."""
         return await self._rx.one(_RIGHT, leaf_of, of_order=order_id)
@@ -173,6 +194,13 @@ class Anchors:
 
     async def add_contract(self, new: KnownContract) -> bool:
         return await self._rx.one(_ADD_CONTRACT, str, **{name: getattr(new, name) for name in _CONTRACT}) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRequest:
+    id: str
+    name: str
+    standing: int
 
 
 def leaf_of(
@@ -238,6 +266,35 @@ _SUPERSEDE = (
 )
 _LEAVES = select(leaf).where(is_one_of(_l.id, "leaf_ids"))
 _OF_BATCH = select(leaf).where(_l.batch_id == bindparam("of_batch")).order_by(_l.index_)
+_LEAF_PAGE = (
+    select(leaf).where(_l.id > bindparam("after_id")).order_by(_l.id).limit(bindparam("most", type_=BigInteger()))
+)
+_standing = _l.is_superseded == literal_column("0")
+_ended = union_all(
+    select(
+        payment_attempt.c.id.label("id"),
+        payment_attempt.c.key.label("name"),
+        select(func.count())
+        .select_from(leaf)
+        .where((_l.attempt_id == payment_attempt.c.id) & _standing)
+        .scalar_subquery()
+        .label("standing"),
+    ).where(payment_attempt.c.state.in_(sorted(ENDED))),
+    select(
+        order.c.id,
+        order.c.number,
+        select(func.count())
+        .select_from(leaf)
+        .where((_l.order_id == order.c.id) & _l.attempt_id.is_(None) & _standing)
+        .scalar_subquery(),
+    ).where(order.c.total_minor == literal_column("0")),
+).subquery("ended")
+_ENDED_PAGE = (
+    select(_ended.c.id, _ended.c.name, _ended.c.standing)
+    .where(_ended.c.id > bindparam("after_id"))
+    .order_by(_ended.c.id)
+    .limit(bindparam("most", type_=BigInteger()))
+)
 _RIGHT = select(leaf).where(
     (_l.order_id == bindparam("of_order"))
     & (_l.token_id != literal_column("'0'"))

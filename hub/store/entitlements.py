@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint, bindparam, literal_column, select, update
+from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint, bindparam, func, literal_column, select, update
 
 from hub.domain.entitlements import (
     LIVE_GRANTS,
@@ -82,6 +82,10 @@ class Entitlements:
     async def add_grant(self, new: Grant) -> bool:
         """False: this source has given this right already."""
         return await self._rx.one(_ADD_GRANT, str, **{name: getattr(new, name) for name in _GRANT}) is not None
+
+    async def grants_per_order(self) -> dict[str, int]:
+        """How many rights each order has given, in whatever state they are."""
+        return dict(await self._rx.many(_PER_ORDER, lambda order_id, count: (order_id, count)))
 
     async def lock(self, entitlement_id: str) -> Entitlement | None:
         return await self._rx.one(_LOCK, entitlement_of, entitlement_id=entitlement_id)
@@ -172,6 +176,9 @@ _TARGETS = (
     .order_by(listing.c.platform_id, listing.c.id, member.c.id)
 )  # fmt: skip
 _OF = select(entitlement).where((_e.user_id == bindparam("owner_id")) & (_e.course_id == bindparam("right_to")))
+_PER_ORDER = (
+    select(_g.source_ref, func.count()).where(_g.source == literal_column("'PURCHASE'")).group_by(_g.source_ref)
+)
 _GRANTS = select(grant).where(_g.entitlement_id == bindparam("entitlement_id")).order_by(_g.created_at_us, _g.id)
 _UPDATE = (
     update(entitlement)

@@ -134,6 +134,10 @@ class Events:
             return
         await self._rx.changed(_MOVE, name_=name, held=held, position_=position)
 
+    async def count_stamped(self) -> int:
+        """Events with a position: dense means as many as there are positions."""
+        return await self._rx.one(_STAMPED, int) or 0
+
     async def unstamped(self) -> int:
         return await self._rx.one(_UNSTAMPED, int) or 0
 
@@ -187,6 +191,7 @@ _MOVE = (
     )
     .values(position=bindparam("position_"))
 )
+_STAMPED = select(func.count()).select_from(event).where(_c.position.is_not(None))
 _UNSTAMPED = select(func.count()).select_from(event).where(_c.position.is_(None))
 
 # PostgreSQL: whoever reads first stamps, in two statements, since the second needs a snapshot taken after the lock.

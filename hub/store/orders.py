@@ -94,8 +94,9 @@ class Orders:
         """Orders that still wait for money after their deadline, oldest first."""
         return await self._rx.many(_OVERDUE, str, now_us=now_us, most=limit)
 
-    async def buyer_of(self, order_id: str) -> str | None:
-        return await self._rx.one(_BUYER, str, order_id=order_id)
+    async def page(self, after_id: str, limit: int) -> list[Order]:
+        """Orders in the order of their ids, for whoever looks at all of them."""
+        return await self._rx.many(_PAGE, order_of, after_id=after_id, most=limit)
 
     async def audiences(self, order: Order) -> list[Audience]:
         """Who is told of an order and its entitlement, each under its own names: the hub, the buyer, the selling
@@ -248,7 +249,7 @@ _OVERDUE = (
     .order_by(_c.deadline_us, _c.id)
     .limit(bindparam("most", type_=BigInteger()))
 )
-_BUYER = select(_c.user_id).where(_c.id == bindparam("order_id"))
+_PAGE = select(order).where(_c.id > bindparam("after_id")).order_by(_c.id).limit(bindparam("most", type_=BigInteger()))
 _owned = (
     select(entitlement.c.id)
     .where(

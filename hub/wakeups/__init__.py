@@ -1,0 +1,1 @@
+"""Wake-ups: a hint that a stream has moved, never the truth."""

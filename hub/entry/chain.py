@@ -1,0 +1,90 @@
+"""Bringing up the chain behind a hub that already sells: keys, the embedded node if it is ours, the contract."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from hub.chain import deployment, embedded, keys
+from hub.chain.client import JsonRpcChain
+from hub.domain.records import KnownContract
+from hub.entry.settings import Settings
+from hub.flows.anchors import keep_contract
+from hub.ports import ChainRefused, ChainUnavailable, Hub
+
+log = logging.getLogger(__name__)
+
+# Between tries to reach a chain that is away.
+AGAIN_FIRST_S, AGAIN_MOST_S = 0.5, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSide:
+    """The client that the hub gets, and what has to be started and stopped around it."""
+
+    client: JsonRpcChain
+    keys: keys.ChainKeys
+    node: embedded.EmbeddedNode | None
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+        if self.node is not None:
+            await self.node.aclose()
+
+
+def chain_side(settings: Settings) -> ChainSide:
+    """The chain of these settings, not started: the embedded node, or any node by URL. Raises KeyFault."""
+    if settings.chain_url is None:
+        owned = keys.prepare_embedded(settings.data)
+        node = embedded.EmbeddedNode(settings.data)
+        client = JsonRpcChain(node.url, owned.gateway, max_fee_wei=settings.chain_max_fee_wei)
+        return ChainSide(client, owned, node)
+    url = settings.chain_url
+    passwords = {
+        role: password
+        for role, password in (
+            ("gateway", settings.chain_gateway_password),
+            ("deployer", settings.chain_deployer_password),
+        )
+        if password is not None
+    }
+    brought = keys.load(settings.data, passwords=passwords)
+    return ChainSide(JsonRpcChain(lambda: url, brought.gateway, max_fee_wei=settings.chain_max_fee_wei), brought, None)
+
+
+async def bring_up(hub: Hub, side: ChainSide) -> KnownContract:
+    """Start or join the node and deploy the contract if it is not there. Raises ChainUnavailable, ChainRefused."""
+    if side.node is not None:
+        await side.node.start()
+    await side.client.connect()
+    async with hub.store.reading() as rx:
+        recorded = await rx.anchors.contracts(side.client.chain_id)
+    known = [
+        deployment.Deployment(one.chain_id, one.address, one.name, bytes.fromhex(one.code_hash), one.from_block)
+        for one in recorded
+    ]
+    deployed = await deployment.deploy(side.client, side.keys.deployer, known)
+    contract = KnownContract(
+        chain_id=deployed.chain_id,
+        address=deployed.address,
+        name=deployed.name,
+        code_hash=deployed.code_hash.hex(),
+        from_block=deployed.from_block,
+        recorded_at_us=hub.clock.now_us(),
+    )
+    await keep_contract(hub, contract)
+    return contract
+
+
+async def keep_bringing_up(hub: Hub, side: ChainSide) -> None:
+    """Until it is up, however long that takes: sales go on, batches wait."""
+    pause_s = AGAIN_FIRST_S
+    while True:
+        try:
+            contract = await bring_up(hub, side)
+        except (ChainUnavailable, ChainRefused) as error:
+            log.warning("the chain is not up: %s", error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, AGAIN_MOST_S)
+        else:
+            log.info("anchoring on chain %d, contract %s", contract.chain_id, contract.address)
+            return

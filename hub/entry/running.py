@@ -1,0 +1,107 @@
+"""A hub that runs: folder locked, database migrated, sandbox peers and node started, worker at work; and its end."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from hub.entry import wiring
+from hub.entry.chain import ChainSide, chain_side, keep_bringing_up
+from hub.entry.locking import locked
+from hub.entry.settings import Settings, url_of
+from hub.entry.worker import Worker
+from hub.flows.tasks import reclaim_leases
+from hub.ports import Hub
+from hub.sandbox import server as sandbox_server
+from hub.sandbox.server import SandboxAddress
+from hub.store.migrate import is_at_head, migrate
+
+log = logging.getLogger(__name__)
+
+SANDBOX_FOLDER = "sandbox"
+# How long the worker may finish what it holds; leases cover the rest.
+DRAIN_S = 10.0
+# Connections that wait to be accepted.
+BACKLOG = 2048
+
+
+@dataclass(slots=True)
+class Running:
+    """What runs. `origin` is where the server listens, as this machine reaches it."""
+
+    hub: Hub
+    settings: Settings
+    chain: ChainSide
+    sandbox: SandboxAddress | None
+    worker: Worker
+    listener: socket.socket | None
+    origin: str | None
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Running]:
+    """A server (`is_server`: it listens, and owns the data folder) or a worker alone, until the block ends.
+
+    Raises FolderInUse, NotReady, OSError for a port that is taken, KeyRefused and KeyFault for keys.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        if settings.sqlite_path is not None:
+            stack.enter_context(locked(settings.data))
+        await migrate(settings.database)
+        listener = stack.enter_context(contextlib.closing(_listen(settings))) if is_server else None
+        origin = url_of("127.0.0.1", listener.getsockname()[1]) if listener else None
+        if listener is not None and settings.port == 0:
+            port = listener.getsockname()[1]
+            settings = replace(settings, port=port, public_url=settings.public_url.replace(":0", f":{port}"))
+        sandbox = None
+        if not settings.is_production:
+            sandbox = await stack.enter_async_context(sandbox_server.serve(settings.data / SANDBOX_FOLDER))
+        chain = chain_side(settings)
+        stack.push_async_callback(chain.aclose)
+        hub = await wiring.build(settings, chain, sandbox=sandbox, origin=origin)
+        stack.push_async_callback(wiring.aclose, hub)
+        if settings.sqlite_path is not None:
+            await reclaim_leases(hub)
+        bringing_up = asyncio.create_task(keep_bringing_up(hub, chain), name="bring up the chain")
+        stack.push_async_callback(_cancel, bringing_up)
+        worker = Worker(hub)
+        working = asyncio.create_task(worker.run(), name="worker")
+        stack.push_async_callback(_drain, worker, working)
+        yield Running(hub, settings, chain, sandbox, worker, listener, origin)
+
+
+async def is_ready(hub: Hub) -> bool:
+    """Whether the database answers and is at this release's revision."""
+    async with hub.store.reading() as rx:
+        return await is_at_head(rx)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The server's socket, bound before anything is told where it is. Named TCP, or asyncio delays small answers."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+async def _drain(worker: Worker, working: "asyncio.Task[None]") -> None:
+    worker.stop()
+    done, _ = await asyncio.wait([working], timeout=DRAIN_S)
+    if not done:
+        log.warning("the worker did not finish within %s s: its leases run out", DRAIN_S)
+    await _cancel(working)
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,237 @@
+"""`hub verify`: the books, the log, the states and the chain, checked against each other and against their own facts.
+
+Every check reads; none mends. A check that fails names what differs, and the command ends non-zero.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+
+from hub.domain.orders import ChargeStatus, Order, OrderStatus, charge_status
+from hub.domain.payments import LIVE, AttemptState, Fact, PaymentAttempt, reduce
+from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf
+from hub.flows.anchors import commitment, planted
+from hub.ports import ChainRefused, ChainUnavailable, Hub, LeafClaim
+from hub.store.transactions import Rx
+
+PAGE = 500
+SHOWN = 5  # examples of what differs, per check
+
+
+@dataclass(slots=True)
+class Check:
+    """One row of the table: how many were looked at, and what was wrong with which."""
+
+    name: str
+    looked_at: int = 0
+    wrong: list[str] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def is_fine(self) -> bool:
+        return not self.wrong
+
+    def expect(self, is_so: bool, otherwise: str) -> None:
+        self.looked_at += 1
+        if not is_so:
+            self.wrong.append(otherwise)
+
+
+async def verified(hub: Hub, *, with_chain: bool, progress: Callable[[str], None] = lambda _name: None) -> list[Check]:
+    """Every check, in order. Without `with_chain` the contract is not asked."""
+    checks = []
+    for name, check in (
+        ("ledger balances", _balances),
+        ("balances equal their postings", _folds),
+        ("escrow per order", _escrow),
+        ("states follow from facts", _states),
+        ("one right per paid order", _rights),
+        ("log dense", _log),
+        ("one leaf per ended request", _leaves),
+    ):
+        progress(name)
+        async with hub.store.reading() as rx:
+            checks.append(await check(hub, rx))
+    progress("proofs accepted by the contract")
+    checks.append(await _proofs(hub, with_chain=with_chain))
+    async with hub.store.reading() as rx:
+        checks.append(await _breaks(rx))
+    return checks
+
+
+async def _balances(hub: Hub, rx: Rx) -> Check:
+    """I2: the debits and credits of all accounts are equal, per asset."""
+    check = Check("ledger balances (debits = credits per asset)")
+    sums: dict[str, list[int]] = {}
+    for balance in await rx.ledger.balances():
+        asset = balance.account_id.rpartition("/")[2]
+        sums.setdefault(asset, [0, 0])
+        sums[asset][0] += balance.debits
+        sums[asset][1] += balance.credits
+    for asset, (debits, credits) in sorted(sums.items()):
+        check.expect(debits == credits, f"{asset}: debits {debits}, credits {credits}")
+    return check
+
+
+async def _folds(hub: Hub, rx: Rx) -> Check:
+    """I4: every balance is the fold of its postings, and no account has postings without a balance."""
+    check = Check("balances equal the fold of their postings")
+    folded = {balance.account_id: balance for balance in await rx.ledger.folded()}
+    for balance in await rx.ledger.balances():
+        check.expect(folded.pop(balance.account_id, None) == balance, f"{balance.account_id} differs from its postings")
+    for account_id in folded:
+        check.expect(False, f"{account_id} has postings and no balance")
+    return check
+
+
+async def _escrow(hub: Hub, rx: Rx) -> Check:
+    """I5: an order's escrow holds exactly what the order says was received; no other escrow exists."""
+    check = Check("escrow per order = received")
+    held = {
+        balance.account_id: balance.credits - balance.debits
+        for balance in await rx.ledger.balances()
+        if balance.account_id.startswith("order:")
+    }
+    async for order in _orders(rx):
+        escrow = held.pop(f"order:{order.id}:escrow/{order.total.currency}", 0)
+        check.expect(
+            escrow == order.received_minor, f"{order.number}: escrow {escrow}, received {order.received_minor}"
+        )
+    for account_id, amount in held.items():
+        check.expect(False, f"{account_id} holds {amount} of no order")
+    return check
+
+
+async def _states(hub: Hub, rx: Rx) -> Check:
+    """Dropping every attempt's state and reducing its facts anew gives it again, and the order's sums with it."""
+    check = Check("states follow from facts")
+    async for order in _orders(rx):
+        attempts = await rx.payments.of_order(order.id)
+        told = await rx.payments.facts_of([attempt.id for attempt in attempts])
+        for attempt in attempts:
+            facts = [fact for attempt_id, fact, _ in told if attempt_id == attempt.id]
+            rebuilt = _rebuilt(attempt, facts).state
+            is_kept_down = rebuilt in LIVE and attempt.state not in LIVE and len(attempts) > 1
+            check.expect(
+                rebuilt is attempt.state or is_kept_down,
+                f"{attempt.key} is {attempt.state}, its facts say {rebuilt}",
+            )
+        check.expect(
+            charge_status(order) is order.charge_status, f"{order.number} shows the charge {order.charge_status}"
+        )
+    return check
+
+
+def _rebuilt(attempt: PaymentAttempt, facts: list[Fact]) -> PaymentAttempt:
+    blank = replace(attempt, state=AttemptState.SUBMITTED, heard_rank=0, heard_at_us=None, heard_key="")
+    for fact in facts:
+        blank = reduce(blank, fact)
+    return blank
+
+
+async def _rights(hub: Hub, rx: Rx) -> Check:
+    """A paid order has given exactly one right; an unpaid one none."""
+    check = Check("one right per paid order, none without")
+    granted = await rx.entitlements.grants_per_order()
+    async for order in _orders(rx):
+        expected = 1 if order.status is OrderStatus.PAID else 0
+        count = granted.pop(order.id, 0)
+        check.expect(count == expected, f"{order.number} is {order.status} and has given {count} rights")
+        if order.status is OrderStatus.PAID:
+            is_covered = order.charge_status in (ChargeStatus.FULL, ChargeStatus.OVERCHARGED)
+            check.expect(is_covered, f"{order.number} is PAID with charge {order.charge_status}")
+    for order_id, count in granted.items():
+        check.expect(False, f"{count} rights of order {order_id}, which is not there")
+    return check
+
+
+async def _log(hub: Hub, rx: Rx) -> Check:
+    """Positions are dense from the oldest kept to the head."""
+    check = Check("log dense")
+    head, count = await rx.events.head(), await rx.events.count_stamped()
+    expected = head.position - head.oldest + 1
+    check.looked_at = count
+    if count != expected:
+        check.wrong.append(f"{count} events where positions {head.oldest} to {head.position} need {expected}")
+    return check
+
+
+async def _leaves(hub: Hub, rx: Rx) -> Check:
+    """Every request with an end has one standing leaf, and its commitment opens with what we hold."""
+    check = Check("one standing leaf per ended request, commitments open")
+    async for ended in rx.anchors.ended_requests(PAGE):
+        check.expect(ended.standing == 1, f"{ended.name} has {ended.standing} standing leaves")
+    async for leaf in rx.anchors.all_leaves(PAGE):
+        check.expect(_opens(hub, leaf), f"leaf {leaf.id} does not open")
+    return check
+
+
+def _opens(hub: Hub, leaf: RecordedLeaf) -> bool:
+    try:
+        salt = hub.vault.open(leaf.sealed_salt, leaf.id)
+    except ValueError:
+        return False
+    return commitment(json.loads(leaf.request), json.loads(leaf.result), salt, hub.vault) == leaf.commitment
+
+
+async def _proofs(hub: Hub, *, with_chain: bool) -> Check:
+    """Every CONFIRMED batch's root is its leaves', and the contract accepts every standing right under it."""
+    check = Check("every anchored order's proof accepted by the contract")
+    if not with_chain:
+        check.note = "not asked: --no-chain"
+    async with hub.store.reading() as rx:
+        batches = await rx.anchors.batches()
+    waiting = sum(batch.state is not BatchState.CONFIRMED for batch in batches)
+    if waiting:
+        check.note = f"{waiting} batches wait for the chain"
+    try:
+        for batch in batches:
+            await _prove(hub, batch, check, with_chain=with_chain)
+    except (ChainUnavailable, ChainRefused) as error:
+        check.wrong.append(f"the chain does not answer: {error}")
+    return check
+
+
+async def _prove(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool) -> None:
+    async with hub.store.reading() as rx:
+        leaves = await rx.anchors.leaves_of_batch(batch.id)
+    tree = planted(leaves, hub.vault)
+    check.expect(tree.root == batch.root, f"batch {batch.id}: its leaves have another root")
+    if batch.state is not BatchState.CONFIRMED or not with_chain:
+        return
+    anchored = await hub.chain.anchored(batch.root)
+    check.expect(anchored.count == batch.count, f"batch {batch.id}: the contract holds {anchored.count} orders")
+    claims, expected = [], []
+    for leaf in leaves:
+        assert leaf.index is not None
+        if int(leaf.token_id) == 0:
+            continue
+        proof = tree.proof(leaf.index)
+        claims.append(
+            LeafClaim(
+                proof.root, proof.index, proof.order_key, leaf.holder, proof.token_id, proof.expiry, proof.commitment,
+                proof.proof,
+            )
+        )  # fmt: skip
+        expected.append(leaf)
+    for leaf, is_valid in zip(expected, await hub.chain.verify_many(tuple(claims)), strict=True):
+        assert leaf.index is not None
+        is_revoked = not is_valid and await hub.chain.is_revoked(batch.root, leaf.index)
+        check.expect(is_valid or is_revoked, f"leaf {leaf.id}: the contract refuses its proof")
+
+
+async def _breaks(rx: Rx) -> Check:
+    """Not a failure: differences that wait for a person."""
+    listed = await rx.breaks.listed()
+    check = Check("open Breaks (listed, for a person to settle)", looked_at=len(listed))
+    check.note = "; ".join(f"{one.kind} {one.subject_id}: {one.detail}" for one in listed[:SHOWN])
+    return check
+
+
+async def _orders(rx: Rx) -> AsyncIterator[Order]:
+    """Every order, by pages in the order of their ids."""
+    after = ""
+    while page := await rx.orders.page(after, PAGE):
+        for order in page:
+            yield order
+        after = page[-1].id

@@ -1,0 +1,124 @@
+"""The only place that knows every ring: settings in, a Hub out; server, worker, commands and tests use it alike."""
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from hub.channels.sandbox import SandboxChannel
+from hub.entry.chain import ChainSide
+from hub.entry.failpoints import VARIABLE, Failpoint
+from hub.entry.settings import Settings, SqliteSync
+from hub.platforms.sandbox import SandboxPlatform
+from hub.ports import Channel, Clock, Hub, Platform
+from hub.sandbox.server import SandboxAddress
+from hub.security.signing import Cursors, SignedReceipts
+from hub.security.tokens import UserTokens
+from hub.security.vault import KeyVault
+from hub.store.database import open_store
+from hub.wakeups.memory import MemoryWakeups
+
+# The sandbox answers within this, or the outcome is UNKNOWN: chapter 05's budgets.
+CONNECT_S, READ_S = 3.0, 10.0
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+def system_seed() -> bytes:
+    """32 bytes of the system's randomness."""
+    return secrets.token_bytes(32)
+
+
+async def build(
+    settings: Settings,
+    side: ChainSide,
+    *,
+    sandbox: SandboxAddress | None = None,
+    origin: str | None = None,
+    **replacements: Any,
+) -> Hub:
+    """The Hub of these settings on a migrated database. `origin` is where this server listens, for notices;
+    `replacements` are fields of the Hub that a test brings itself."""
+    clock: Clock = replacements.get("clock") or SystemClock()
+    failpoint = Failpoint(os.environ.get(VARIABLE) if not settings.is_production else None)
+    wakeups = replacements.pop("wakeups", None) or MemoryWakeups()
+    store = replacements.pop("store", None) or await open_store(
+        settings.database,
+        synchronous="NORMAL" if settings.sqlite_sync is SqliteSync.NORMAL else "FULL",
+        moved=lambda stream: wakeups.publish(stream, 0),
+        on_statement=replacements.pop("on_statement", None),
+        on_step=failpoint.on_step if failpoint.is_set else None,
+    )
+    folder: dict[str, Any] = {
+        "data": settings.data,
+        "is_production": settings.is_production,
+        "draw_seed": system_seed,
+    }
+    hub = Hub(
+        store=store,
+        channels=_channels(settings, sandbox, origin, clock, failpoint),
+        platforms=_platforms(sandbox, failpoint),
+        chain=failpoint.around("chain", side.client),
+        wakeups=wakeups,
+        clock=clock,
+        vault=KeyVault.in_folder(**folder),
+        receipts=SignedReceipts.in_folder(**folder),
+        tokens=UserTokens.in_folder(**folder),
+        cursors=Cursors.in_folder(**folder),
+        draw_seed=system_seed,
+        owner=f"{os.getpid()}-{secrets.token_hex(4)}",
+        is_production=settings.is_production,
+        batch_after_ms=settings.chain_batch_ms,
+    )
+    return replace(hub, **replacements)
+
+
+async def aclose(hub: Hub) -> None:
+    """Close what `build` opened, the store last: whatever is queued there is still committed."""
+    for channel in hub.channels.values():
+        await channel.aclose()
+    for platform in hub.platforms.values():
+        await platform.aclose()
+    await hub.store.aclose()
+
+
+def _channels(
+    settings: Settings, sandbox: SandboxAddress | None, origin: str | None, clock: Clock, failpoint: Failpoint
+) -> Mapping[str, Channel]:
+    if sandbox is None or settings.is_production:
+        return {}
+    channel = SandboxChannel(
+        base_url=sandbox.base_url,
+        api_key=sandbox.api_key,
+        answer_secret=sandbox.answer_secret,
+        notice_secrets=[sandbox.notice_secret],
+        notice_url=f"{origin}/channels/sandbox/notices" if origin else None,
+        client=_client(),
+        clock=clock,
+    )
+    return {channel.code: failpoint.around("channel", channel)}
+
+
+def _platforms(sandbox: SandboxAddress | None, failpoint: Failpoint) -> Mapping[str, Platform]:
+    if sandbox is None:
+        return {}
+    return {
+        slug: failpoint.around(
+            "platform",
+            SandboxPlatform(slug=slug, base_url=address.base_url, api_key=address.api_key, client=_client()),
+        )
+        for slug, address in sandbox.platforms.items()
+    }
+
+
+def _client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=httpx.Timeout(READ_S, connect=CONNECT_S), trust_env=False)

@@ -1,0 +1,163 @@
+"""The hands of the hub: claims tasks and calls flows, closes batches, expires orders, polls for lost wake-ups."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from hub.flows import access, anchors, attempts, notices, purchase, tasks
+from hub.ports import ChainUnavailable, Hub
+from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Hub, LeasedTask], Awaitable[int | None]]
+
+HANDLERS: dict[str, Handler] = {
+    attempts.RESOLVE: attempts.resolve,
+    attempts.VOID: attempts.void,
+    notices.APPLY: notices.apply_waiting,
+    "anchor_batch": anchors.anchor,
+    "revoke_leaf": anchors.revoke_leaf,
+    access.KIND: access.open_or_close,
+}
+# Money and the chain are asked about for ever; anything else waits for a person after MAX_TRIES.
+TIRELESS = frozenset({attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", "revoke_leaf"})
+
+# Tasks worked on at once: each holds at most one remote call.
+HANDS = 16
+POLL_S = 1.0
+SWEEP_S = 15.0
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 3600.0
+CHAIN_BACKOFF_MOST_S = 15.0  # a node that comes back is found soon
+
+
+class Worker:
+    """Runs until it is stopped; what it holds then is finished or left to its lease."""
+
+    def __init__(self, hub: Hub, *, sweep_s: float = SWEEP_S) -> None:
+        self._hub = hub
+        self._sweep_s = sweep_s
+        self._stop = asyncio.Event()
+        self._busy: set[asyncio.Task[None]] = set()
+        self._seen = 0
+
+    async def run(self) -> None:
+        """All loops, until `stop`. A loop that fails is logged and goes on: the database may be away for a while."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._forever("tasks", self._claim))
+            group.create_task(self._forever("batches", self._gather))
+            group.create_task(self._forever("access", self._tell_platforms))
+            group.create_task(self._forever("orders", self._expire))
+            group.create_task(self._forever("poll", self._poll))
+        if self._busy:
+            await asyncio.wait(self._busy)
+
+    def stop(self) -> None:
+        """Claim nothing more, and let `run` return."""
+        self._stop.set()
+
+    async def _forever(self, name: str, once: Callable[[], Awaitable[float]]) -> None:
+        """`once` says how long to wait before the next time; a wake-up ends the wait early."""
+        streams = {"tasks": "tasks", "batches": "hub", "access": "hub"}
+        while not self._stop.is_set():
+            mark = self._hub.wakeups.mark(streams.get(name, ""))
+            try:
+                pause_s = await once()
+            except Exception:
+                log.exception("the worker's loop %r failed and goes on", name)
+                pause_s = POLL_S
+            if pause_s > 0:
+                await self._pause(pause_s, streams.get(name), mark)
+
+    async def _pause(self, pause_s: float, stream: str | None, mark: int) -> None:
+        waits: list[Coroutine[object, object, object]] = [self._stop.wait()]
+        if stream is not None:
+            waits.append(self._hub.wakeups.wait(stream, mark))
+        pending = [asyncio.ensure_future(wait) for wait in waits]
+        try:
+            await asyncio.wait(pending, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future in pending:
+                future.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    # ---- tasks -------------------------------------------------------------------------------------------------------
+
+    async def _claim(self) -> float:
+        free = HANDS - len(self._busy)
+        if free <= 0:
+            await asyncio.wait(self._busy, return_when=asyncio.FIRST_COMPLETED)
+            return 0
+        claimed = await tasks.claim_due(self._hub, free)
+        for task in claimed:
+            running = asyncio.create_task(self._work(task), name=f"{task.kind} {task.key}")
+            self._busy.add(running)
+            running.add_done_callback(self._busy.discard)
+        return 0 if claimed else POLL_S
+
+    async def _work(self, task: LeasedTask) -> None:
+        """One task: its handler says when to come back, or that it is done; what it raises is retried."""
+        renewing = asyncio.create_task(self._renew(task))
+        try:
+            again_at_us = await HANDLERS[task.kind](self._hub, task)
+        except ChainUnavailable as error:
+            await self._later(task, f"the chain is away: {error}", CHAIN_BACKOFF_MOST_S)
+        except Exception as error:
+            log.exception("task %s %s failed", task.kind, task.key)
+            await self._later(task, f"{type(error).__name__}: {error}", BACKOFF_MOST_S)
+        else:
+            if again_at_us is None:
+                await tasks.finish_task(self._hub, task)
+            else:
+                await tasks.retry_task(self._hub, task, again_at_us)
+        finally:
+            renewing.cancel()
+
+    async def _later(self, task: LeasedTask, error: str, most_s: float) -> None:
+        if task.attempts >= MAX_TRIES and task.kind not in TIRELESS:
+            await tasks.bury_task(self._hub, task, error)
+            return
+        most = min(BACKOFF_FIRST_S * 2 ** min(task.attempts, 20), most_s)
+        pause_us = int(random.uniform(most / 2, most) * 1_000_000)
+        again_at_us = self._hub.clock.now_us() + pause_us
+        await tasks.retry_task(self._hub, task, again_at_us, error)
+
+    async def _renew(self, task: LeasedTask) -> None:
+        """Keep the lease while the handler runs; one that was lost is not taken back."""
+        while True:
+            await asyncio.sleep(LEASE_US / 3 / 1_000_000)
+            if not await tasks.renew_task(self._hub, task):
+                return
+
+    # ---- the rest ----------------------------------------------------------------------------------------------------
+
+    async def _gather(self) -> float:
+        await self._hub.store.stamp()
+        again_at_us = await purchase.record_on_chain(self._hub)
+        if again_at_us is None:
+            return POLL_S
+        return max(0.0, min((again_at_us - self._hub.clock.now_us()) / 1_000_000, POLL_S))
+
+    async def _tell_platforms(self) -> float:
+        await self._hub.store.stamp()
+        return 0 if await purchase.issue_right(self._hub) else POLL_S
+
+    async def _expire(self) -> float:
+        expired = await purchase.expire_orders(self._hub)
+        return 0 if expired == purchase.SWEEP else self._sweep_s
+
+    async def _poll(self) -> float:
+        """Once a second and process: find what wake-ups have lost, and wake whoever follows it."""
+        await self._hub.store.stamp()
+        async with self._hub.store.reading() as rx:
+            head = await rx.events.head()
+            moved = await rx.events.streams_since(self._seen) if self._seen and head.position > self._seen else []
+        self._seen = head.position
+        for stream in moved:
+            self._hub.wakeups.publish(stream, head.position)
+        return POLL_S

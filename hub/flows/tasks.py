@@ -1,0 +1,98 @@
+"""A worker's own units: claim what is due, and finish, put back, keep or bury what it holds. Each is fenced."""
+
+from typing import TYPE_CHECKING
+
+from hub.domain.ids import Draw
+from hub.ports import Hub
+
+if TYPE_CHECKING:
+    from hub.store.tasks import LeasedTask
+    from hub.store.transactions import Tx
+
+# Events that one of the hub's own consumers may leave unread behind it, before it moves on without any effect:
+# otherwise it would read over the same ones at every look.
+SKIP = 1_000
+
+
+async def claim_due(hub: Hub, limit: int) -> "list[LeasedTask]":
+    """At most `limit` tasks, leased to this process; an idle look writes nothing."""
+    async with hub.store.reading() as rx:
+        if not await rx.tasks.due(hub.clock.now_us()):
+            return []
+    return await hub.store.write(claim, hub.draw(), limit)
+
+
+async def claim(tx: "Tx", draw: Draw, limit: int) -> "list[LeasedTask]":
+    return await tx.tasks.claim(draw, limit)
+
+
+async def finish_task(hub: Hub, task: "LeasedTask") -> bool:
+    """Done. False: the lease was lost meanwhile, and the task is another's."""
+    return await hub.store.write(finish, task)
+
+
+async def finish(tx: "Tx", task: "LeasedTask") -> bool:
+    return await tx.tasks.finish(task)
+
+
+async def retry_task(hub: Hub, task: "LeasedTask", run_at_us: int, error: str = "") -> bool:
+    """Later; `error` is empty when the task itself asked to come back."""
+    return await hub.store.write(retry, task, run_at_us, error)
+
+
+async def retry(tx: "Tx", task: "LeasedTask", run_at_us: int, error: str) -> bool:
+    return await tx.tasks.retry(task, run_at_us, error)
+
+
+async def renew_task(hub: Hub, task: "LeasedTask") -> bool:
+    return await hub.store.write(renew, task, hub.draw())
+
+
+async def renew(tx: "Tx", task: "LeasedTask", draw: Draw) -> bool:
+    return await tx.tasks.renew(task, draw)
+
+
+async def bury_task(hub: Hub, task: "LeasedTask", error: str) -> bool:
+    """Out of tries: kept for a person."""
+    return await hub.store.write(bury, task, error, hub.draw())
+
+
+async def bury(tx: "Tx", task: "LeasedTask", error: str, draw: Draw) -> bool:
+    return await tx.tasks.die(task, error, draw.now_us)
+
+
+async def reclaim_leases(hub: Hub) -> int:
+    """End every lease. Only who holds a SQLite data folder's lock may: nobody else can be working."""
+    return await hub.store.write(reclaim)
+
+
+async def reclaim(tx: "Tx") -> int:
+    return await tx.tasks.reclaim_all()
+
+
+async def revive_task(hub: Hub, dead_id: int) -> bool:
+    """An operator's word: try a dead task again."""
+    return await hub.store.write(revive, dead_id, hub.draw())
+
+
+async def revive(tx: "Tx", dead_id: int, draw: Draw) -> bool:
+    return await tx.tasks.revive(dead_id, draw.now_us)
+
+
+async def drop_task(hub: Hub, dead_id: int) -> bool:
+    """An operator's word: a dead task is not tried again."""
+    return await hub.store.write(drop, dead_id)
+
+
+async def drop(tx: "Tx", dead_id: int) -> bool:
+    return await tx.tasks.drop_dead(dead_id)
+
+
+async def skip(hub: Hub, consumer: str, held: int, head: int) -> None:
+    """Move a consumer over events that it had nothing to do for, once there are many of them."""
+    if head - held >= SKIP:
+        await hub.store.write(move_on, consumer, held, head)
+
+
+async def move_on(tx: "Tx", consumer: str, held: int, head: int) -> None:
+    await tx.events.move(consumer, held, head)
