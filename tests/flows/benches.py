@@ -1,0 +1,228 @@
+"""A Hub built by hand on a migrated store, with scripted neighbours, and the looks that the tests of flows share."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from sqlalchemy import text
+
+from hub.domain.catalogue import Listing
+from hub.domain.entitlements import Grant
+from hub.domain.ledger import Posting
+from hub.domain.money import Money
+from hub.domain.orders import Order
+from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest
+from hub.domain.people import Viewer
+from hub.domain.reconciliation import Break
+from hub.domain.requests import Answer
+from hub.flows import access, anchors, attempts, notices, purchase, tasks
+from hub.flows.purchase import CheckoutRequest
+from hub.ports import ChainUnavailable, Hub, Vault
+from hub.security.keys import Key
+from hub.security.signing import Cursors, SignedReceipts
+from hub.security.tokens import UserTokens
+from hub.security.vault import KeyVault
+from hub.store.tasks import LeasedTask
+from hub.store.transactions import Store
+from hub.wakeups.memory import MemoryWakeups
+from tests.flows.scripted import UNKNOWN, ScriptedChain, ScriptedChannel, ScriptedPlatform
+from tests.world import SetClock, World
+
+KEY = Key(b"k" * 32, is_development=True)
+HANDLERS = {
+    attempts.RESOLVE: attempts.resolve,
+    attempts.VOID: attempts.void,
+    notices.APPLY: notices.apply_waiting,
+    "anchor_batch": anchors.anchor,
+    "revoke_leaf": anchors.revoke_leaf,
+    access.KIND: access.open_or_close,
+}
+
+
+@dataclass
+class Bench:
+    """One hub with its neighbours."""
+
+    store: Store
+    world: World
+    channel: ScriptedChannel = field(default_factory=ScriptedChannel)
+    other: ScriptedChannel = field(default_factory=lambda: ScriptedChannel("other"))
+    chain: ScriptedChain = field(default_factory=ScriptedChain)
+    platforms: dict[str, ScriptedPlatform] = field(default_factory=dict)
+    tokens: UserTokens = field(default_factory=lambda: UserTokens(KEY))
+    vault: Vault = field(default_factory=lambda: KeyVault(KEY))
+    owner: str = "worker-1"
+    _seeds: Any = field(default_factory=lambda: count(1))
+
+    @property
+    def clock(self) -> SetClock:
+        return self.world.clock
+
+    @property
+    def hub(self) -> Hub:
+        return Hub(
+            store=self.store,
+            channels={self.channel.code: self.channel, self.other.code: self.other},
+            platforms=self.platforms,
+            chain=self.chain,
+            wakeups=MemoryWakeups(),
+            clock=self.clock,
+            vault=self.vault,
+            receipts=SignedReceipts(KEY),
+            tokens=self.tokens,
+            cursors=Cursors(KEY),
+            draw_seed=self.seed,
+            owner=self.owner,
+            is_production=False,
+            batch_after_ms=0,
+        )
+
+    def seed(self) -> bytes:
+        return hashlib.sha256(f"{self.owner} {next(self._seeds)}".encode()).digest()
+
+    def rival(self, owner: str = "worker-2") -> "Bench":
+        """Another process on the same database and the same neighbours."""
+        return replace(self, owner=owner, _seeds=count(1))
+
+    # ---- buying --------------------------------------------------------------------------------------------------
+
+    async def buy(
+        self, viewer: Viewer, listing: Listing, key: str = "key-1", *, channel: str = "sandbox", **more: Any
+    ) -> Answer[PaymentAttempt | Order]:
+        """`checkout` at the listing's own price."""
+        expected = more.pop("expected", listing.price)
+        request = CheckoutRequest(listing.id, channel, expected, key, **more)
+        return await purchase.checkout(self.hub, viewer, request)
+
+    async def order(self, viewer: Viewer, listing: Listing, key: str = "order-1") -> Order:
+        """`orderCreate`, admitted."""
+        answer = await purchase.create_order(
+            self.hub, viewer, listing_id=listing.id, expected=None, idempotency_key=key
+        )
+        assert answer.value is not None, answer.refusal
+        return answer.value
+
+    async def pay(
+        self,
+        viewer: Viewer,
+        order: Order,
+        key: str = "pay-1",
+        *,
+        channel: str = "sandbox",
+        expected: Money | None = None,
+    ) -> Answer[PaymentAttempt]:
+        """`paymentCreate` for what the order costs."""
+        request = PaymentRequest(order.id, channel, expected or order.total, key)
+        return await purchase.request_payment(self.hub, viewer, request)
+
+    async def waiting(
+        self, viewer: Viewer | None = None, listing: Listing | None = None, told: Any = None
+    ) -> tuple[Order, PaymentAttempt]:
+        """An order of `viewer` with one attempt that came to `told` (UNKNOWN if not said)."""
+        viewer = viewer or await self.world.learner()
+        listing = listing or await self.world.listing()
+        order = await self.order(viewer, listing, key=f"order of {viewer.user_id} {listing.id}")
+        self.channel.then("create", told or UNKNOWN)
+        answer = await self.pay(viewer, order, key=f"pay {order.id}")
+        assert answer.value is not None, answer.refusal
+        return await self.order_now(order.id), answer.value
+
+    # ---- working -------------------------------------------------------------------------------------------------
+
+    async def claimed(self) -> list[LeasedTask]:
+        return await tasks.claim_due(self.hub, 100)
+
+    async def run(self, task: LeasedTask) -> int | None:
+        """One task as the worker runs it."""
+        try:
+            again = await HANDLERS[task.kind](self.hub, task)
+        except ChainUnavailable:
+            again = self.clock.now_us() + 1_000_000
+        if again is None:
+            await tasks.finish_task(self.hub, task)
+        else:
+            await tasks.retry_task(self.hub, task, again)
+        return again
+
+    async def work(self, rounds: int = 20) -> int:
+        """Every task that is due now, until none is. Returns how many were run."""
+        done = 0
+        for _ in range(rounds):
+            claimed = await self.claimed()
+            if not claimed:
+                return done
+            for task in claimed:
+                await self.run(task)
+                done += 1
+        raise AssertionError("the tasks do not come to rest")
+
+    async def record(self) -> None:
+        """Close a batch if one is due, tell the platforms, and do all that follows."""
+        await self.store.stamp()
+        await purchase.record_on_chain(self.hub)
+        await purchase.issue_right(self.hub)
+        await self.work()
+
+    # ---- looking -------------------------------------------------------------------------------------------------
+
+    async def order_now(self, order_id: str) -> Order:
+        """The order as it stands, from the buyer's or anybody's side: the row itself."""
+
+        async def look(tx: Any) -> Order | None:
+            found: Order | None = await tx.orders.lock(order_id)
+            return found
+
+        order = await self.store.write(look)
+        assert order is not None
+        return order
+
+    async def attempts(self, order_id: str) -> list[PaymentAttempt]:
+        async with self.store.reading() as rx:
+            return await rx.payments.of_order(order_id)
+
+    async def states(self, order_id: str) -> list[AttemptState]:
+        return [attempt.state for attempt in await self.attempts(order_id)]
+
+    async def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a SELECT."""
+        async with self.store.reading() as rx:
+            return await rx.many(text(sql), lambda *columns: columns)
+
+    async def one(self, sql: str) -> Any:
+        [[value]] = await self.rows(sql)
+        return value
+
+    async def breaks(self) -> list[Break]:
+        async with self.store.reading() as rx:
+            return await rx.breaks.listed()
+
+    async def break_kinds(self) -> list[str]:
+        return sorted(found.kind for found in await self.breaks())
+
+    async def grants(self, user_id: str, course_id: str) -> list[Grant]:
+        async with self.store.reading() as rx:
+            right = await rx.entitlements.of(user_id, course_id)
+            return [] if right is None else await rx.entitlements.grants(right.id)
+
+    async def balance(self, address: str, asset: str = "CNY") -> int:
+        """Credits less debits."""
+        async with self.store.reading() as rx:
+            found = [balance for balance in await rx.ledger.balances() if balance.account_id == f"{address}/{asset}"]
+        return sum(balance.credits - balance.debits for balance in found)
+
+    async def postings(self) -> list[Posting]:
+        rows = await self.rows("SELECT debit_account, credit_account, asset, amount_minor FROM posting")
+        return [Posting(debit, credit, asset, amount) for debit, credit, asset, amount in rows]
+
+    async def assert_books_fold(self) -> None:
+        """I1, I2 and I4: sides are equal, and every balance is the fold of its postings."""
+        async with self.store.reading() as rx:
+            balances, folded = await rx.ledger.balances(), await rx.ledger.folded()
+        assert balances == folded
+        assert sum(balance.debits for balance in balances) == sum(balance.credits for balance in balances)
+
+    async def events(self, stream: str = "hub") -> list[str]:
+        await self.store.stamp()
+        async with self.store.reading() as rx:
+            return [event.kind for event in await rx.events.read(stream, 0, 10_000)]

@@ -1,0 +1,243 @@
+"""A payment channel, a platform and a chain in process that do what a test says, and write down what they were asked.
+
+Every call asserts that no unit is running: nothing remote happens while a transaction is open.
+"""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub.domain.money import Money
+from hub.domain.payments import Notice, Outcome, PaymentAttempt, Result, Stage
+from hub.ports import (
+    Access,
+    AccessRequest,
+    Ack,
+    AmountRange,
+    AnchorState,
+    Cap,
+    Capabilities,
+    CataloguePage,
+    ChainReceipt,
+    ChainUnavailable,
+    LeafClaim,
+    NoticeRefused,
+    RawNotice,
+    SignedTransaction,
+)
+from hub.store.transactions import running_unit
+
+# What a call does: give a result, raise, or be asked for one with the attempt in hand.
+Step = Result | Exception | Callable[[PaymentAttempt], "Result | Awaitable[Result]"]
+
+EVERYTHING = {currency: AmountRange(1, 10**12) for currency in ("CNY", "USD", "EUR", "JPY")}
+ASKED_AT_US = 1_767_225_600_000_000
+
+
+def result(outcome: Outcome, stage: Stage = Stage.NONE, amount: Money | None = None, **more: Any) -> Result:
+    """What a channel says, with the fields that a test does not care for filled in."""
+    observed = more.pop("observed_at_us", ASKED_AT_US)
+    return Result(outcome, stage, hashlib.sha256(b"raw").digest(), observed, amount=amount, **more)
+
+
+def charged(attempt: PaymentAttempt, **more: Any) -> Result:
+    """The money asked for was taken."""
+    return result(Outcome.DONE, Stage.CHARGED, more.pop("amount", attempt.amount), **more)
+
+
+def authorised(attempt: PaymentAttempt, **more: Any) -> Result:
+    return result(Outcome.DONE, Stage.AUTHORIZED, more.pop("amount", attempt.amount), **more)
+
+
+NEVER_SEEN = result(Outcome.DONE, Stage.NONE)
+DECLINED = result(Outcome.DECLINED, code="card_declined", decline="soft")
+PENDING = result(Outcome.PENDING)
+UNKNOWN = result(Outcome.UNKNOWN)
+NOT_SENT = result(Outcome.NOT_SENT)
+REJECTED = result(Outcome.REJECTED, code="bad_request")
+ACTION = result(Outcome.ACTION)
+VOIDED = result(Outcome.DONE, Stage.VOIDED)
+
+
+def _outside_of_units() -> None:
+    assert running_unit.get() is None, f"a call while {running_unit.get()} holds a transaction"
+
+
+@dataclass
+class ScriptedChannel:
+    """Does the next scripted step of a method; without one, `create` and `query` say the money was taken, `void` that
+    the attempt is closed."""
+
+    code: str = "sandbox"
+    capabilities: Capabilities = field(
+        default_factory=lambda: Capabilities(currencies=EVERYTHING, not_found_after_ms=0, is_dated=True)
+    )
+    calls: list[tuple[str, str]] = field(default_factory=list)  # (method, key)
+    steps: dict[str, deque[Step]] = field(default_factory=dict)
+
+    def then(self, method: str, *steps: Step) -> "ScriptedChannel":
+        self.steps.setdefault(method, deque()).extend(steps)
+        return self
+
+    def count(self, method: str) -> int:
+        return sum(called == method for called, _ in self.calls)
+
+    async def create(self, attempt: PaymentAttempt) -> Result:
+        return await self._do("create", attempt, charged)
+
+    async def void(self, attempt: PaymentAttempt) -> Result:
+        return await self._do("void", attempt, lambda _attempt: VOIDED)
+
+    async def query(self, attempt: PaymentAttempt) -> Result:
+        return await self._do("query", attempt, charged)
+
+    async def _do(self, method: str, attempt: PaymentAttempt, otherwise: Step) -> Result:
+        _outside_of_units()
+        self.calls.append((method, attempt.key))
+        steps = self.steps.get(method)
+        step = steps.popleft() if steps else otherwise
+        await asyncio.sleep(0)  # as a socket would: others run meanwhile
+        _outside_of_units()
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, Result):
+            return step
+        answer = step(attempt)
+        return answer if isinstance(answer, Result) else await answer
+
+    def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
+        notice = NOTICES.get(raw.body)
+        if notice is None:
+            raise NoticeRefused("not ours")
+        return notice
+
+    def ack(self, accepted: bool) -> Ack:
+        return Ack(200 if accepted else 409)
+
+    async def aclose(self) -> None: ...
+
+
+NOTICES: dict[bytes, Notice] = {}  # what a raw body means, for `verify_notice`
+
+
+def delivery(event_id: str, attempt_key: str, told: Result, *, digest: bytes | None = None) -> RawNotice:
+    """A notice on its way; the same arguments are the same notice."""
+    content = digest or hashlib.sha256(repr((event_id, attempt_key, told)).encode()).digest()
+    notice = Notice(event_id, attempt_key, told, content, "payment")
+    NOTICES[content] = notice
+    return RawNotice({}, content)
+
+
+@dataclass
+class ScriptedPlatform:
+    """A platform's access list; `steps` are raised one by one before the list is looked at."""
+
+    slug: str
+    capabilities: frozenset[Cap] = frozenset({Cap.GRANT, Cap.REVOKE, Cap.VERIFY})
+    opened: set[str] = field(default_factory=set)  # external ids
+    calls: list[str] = field(default_factory=list)
+    faults: deque[Exception | None] = field(default_factory=deque)
+    is_lossy: bool = False  # do what is asked and then raise the fault, as a lost answer does
+
+    async def list_catalogue(self, cursor: str | None, limit: int) -> CataloguePage:
+        return CataloguePage((), None)
+
+    async def grant_access(self, request: AccessRequest) -> None:
+        await self._write("grant", lambda: self.opened.add(request.external_id))
+
+    async def revoke_access(self, request: AccessRequest) -> None:
+        await self._write("revoke", lambda: self.opened.discard(request.external_id))
+
+    async def _write(self, name: str, act: Callable[[], None]) -> None:
+        _outside_of_units()
+        self.calls.append(name)
+        fault = self.faults.popleft() if self.faults else None
+        if fault is None or self.is_lossy:
+            act()
+        if fault is not None:
+            raise fault
+
+    async def verify_access(self, request: AccessRequest) -> Access:
+        _outside_of_units()
+        self.calls.append("verify")
+        return Access.OPEN if request.external_id in self.opened else Access.CLOSED
+
+    async def launch_url(self, request: AccessRequest) -> str:
+        return f"https://{self.slug}.example/{request.external_id}"
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass
+class ScriptedChain:
+    """A chain that keeps roots in memory: one block per sent transaction, in the order of nonces."""
+
+    chain_id: int = 1337
+    contract: str = "0x" + "c0" * 20
+    sender: str = "0x" + "aa" * 20
+    roots: dict[bytes, int] = field(default_factory=dict)
+    revoked: set[tuple[bytes, int]] = field(default_factory=set)
+    sent: list[str] = field(default_factory=list)  # hashes, every send
+    mined: dict[str, ChainReceipt] = field(default_factory=dict)
+    signed: dict[str, Callable[[], None]] = field(default_factory=dict)
+    is_away: bool = False
+    holds_back: bool = False  # accept, and put into no block
+
+    async def connect(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        _outside_of_units()
+        if self.is_away:
+            raise ChainUnavailable("away")
+
+    async def next_nonce(self) -> int:
+        self._answer()
+        return len(self.mined)
+
+    async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
+        assert root not in self.roots, "a root is anchored once"
+        return self._sign(f"anchor {root.hex()}", nonce, lambda: self.roots.__setitem__(root, count))
+
+    async def sign_revoke(self, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
+        index = word * 256 + mask.bit_length() - 1
+        return self._sign(f"revoke {root.hex()} {index}", nonce, lambda: self.revoked.add((root, index)))
+
+    def _sign(self, what: str, nonce: int, act: Callable[[], None]) -> SignedTransaction:
+        self._answer()
+        hash_ = "0x" + hashlib.sha256(f"{what} {nonce}".encode()).hexdigest()
+        self.signed[hash_] = act
+        return SignedTransaction(hash_, f"raw of {hash_}", nonce, self.sender)
+
+    async def send(self, transaction: SignedTransaction) -> None:
+        self._answer()
+        self.sent.append(transaction.hash)
+        if transaction.hash in self.mined or self.holds_back:
+            return
+        assert transaction.nonce == len(self.mined), "a gap in the nonces holds up all behind it"
+        self.signed[transaction.hash]()
+        block = len(self.mined) + 1
+        self.mined[transaction.hash] = ChainReceipt(transaction.hash, True, block, f"0xb{block}", 50_000, 10**9, 1)
+
+    async def receipt(self, hash_: str) -> ChainReceipt | None:
+        self._answer()
+        return self.mined.get(hash_)
+
+    async def anchored(self, root: bytes) -> AnchorState:
+        self._answer()
+        return AnchorState(self.roots.get(root, 0), 1, 0)
+
+    async def is_revoked(self, root: bytes, index: int) -> bool:
+        self._answer()
+        return (root, index) in self.revoked
+
+    async def verify(self, claim: LeafClaim) -> bool:
+        raise NotImplementedError
+
+    async def verify_many(self, claims: tuple[LeafClaim, ...]) -> tuple[bool, ...]:
+        raise NotImplementedError
+
+    async def aclose(self) -> None: ...
