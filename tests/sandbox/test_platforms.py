@@ -5,13 +5,15 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from graphql import build_schema, parse, validate
 
-from hub.sandbox.rights import NoAnswer, Verdict, verdict_in
+from hub.sandbox.rights import CATALOGUE, QUESTION, NoAnswer, Verdict, verdict_in
 from hub.sandbox.server import introduce_hub
 from tests.sandbox.conftest import NOON, Clock, Sandbox
 
@@ -318,3 +320,10 @@ async def test_launch_link_opens_once_and_not_late(sandbox: Sandbox, clock: Cloc
     assert (closed.status_code, closed.json()["error"]["code"]) == (403, "access_closed")
     assert [a.status_code for a in (opened, again, late)] == [200, 410, 410]
     assert first["expires_at"] == NOON + 300
+
+
+@pytest.mark.parametrize("document", [CATALOGUE, QUESTION])
+def test_questions_fit_the_hubs_published_schema(document: str) -> None:
+    sdl = (files("schema") / "schema.graphql").read_text()
+
+    assert validate(build_schema(sdl, assume_valid_sdl=True), parse(document)) == []
