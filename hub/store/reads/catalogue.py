@@ -154,5 +154,9 @@ known(
             "course": ToOne("course", lambda row, course: row.c.course_id == course.c.id),
             "merchant": ToOne("merchant", lambda row, merchant: row.c.merchant_id == merchant.c.id),
         },
+        filters={
+            "course_id": lambda alias, _kind: alias.c.course_id == bindparam("course_id"),
+            "platform_id": lambda alias, _kind: alias.c.platform_id == bindparam("platform_id"),
+        },
     )
 )

@@ -59,14 +59,14 @@ class Sorting:
 
 
 class Window(Protocol):
-    """Part of a list: `size` rows after (is_forward) or before the row with the sort values `edge`, else from an end."""
+    """Part of a list: `size` rows after (is_forward) or before the row with sort values `edge`, else from an end."""
 
     @property
     def size(self) -> int: ...
     @property
     def is_forward(self) -> bool: ...
     @property
-    def edge(self) -> tuple[str | int, ...] | None: ...
+    def edge(self) -> tuple[str | int | None, ...] | None: ...
 
 
 class Row(Protocol):
@@ -245,7 +245,7 @@ async def _rows(rx: "Rx", shape: "Shape", viewer: Viewer, **binds: Any) -> list[
     return await rx.many(shape.statement, shape.make, **binds)
 
 
-def _edge(window: Window) -> dict[str, str | int]:
+def _edge(window: Window) -> dict[str, str | int | None]:
     return {f"edge_{i}": value for i, value in enumerate(window.edge or ())}
 
 

@@ -1,0 +1,251 @@
+"""T Token化 from the outside: rights, and the one question that a platform asks before it opens a course."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from hub.domain import anchors
+from hub.domain.entitlements import Entitlement, Grant, has_access
+from hub.domain.ids import kind_of
+from hub.domain.people import ViewerKind
+from hub.domain.requests import Answer
+from hub.flows import entitlements as flow_entitlements
+from hub.ports import LeafClaim
+from resolvers.anchors import Bundle, BundleRefused, ProofView, proof, read_bundle
+from resolvers.context import Info
+from resolvers.errors import bad_input, gatekept
+from resolvers.inputs import id_of, key, storable, text
+from resolvers.lookahead import nested_list, wanted
+from resolvers.orders import IdempotencyKey
+from resolvers.paging import After, Before, First, Last, Page, Window
+from resolvers.payloads import Payload, told
+from resolvers.reading import listed_page, one, reading, told_of
+
+if TYPE_CHECKING:
+    from hub.store.reads import Row
+    from hub.store.reads.entitlements import EntitlementRow
+    from hub.store.transactions import Rx
+
+EntitlementId = Annotated[strawberry.ID, strawberry.argument(description="The entitlement's id.")]
+MAX_REASON = 500  # characters
+
+
+async def entitlement(info: Info, id: EntitlementId) -> "Row | None":
+    """One right."""
+    return await one(info, "Entitlement", "entitlement", id)
+
+
+async def all_entitlements(
+    info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+) -> Page:
+    """The rights that you may see, the newest first."""
+    listed = nested_list("entitlements", info.context.viewer)
+    return await listed_page(info, "entitlement", listed, first, after, last, before)
+
+
+async def entitlement_revoke(
+    info: Info,
+    entitlement_id: EntitlementId,
+    reason: Annotated[str, strawberry.argument(description="For the record, at most 500 characters, no names.")],
+    idempotency_key: IdempotencyKey,
+) -> Payload:
+    """Staff end a right."""
+
+    async def flow() -> Answer[Entitlement]:
+        return await flow_entitlements.revoke(
+            info.context.hub,
+            info.context.viewer,
+            entitlement_id=id_of("Entitlement", entitlement_id, "entitlementId"),
+            reason=storable(reason, "reason", MAX_REASON),
+            idempotency_key=key(idempotency_key),
+        )
+
+    answer = await told(flow)
+    return Payload({"entitlement": await told_of(info, "entitlement", answer)}, answer.refusal, answer.is_replay)
+
+
+# ---- fields ---------------------------------------------------------------------------------------------------------
+
+
+def is_open(info: Info, root: "strawberry.Parent[EntitlementRow]") -> bool:
+    """By the domain's own rule over the grants, which look-ahead has read."""
+    return _gives_access(info, root.joined["grants"])
+
+
+def _gives_access(info: Info, grants: "Sequence[Grant]") -> bool:
+    return has_access(grants, info.context.hub.clock.now_us())
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """The right as the contract knows it."""
+
+    token_id: int
+    holder: str | None
+    chain_id: int
+    contract: str
+
+
+def token(info: Info, root: "strawberry.Parent[EntitlementRow]") -> TokenView | None:
+    """Null before the batch is CONFIRMED."""
+    found: ProofView | None = proof(info, root)  # type: ignore[arg-type]  # both rows hold their leaf alike
+    if found is None:
+        return None
+    holder = None if int(found.to, 16) == 0 else found.to
+    return TokenView(found.token_id, holder, found.chain_id, found.hub)
+
+
+# ---- may this member open this course? ------------------------------------------------------------------------------
+
+
+class EntitlementReason(StrEnum):
+    """Why the answer is what it is."""
+
+    ENTITLED = "ENTITLED"
+    NO_ENTITLEMENT = "NO_ENTITLEMENT"
+    NOT_OPEN = "NOT_OPEN"
+    UNKNOWN_MEMBER = "UNKNOWN_MEMBER"
+    NOT_HONOURED_HERE = "NOT_HONOURED_HERE"
+    PROOF_INVALID = "PROOF_INVALID"
+    OTHER_COURSE = "OTHER_COURSE"
+    NOT_ON_CHAIN = "NOT_ON_CHAIN"
+
+
+@strawberry.input(one_of=True, description="Which member of the asking platform.")
+class MemberRef:
+    external_id: strawberry.Maybe[str] = strawberry.field(description="By your own id of the member.")
+    pairwise_id: strawberry.Maybe[str] = strawberry.field(description="By the name that the hub gave you for them.")
+
+
+@strawberry.input(one_of=True, description="Whose right: give exactly one.")
+class VerifyEntitlementInput:
+    member: strawberry.Maybe[MemberRef] = strawberry.field(description="A member's, for platforms.")
+    entitlement: strawberry.Maybe[strawberry.ID] = strawberry.field(description="This one.")
+    proof: strawberry.Maybe[str] = strawberry.field(description="The one in this bundle, a JSON text, at most 8192.")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The answer, as of `checked_at_us`."""
+
+    reason: EntitlementReason
+    checked_at_us: int
+    joined: "dict[str, Row | None]"
+
+    @property
+    def is_entitled(self) -> bool:
+        return self.reason is EntitlementReason.ENTITLED
+
+
+async def verify_entitlement(
+    info: Info,
+    input: Annotated[VerifyEntitlementInput, strawberry.argument(description="Whose right.")],
+    course_id: Annotated[strawberry.ID, strawberry.argument(description="To which course.")],
+) -> Check:
+    """Whether a right opens a course now. A platform that neither lists nor honours the course learns nothing."""
+    if kind_of(course_id) != "Course":
+        return _checked(info, EntitlementReason.NOT_HONOURED_HERE)
+    bundle = None
+    if input.proof is not None:
+        try:
+            bundle = read_bundle(input.proof.value)
+        except BundleRefused:
+            return _checked(info, EntitlementReason.PROOF_INVALID)
+    async with reading(info) as rx:
+        if not await _is_listed_here(info, rx, course_id):
+            return _checked(info, EntitlementReason.NOT_HONOURED_HERE)
+        if bundle is None:
+            return await _by_record(info, rx, input, course_id)
+        right = await _first(info, rx, {"course_id": course_id, "order_key": bundle.proof.order_key})
+    return await _by_proof(info, bundle, right, course_id)
+
+
+async def _by_record(info: Info, rx: "Rx", asked: VerifyEntitlementInput, course_id: str) -> Check:
+    if asked.entitlement is not None:
+        entitlement_id = asked.entitlement.value
+        want = _wanted_of_right(info)
+        if kind_of(entitlement_id) != "Entitlement":
+            return _checked(info, EntitlementReason.NO_ENTITLEMENT)
+        (right,) = await rx.reads.load("entitlement", [entitlement_id], info.context.viewer, *want)
+        if right is not None and right.course_id != course_id:
+            return _checked(info, EntitlementReason.OTHER_COURSE)
+        return _by_grants(info, right)
+    assert asked.member is not None
+    user_key = await _user_of(info, rx, asked.member.value)
+    if user_key is None:
+        return _checked(info, EntitlementReason.UNKNOWN_MEMBER)
+    return _by_grants(info, await _first(info, rx, {"course_id": course_id, "user_id": user_key}))
+
+
+async def _by_proof(info: Info, bundle: Bundle, right: "EntitlementRow | None", course_id: str) -> Check:
+    """Offline first, then the hub's own record, then the contract: only its word is waited for."""
+    hub = info.context.hub
+    claim, keccak = bundle.proof, hub.vault.keccak
+    if not anchors.verify(claim, keccak):
+        return _checked(info, EntitlementReason.PROOF_INVALID)
+    if claim.token_id >> 160 != anchors.token_id(course_id, 1, 1, keccak) >> 160:
+        return _checked(info, EntitlementReason.OTHER_COURSE)
+    if right is not None and not _gives_access(info, right.joined["grants"]):
+        return _checked(info, EntitlementReason.NOT_OPEN, right)
+    if (bundle.chain_id, bundle.hub.lower()) != (hub.chain.chain_id, hub.chain.contract.lower()):
+        return _checked(info, EntitlementReason.NOT_ON_CHAIN, right)
+    to = f"0x{claim.to.hex()}"
+    asked = LeafClaim(
+        claim.root, claim.index, claim.order_key, to, claim.token_id, claim.expiry, claim.commitment, claim.proof
+    )
+    with gatekept():
+        is_anchored = await hub.chain.verify(asked)
+    return _checked(info, EntitlementReason.ENTITLED if is_anchored else EntitlementReason.NOT_ON_CHAIN, right)
+
+
+def _by_grants(info: Info, right: "EntitlementRow | None") -> Check:
+    if right is None:
+        return _checked(info, EntitlementReason.NO_ENTITLEMENT)
+    if not _gives_access(info, right.joined["grants"]):
+        return _checked(info, EntitlementReason.NOT_OPEN, right)
+    return _checked(info, EntitlementReason.ENTITLED, right)
+
+
+async def _is_listed_here(info: Info, rx: "Rx", course_id: str) -> bool:
+    """Learners and operators ask about what they may see anyway."""
+    viewer = info.context.viewer
+    if viewer.kind is not ViewerKind.PLATFORM:
+        return True
+    filters = {"course_id": course_id, "platform_id": viewer.platform_id}
+    return bool((await rx.reads.page("listing", viewer, _ONE, filters=filters)).rows)
+
+
+async def _user_of(info: Info, rx: "Rx", member: MemberRef) -> str | None:
+    """The hub's own id of a platform's member; no other viewer has members to ask by."""
+    viewer = info.context.viewer
+    if viewer.kind is not ViewerKind.PLATFORM:
+        raise bad_input("member: only a platform asks by its members")
+    if member.external_id is not None:
+        name = text(member.external_id.value, "externalId")
+        found = (await rx.reads.page("member", viewer, _ONE, filters={"external_id": name})).rows
+        return found[0].user_id if found else None
+    assert member.pairwise_id is not None
+    (user,) = await rx.reads.load("user", [text(member.pairwise_id.value, "pairwiseId")], viewer)
+    return None if user is None else str(user.key)
+
+
+_ONE = Window(1, is_forward=True, edge=None)
+
+
+async def _first(info: Info, rx: "Rx", filters: dict[str, object]) -> "EntitlementRow | None":
+    want, windows = _wanted_of_right(info)
+    paths = frozenset(f"nodes.{path}" for path in want)
+    part = await rx.reads.page("entitlement", info.context.viewer, _ONE, paths, windows, filters=filters)
+    return part.rows[0] if part.rows else None
+
+
+def _wanted_of_right(info: Info) -> tuple[frozenset[str], dict[str, Window]]:
+    want = wanted(info).below("entitlement")
+    return want.paths | {"grants"}, want.windows
+
+
+def _checked(info: Info, reason: EntitlementReason, right: "Row | None" = None) -> Check:
+    return Check(reason, info.context.hub.clock.now_us(), {"entitlement": right})

@@ -1,0 +1,238 @@
+"""The log from the outside: replay and live are one reader, so there is no seam to lose an event in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from hub.domain.events import EVENTS, Event, Logged
+from hub.domain.ids import kind_of
+from hub.domain.money import Money
+from hub.domain.people import Viewer, ViewerKind
+from hub.ports import CursorRefused, Hub
+from resolvers.context import Info
+from resolvers.errors import GatekeepingError, bad_input, gatekept
+from resolvers.lookahead import wanted
+from resolvers.orders import OrderId
+from resolvers.paging import MAX_PAGE, Window
+from resolvers.reading import reading
+
+if TYPE_CHECKING:
+    from hub.domain.events import OrderEvent
+    from hub.store.reads import Row
+
+BATCH = 100  # events of one read: memory per subscriber is one batch
+
+PlatformOf = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(description="Whose stream: for operators; a platform's key implies its own."),
+]
+AfterEvent = Annotated[
+    str | None,
+    strawberry.argument(description="Cursor of the last event that you have. Absent: from now. Empty: the oldest."),
+]
+EventKind = StrEnum("EventKind", {kind: kind for kind in EVENTS})  # type: ignore[misc]  # as many as the domain has
+Kinds = Annotated[list[EventKind] | None, strawberry.argument(description="Only these kinds; absent: all.")]
+
+
+# ---- the reader -----------------------------------------------------------------------------------------------------
+
+
+async def follow(hub: Hub, viewer: Viewer, stream: str, position: int) -> AsyncIterator[Logged]:
+    """The events of a stream after a position, for ever: in order, none left out, none twice. Ends with the token.
+
+    No transaction is open across a `yield`.
+    """
+    while True:
+        seen = hub.wakeups.mark(stream)  # before the read: nothing can slip between
+        with gatekept():
+            await hub.store.stamp()
+            async with hub.store.reading() as rx:
+                batch = await rx.events.read(stream, position, BATCH)
+        for logged in batch:
+            _demand_token(hub, viewer)
+            yield logged
+            position = logged.position
+        if not batch:
+            await _wait(hub, viewer, stream, seen)
+
+
+async def _wait(hub: Hub, viewer: Viewer, stream: str, seen: int) -> None:
+    """Until the stream has moved, or the token has ended."""
+    if viewer.expires_at_us is None:
+        await hub.wakeups.wait(stream, seen)
+        return
+    left_us = viewer.expires_at_us - hub.clock.now_us()
+    try:
+        await asyncio.wait_for(hub.wakeups.wait(stream, seen), max(left_us, 0) / 1_000_000)
+    except TimeoutError:
+        _demand_token(hub, viewer)
+
+
+def _demand_token(hub: Hub, viewer: Viewer) -> None:
+    if viewer.expires_at_us is not None and hub.clock.now_us() >= viewer.expires_at_us:
+        raise GatekeepingError("UNAUTHENTICATED", "your token has ended: sign in and go on from your last cursor")
+
+
+# ---- whose stream, and from where -----------------------------------------------------------------------------------
+
+
+def stream_of(viewer: Viewer, platform_id: str | None) -> str:
+    """The stream that the viewer means. FORBIDDEN unless it is their own, or they are operators."""
+    if viewer.stream is None:
+        raise GatekeepingError("UNAUTHENTICATED", "sign in to follow events")
+    if platform_id is None or platform_id == viewer.platform_id:
+        return viewer.stream
+    if viewer.kind is not ViewerKind.OPERATOR:
+        raise GatekeepingError("FORBIDDEN", "platform: this is not your stream")
+    if kind_of(platform_id) != "Platform":
+        raise bad_input("platform: this is no platform's id")
+    return platform_id
+
+
+async def position_of(hub: Hub, stream: str, after: str | None) -> int:
+    """The position after which to read. CURSOR_EXPIRED if events behind the cursor are gone."""
+    with gatekept():
+        if after is None:
+            await hub.store.stamp()
+        async with hub.store.reading() as rx:
+            head = await rx.events.head()
+    if after is None:
+        return head.position
+    if after == "":
+        return head.oldest - 1
+    try:
+        cursor_stream, position = hub.cursors.open(after)
+    except CursorRefused:
+        raise bad_input("after: this is no cursor of this stream") from None
+    if cursor_stream != stream:
+        raise bad_input("after: this is no cursor of this stream")
+    if position < head.oldest - 1:
+        oldest = hub.cursors.seal(stream, head.oldest - 1)
+        raise GatekeepingError("CURSOR_EXPIRED", "events after this cursor are gone: read anew", oldest=oldest)
+    return position
+
+
+# ---- the fields -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EventPageInfo:
+    """Where a part of a stream stands, as every PageInfo says it."""
+
+    has_next: bool
+    has_previous: bool
+    start_cursor: str | None
+    end_cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Part of a stream, in order."""
+
+    rows: list[Logged]
+    page_info: EventPageInfo
+
+    @property
+    def edges(self) -> list[Logged]:
+        return self.rows
+
+
+async def events(
+    info: Info,
+    first: Annotated[int, strawberry.argument(description="How many: 1 to 100.")],
+    after: AfterEvent = "",
+    platform: PlatformOf = None,
+    kinds: Kinds = None,
+) -> EventPage:
+    """A part of a stream; absent `after` reads from the oldest kept."""
+    if not 1 <= first <= MAX_PAGE:
+        raise bad_input(f"first lies between 1 and {MAX_PAGE}")
+    hub = info.context.hub
+    stream = stream_of(info.context.viewer, platform)
+    position = await position_of(hub, stream, after or "")
+    with gatekept():
+        await hub.store.stamp()
+    async with reading(info) as rx:
+        rows = await rx.events.read(stream, position, first + 1, None if kinds is None else [*map(str, kinds)])
+    kept = rows[:first]
+    seals = [hub.cursors.seal(stream, logged.position) for logged in (*kept[:1], *kept[-1:])]
+    return EventPage(
+        kept,
+        EventPageInfo(
+            has_next=len(rows) > first,
+            has_previous=bool(after),
+            start_cursor=seals[0] if seals else None,
+            end_cursor=seals[-1] if seals else hub.cursors.seal(stream, position),
+        ),
+    )
+
+
+async def followed(
+    info: Info,
+    after: AfterEvent = None,
+    platform: PlatformOf = None,
+    kinds: Kinds = None,
+) -> AsyncIterator[Logged]:
+    """A stream from a cursor on, live."""
+    hub, viewer = info.context.hub, info.context.viewer
+    stream = stream_of(viewer, platform)
+    position = await position_of(hub, stream, after)
+    let_through = None if kinds is None else frozenset(map(str, kinds))
+    async for logged in follow(hub, viewer, stream, position):
+        if let_through is None or logged.kind in let_through:
+            yield logged
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUpdate:
+    """An event of an order, and the order as it is now."""
+
+    event: Logged
+    joined: "dict[str, Row | None]" = field(default_factory=dict)
+
+
+async def order_updated(info: Info, order_id: OrderId, after: AfterEvent = None) -> AsyncIterator[OrderUpdate]:
+    """What happens to one order, from the caller's own stream. NOT_FOUND alike for unknown and not yours."""
+    hub, viewer = info.context.hub, info.context.viewer
+    want = wanted(info).below("order")
+    position = await position_of(hub, stream_of(viewer, None), after)
+    if await _order(info, order_id, frozenset(), {}) is None:
+        raise GatekeepingError("NOT_FOUND", "orderId: there is no such order, or it is not yours")
+    async for logged in follow(hub, viewer, stream_of(viewer, None), position):
+        if order_id in (logged.subject, logged.body.get("order_id")):
+            row = await _order(info, order_id, want.paths, want.windows)
+            if row is None:
+                return  # no longer this viewer's to see
+            yield OrderUpdate(logged, {"order": row})
+
+
+async def _order(info: Info, order_id: str, want: frozenset[str], windows: "dict[str, Window]") -> "Row | None":
+    if kind_of(order_id) != "Order":
+        return None
+    async with reading(info) as rx:
+        rows: list[Row | None] = await rx.reads.load("order", [order_id], info.context.viewer, want, windows)
+    return rows[0]
+
+
+# ---- what an event shows --------------------------------------------------------------------------------------------
+
+
+def cursor(info: Info, root: strawberry.Parent[Logged]) -> str:
+    return info.context.hub.cursors.seal(root.stream, root.position)
+
+
+def payload(root: strawberry.Parent[Logged]) -> Event:
+    return root.event
+
+
+def amount(root: "strawberry.Parent[OrderEvent]") -> Money:
+    return Money(root.amount_minor, root.currency)
+
+
+def itself(root: strawberry.Parent[Logged]) -> Logged:
+    """An event is its own edge."""
+    return root

@@ -1,0 +1,48 @@
+"""`node` and `nodes`: several of them in one document are one batch for each type. Nothing else has a loader."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from strawberry.dataloader import DataLoader
+
+from hub.domain.people import Viewer
+from hub.ports import Hub
+from resolvers.errors import gatekept
+from resolvers.paging import Window
+
+if TYPE_CHECKING:
+    from hub.store.reads import Row
+
+MAX_NODES = 100  # ids of one batch: a page
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """Which object, and what is wanted of it."""
+
+    noun: str
+    id: str
+    want: frozenset[str]
+    windows: tuple[tuple[str, Window], ...]
+
+
+NodeLoader = DataLoader[NodeKey, "Row | None"]
+
+
+def node_loader(hub: Hub, viewer: Viewer) -> NodeLoader:
+    """A loader for one operation of this viewer."""
+
+    async def load(keys: list[NodeKey]) -> "list[Row | None]":
+        alike: dict[tuple[str, frozenset[str], tuple[tuple[str, Window], ...]], list[str]] = defaultdict(list)
+        for key in keys:
+            alike[key.noun, key.want, key.windows].append(key.id)
+        found: dict[NodeKey, Row | None] = {}
+        with gatekept():
+            async with hub.store.reading() as rx:
+                for (noun, want, windows), ids in alike.items():
+                    rows = await rx.reads.load(noun, ids, viewer, want, dict(windows))
+                    found |= {NodeKey(noun, id_, want, windows): row for id_, row in zip(ids, rows, strict=True)}
+        return [found[key] for key in keys]
+
+    return DataLoader(load_fn=load, max_batch_size=MAX_NODES)

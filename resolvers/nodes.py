@@ -1,0 +1,69 @@
+"""`node` and `nodes`: any object by its id. Null alike for unknown, garbage and forbidden."""
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from hub.domain.ids import kind_of
+from hub.domain.people import Viewer, ViewerKind
+from resolvers.context import Info
+from resolvers.errors import bad_input
+from resolvers.loaders import MAX_NODES, NodeKey
+from resolvers.lookahead import wanted
+
+if TYPE_CHECKING:
+    from hub.store.reads import Row
+
+NOUNS = {
+    "User": "user",
+    "Platform": "platform",
+    "Merchant": "merchant",
+    "Course": "course",
+    "Listing": "listing",
+    "Member": "member",
+    "Order": "order",
+    "PaymentAttempt": "payment_attempt",
+    "Entitlement": "entitlement",
+    "AnchorBatch": "anchor_batch",
+    "Break": "break",
+}
+_PAIRWISE = re.compile(r"[a-z2-7]{26}")
+
+
+async def node(
+    info: Info,
+    id: Annotated[strawberry.ID, strawberry.argument(description="Any object's id.")],
+) -> "Row | None":
+    """One object."""
+    return (await _load(info, [id]))[0]
+
+
+async def nodes(
+    info: Info,
+    ids: Annotated[list[strawberry.ID], strawberry.argument(description="Ids of any objects, at most 100.")],
+) -> "list[Row | None]":
+    """Objects in the order of their ids, null in place for each that is none of yours."""
+    if len(ids) > MAX_NODES:
+        raise bad_input(f"ids: at most {MAX_NODES}")
+    return await _load(info, list(ids))
+
+
+def type_of(viewer: Viewer, id_: str) -> str | None:
+    """The GraphQL type that an id names. A platform knows users by its own pairwise ids, which have no prefix."""
+    if viewer.kind is ViewerKind.PLATFORM and _PAIRWISE.fullmatch(id_):
+        return "User"
+    return kind_of(id_)
+
+
+async def _load(info: Info, ids: list[strawberry.ID]) -> "list[Row | None]":
+    want = wanted(info)
+    windows = tuple(sorted(want.windows.items(), key=lambda item: item[0]))
+    keys = [
+        NodeKey(noun, id_, want.paths, windows)
+        for id_ in ids
+        if (noun := NOUNS.get(type_of(info.context.viewer, id_) or "")) is not None
+    ]
+    found = dict(zip(keys, await info.context.nodes.load_many(keys), strict=True)) if keys else {}
+    rows = {key.id: row for key, row in found.items()}
+    return [rows.get(id_) for id_ in ids]

@@ -1,0 +1,163 @@
+"""R 支付请求 from the outside: ask to be paid, alone or together with the order; and which channels there are."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from hub.domain.money import Money
+from hub.domain.orders import Order
+from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest
+from hub.domain.requests import Answer
+from hub.flows import purchase
+from resolvers.context import Info
+from resolvers.inputs import MoneyInput, id_of, key, money, storable
+from resolvers.lookahead import Wanted, wanted
+from resolvers.orders import IdempotencyKey, ListingToBuy, OrderId, is_plain
+from resolvers.payloads import Payload, told
+from resolvers.reading import again
+
+if TYPE_CHECKING:
+    from hub.store.reads.payments import PaymentAttemptRow
+
+MAX_CODE = 64  # characters of a channel's code or a method's token
+
+ChannelCode = Annotated[str, strawberry.argument(description="Code of a payment channel, see `channels`.")]
+Expected = Annotated[
+    MoneyInput, strawberry.argument(description="What the buyer saw: an assertion. Any other price is refused.")
+]
+Method = Annotated[
+    str | None, strawberry.argument(description="The channel's own token of how to pay, if it takes one.")
+]
+ReturnUrl = Annotated[
+    str | None, strawberry.argument(description="Where the channel's page sends the buyer back to: http or https.")
+]
+
+
+async def checkout(
+    info: Info,
+    listing_id: ListingToBuy,
+    channel: ChannelCode,
+    expected_amount: Expected,
+    idempotency_key: IdempotencyKey,
+    method: Method = None,
+    return_url: ReturnUrl = None,
+) -> Payload:
+    """`orderCreate` and `paymentCreate` in one call, under one key."""
+
+    async def flow() -> Answer[PaymentAttempt | Order]:
+        request = purchase.CheckoutRequest(
+            listing_id=id_of("Listing", listing_id, "listingId"),
+            channel=storable(channel, "channel", MAX_CODE),
+            expected=money(expected_amount, "expectedAmount"),
+            idempotency_key=key(idempotency_key),
+            method=None if method is None else storable(method, "method", MAX_CODE),
+            return_url=None if return_url is None else storable(return_url, "returnUrl"),
+        )
+        return await purchase.checkout(info.context.hub, info.context.viewer, request)
+
+    return await _payload(info, await told(flow))
+
+
+async def payment_create(
+    info: Info,
+    order_id: OrderId,
+    channel: ChannelCode,
+    expected_amount: Expected,
+    idempotency_key: IdempotencyKey,
+    method: Method = None,
+    return_url: ReturnUrl = None,
+) -> Payload:
+    """Ask one channel to collect an order's money."""
+
+    async def flow() -> Answer[PaymentAttempt]:
+        request = PaymentRequest(
+            order_id=id_of("Order", order_id, "orderId"),
+            channel=storable(channel, "channel", MAX_CODE),
+            expected=money(expected_amount, "expectedAmount"),
+            idempotency_key=key(idempotency_key),
+            method=None if method is None else storable(method, "method", MAX_CODE),
+            return_url=None if return_url is None else storable(return_url, "returnUrl"),
+        )
+        return await purchase.request_payment(info.context.hub, info.context.viewer, request)
+
+    answer = await told(flow)
+    return await _payload(info, Answer(answer.value, answer.refusal, answer.is_replay))
+
+
+async def _payload(info: Info, answer: Answer[PaymentAttempt | Order]) -> Payload:
+    """The attempt as the flow told it unless more is selected; the order read afresh, since the payment moved it."""
+    want = wanted(info)
+    value, attempt, order = answer.value, None, None
+    if isinstance(value, PaymentAttempt):
+        attempt = value if _is_plain(want.below("payment_attempt")) else await _attempt(info, value.id)
+    if value is not None and "order" in want:
+        is_order = isinstance(value, Order)
+        order_id = value.id if isinstance(value, Order) else value.order_id
+        order = value if is_order and is_plain(want.below("order")) else await again(info, "order", "order", order_id)
+    return Payload({"payment_attempt": attempt, "order": order}, answer.refusal, answer.is_replay)
+
+
+async def _attempt(info: Info, id_: str) -> object:
+    return await again(info, "payment_attempt", "payment_attempt", id_)
+
+
+def _is_plain(want: Wanted) -> bool:
+    return "order" not in want
+
+
+# ---- fields ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """Why an attempt did not take the money, as far as anybody said."""
+
+    code: str
+    provider_code: str | None
+    retryable: bool
+
+
+def last_error(root: "strawberry.Parent[PaymentAttemptRow]") -> LastError | None:
+    """A decline is data. Another card may do unless the channel said hard; what was never sent may be sent again."""
+    state = AttemptState(root.state)
+    if state in (AttemptState.DECLINED, AttemptState.REJECTED):
+        return LastError(state.value, root.code, state is AttemptState.DECLINED and root.decline != "hard")
+    if state in (AttemptState.NOT_SENT, AttemptState.EXPIRED, AttemptState.VOIDED):
+        return LastError(state.value, root.code, retryable=True)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """A configured channel."""
+
+    code: str
+    amounts: list["AmountsView"]
+    is_test_only: bool
+    can_void: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AmountsView:
+    """What a channel takes in one currency."""
+
+    minimum: Money
+    maximum: Money
+
+
+def channels(info: Info) -> list[ChannelView]:
+    """The channels of this hub, by code."""
+    found = info.context.hub.channels
+    return [
+        ChannelView(
+            code,
+            [
+                AmountsView(Money(amounts.minimum_minor, currency), Money(amounts.maximum_minor, currency))
+                for currency, amounts in sorted(found[code].capabilities.currencies.items())
+            ],
+            found[code].capabilities.is_test_only,
+            found[code].capabilities.can_void,
+        )
+        for code in sorted(found)
+    ]

@@ -1,0 +1,137 @@
+"""Rights, their grants, what platforms' access lists say, and the question before a course is opened."""
+
+from enum import StrEnum
+
+import strawberry
+
+from hub.domain.entitlements import EntitlementState, GrantSource, GrantState
+from hub.domain.orders import ChainStatus
+from resolvers import anchors, entitlements
+from resolvers.scalars import BigInt, Instant
+from schema.anchors import Proof
+from schema.catalogue import Course, Platform
+from schema.connections import Connection, Node
+from schema.fields import changed_by, described, plain, relation, represents, resolved_by
+from schema.orders import Order
+from schema.payloads import Payload
+from schema.people import User
+
+
+class PlatformAccessState(StrEnum):
+    """What is known of a platform's access list."""
+
+    PENDING = "PENDING"
+    OPEN = "OPEN"
+    UNVERIFIED = "UNVERIFIED"
+    UNSUPPORTED = "UNSUPPORTED"
+    REFUSED = "REFUSED"
+    CLOSED = "CLOSED"
+
+
+described(
+    PlatformAccessState,
+    "What is known of a platform's own access list; the hub's word comes first.",
+    {
+        "PENDING": "The platform is being asked.",
+        "OPEN": "The platform says that it opens.",
+        "UNVERIFIED": "Asked, and the platform cannot be asked back.",
+        "UNSUPPORTED": "The platform keeps no access list that the hub can change.",
+        "REFUSED": "The platform said no; staff look at it.",
+        "CLOSED": "The platform says that it is closed.",
+    },
+)
+described(
+    entitlements.EntitlementReason,
+    "Why verifyEntitlement says what it says.",
+    {
+        "ENTITLED": "Open it.",
+        "NO_ENTITLEMENT": "There is no such right.",
+        "NOT_OPEN": "There is one and it does not stand now.",
+        "UNKNOWN_MEMBER": "The platform has no such member: memberUpsert, then identityLink.",
+        "NOT_HONOURED_HERE": "The asking platform does not list the course.",
+        "PROOF_INVALID": "The bundle cannot be read or does not lead to its root.",
+        "OTHER_COURSE": "The right is to another course.",
+        "NOT_ON_CHAIN": "The contract does not hold the root, or the leaf is revoked or expired.",
+    },
+)
+
+
+@represents("GrantRow")
+@strawberry.type(description="One source of a right.")
+class Grant:
+    id: strawberry.ID = plain("Its id.")
+    source: GrantSource = plain("Where it comes from.")
+    state: GrantState = plain("How far it is.")
+    starts_at_us: Instant = plain("From when.", name="startsAt")
+    ends_at_us: Instant | None = plain("Until when; null: without end.", name="endsAt")
+    created_at_us: Instant = plain("When it was made.", name="createdAt")
+
+
+@represents("AccessRow")
+@strawberry.type(
+    description="Whether a platform has opened its own access list to a right: a hint beside the hub's word."
+)
+class PlatformAccess:
+    state: PlatformAccessState = plain("What is known.")
+    detail: str = plain("The platform's own word, where it gave one; may be empty.")
+    updated_at_us: Instant = plain("When it was last learnt.", name="updatedAt")
+    platform: Platform = relation("platform", "Whose list.")
+
+
+@represents(entitlements.TokenView)
+@strawberry.type(description="The right as the contract knows it.")
+class EntitlementToken:
+    token_id: BigInt = plain("The course's token.")
+    holder: str | None = plain("Address that holds it; null while nobody has claimed it.")
+    chain_id: BigInt = plain("Which chain (EIP-155).")
+    contract: str = plain("Address of the contract.")
+
+
+@represents("EntitlementRow")
+@strawberry.type(description="A person's right to a course, on every platform that honours it.")
+class Entitlement(Node):
+    state: EntitlementState = plain("Whether it stands, time apart.")
+    is_open: bool = resolved_by(entitlements.is_open, "Whether it opens the course now.")
+    chain_status: ChainStatus = plain("How far its record is on chain; access never waits for it.")
+    version: int = plain("Counts its changes from 1.")
+    created_at_us: Instant = plain("When it was first given.", name="createdAt")
+    course: Course = relation("course", "To what.")
+    user: User | None = relation("user", "Whose.")
+    grants: list[Grant] = relation("grants", "Where it comes from, the oldest first; at most 100.")
+    accesses: list[PlatformAccess] = relation("accesses", "What platforms' access lists say that you may see.")
+    order: Order | None = relation("order", "The newest order that gave it; null where that is not yours to see.")
+    proof: Proof | None = resolved_by(anchors.proof, "Its inclusion proof; null before the batch is CONFIRMED.")
+    token: EntitlementToken | None = resolved_by(entitlements.token, "As the contract knows it; null before CONFIRMED.")
+
+
+@represents(entitlements.Check)
+@strawberry.type(description="Whether a right opens a course, at one moment.")
+class EntitlementCheck:
+    is_entitled: bool = plain("Whether to open the course.")
+    reason: entitlements.EntitlementReason = plain("Why.")
+    checked_at_us: Instant = plain("As of when.", name="checkedAt")
+    entitlement: Entitlement | None = relation("entitlement", "The right, where there is one that you may see.")
+
+
+@strawberry.type(description="What entitlementRevoke came to.")
+class EntitlementRevokePayload(Payload):
+    entitlement: Entitlement | None = relation("entitlement", "The right; null if it was refused.")
+
+
+@strawberry.type
+class EntitlementQueries:
+    entitlement: Entitlement | None = resolved_by(entitlements.entitlement, "One right.")
+    verify_entitlement: EntitlementCheck | None = resolved_by(
+        entitlements.verify_entitlement,
+        "Whether a right opens a course now. Null with an error while the chain, where it is needed, does not answer.",
+    )
+    entitlements: Connection[Entitlement] = resolved_by(
+        entitlements.all_entitlements, "The rights that you may see, the newest first."
+    )
+
+
+@strawberry.type
+class EntitlementMutations:
+    entitlement_revoke: EntitlementRevokePayload = changed_by(
+        entitlements.entitlement_revoke, "Staff end a right for good: all of its live grants."
+    )

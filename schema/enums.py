@@ -1,0 +1,178 @@
+"""Every enum of the domain with a word on each member. Clients take members that they do not know."""
+
+from hub.domain.catalogue import CourseKind, ListingState
+from hub.domain.entitlements import EntitlementState, GrantSource, GrantState
+from hub.domain.merchants import MerchantState
+from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, OrderStatus, PaymentAction
+from hub.domain.payments import AttemptState, IntentStatus
+from hub.domain.people import UserState, ViewerKind
+from hub.domain.reconciliation import BreakKind, BreakState
+from resolvers.catalogue import CourseOrderField, OrderDirection
+from schema.fields import described
+
+described(
+    ViewerKind,
+    "In what capacity somebody asks.",
+    {
+        "ANONYMOUS": "Nobody has signed in.",
+        "USER": "A person.",
+        "PLATFORM": "A connected content site.",
+        "OPERATOR": "Staff of this hub.",
+    },
+)
+described(
+    UserState,
+    "Whether a person has proven to be there.",
+    {
+        "PROVISIONAL": "Made known by a platform; may hold rights, may not buy.",
+        "ACTIVE": "Has signed in.",
+    },
+)
+described(
+    CourseKind,
+    "What sort of paid knowledge work a course is.",
+    {
+        "COURSE": "A course of lessons.",
+        "EBOOK": "A book.",
+        "PERIODICAL": "Issues over a time.",
+        "QA": "A question answered by a person.",
+        "POST": "A single article or recording.",
+    },
+)
+described(
+    ListingState,
+    "Whether a listing is on sale.",
+    {"ACTIVE": "On sale.", "WITHDRAWN": "No longer offered; rights that were bought stay."},
+)
+described(
+    MerchantState,
+    "Whether a merchant may sell.",
+    {"ACTIVE": "May sell.", "SUSPENDED": "May not sell for now."},
+)
+described(
+    OrderStatus,
+    "How far an order is.",
+    {
+        "AWAITING_PAYMENT": "Price and number are fixed, the money is awaited.",
+        "PAID": "The whole price is here.",
+        "EXPIRED": "Its deadline passed unpaid.",
+        "CANCELED": "The buyer gave it up.",
+    },
+)
+described(
+    ChargeStatus,
+    "How what came compares with what was asked.",
+    {
+        "NONE": "Nothing has come.",
+        "PARTIAL": "Less than the price has come.",
+        "FULL": "The price has come.",
+        "OVERCHARGED": "More than the price has come.",
+        "LATE_PAYMENT": "Money came after the order was closed; it is kept in escrow.",
+    },
+)
+described(
+    FulfilmentStatus,
+    "What became of the right that an order gives.",
+    {"NONE": "Not given yet.", "FULFILLED": "Given.", "REVOKED": "Given and taken back."},
+)
+described(
+    ChainStatus,
+    "How far the record is on chain; access never waits for it.",
+    {
+        "NOT_RECORDED": "Not yet in a batch.",
+        "QUEUED": "In a batch that is not yet sent.",
+        "SUBMITTED": "Sent and in no confirmed block yet.",
+        "CONFIRMED": "In a block: there is a proof.",
+        "FAILED": "The chain refused the batch; staff look at it.",
+    },
+)
+described(
+    PaymentAction,
+    "What a buyer can do with an order now.",
+    {
+        "PAY": "Call paymentCreate.",
+        "FOLLOW_NEXT_ACTION": "Follow the attempt's nextAction.",
+        "CANCEL": "Call orderCancel; refused while an attempt is live.",
+    },
+)
+described(
+    IntentStatus,
+    "How far the wish to be paid is.",
+    {
+        "REQUIRES_PAYMENT_METHOD": "A new attempt may be made.",
+        "PROCESSING": "An attempt is under way, or it is unknown what became of it.",
+        "REQUIRES_ACTION": "The buyer has to do something: see nextAction.",
+        "REQUIRES_CAPTURE": "The money is set aside and not yet taken.",
+        "SUCCEEDED": "Paid.",
+        "FAILED": "No further attempt is allowed.",
+        "CANCELED": "The order was canceled.",
+        "EXPIRED": "The order's deadline passed.",
+        "CONFLICTED": "Something else came than was asked; staff look at it.",
+    },
+)
+described(
+    AttemptState,
+    "What is known of one try on one channel.",
+    {
+        "SUBMITTED": "Being sent.",
+        "ACTION": "The buyer has to do something: see nextAction.",
+        "PENDING": "The channel works on it.",
+        "AUTHORIZED": "Set aside and not yet taken.",
+        "CHARGED": "Taken.",
+        "DECLINED": "The channel said no: see lastError.",
+        "REJECTED": "The channel did not take the request: ours to mend.",
+        "NOT_SENT": "Provably never reached the channel.",
+        "UNKNOWN": "It is not known whether the money was taken; the hub keeps asking.",
+        "VOIDED": "Closed before any money was taken.",
+        "EXPIRED": "Its time ran out before any money was taken.",
+    },
+)
+described(
+    EntitlementState,
+    "Whether a right stands.",
+    {"ACTIVE": "It stands.", "SUSPENDED": "It rests for now.", "ENDED": "It has ended."},
+)
+described(
+    GrantSource,
+    "Where a right comes from.",
+    {
+        "PURCHASE": "It was bought.",
+        "SUBSCRIPTION": "Part of a subscription.",
+        "GIFT": "It was given.",
+        "TRANSFER": "It was handed over by its former holder.",
+        "IMPORT": "Brought along from a platform.",
+        "PROMOTION": "Given by a promotion.",
+    },
+)
+described(
+    GrantState,
+    "How far one source of a right is.",
+    {
+        "PENDING": "Not yet in force.",
+        "ACTIVE": "In force.",
+        "SUSPENDED": "Resting.",
+        "EXPIRED": "Its term is over.",
+        "REVOKED": "Taken back, for good.",
+        "TRANSFERRED": "Handed over, for good.",
+    },
+)
+described(
+    BreakKind,
+    "What differs.",
+    {
+        "AMOUNT": "Another amount than was asked.",
+        "CURRENCY": "Another currency than was asked.",
+        "STATUS": "A state that the channel's word does not fit.",
+        "DUPLICATE": "The same thing paid twice.",
+        "LATE_PAYMENT": "Money for a closed order.",
+        "UNRESOLVED": "Unknown for more than a day.",
+        "CHAIN": "The chain does not say what the hub recorded.",
+    },
+)
+described(BreakState, "How far a difference is.", {"OPEN": "Nobody has settled it."})
+described(
+    CourseOrderField,
+    "What courses are sorted by.",
+    {"CREATED_AT": "When the hub first knew them.", "TITLE": "Title, without regard to case."},
+)
+described(OrderDirection, "Which end of a list comes first.", {"ASC": "Smallest first.", "DESC": "Greatest first."})

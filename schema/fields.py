@@ -1,0 +1,64 @@
+"""How a field is written down: what resolves it, what it is called, what it means. The only page that says Any."""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, TypeVar
+
+import strawberry
+from graphql import GraphQLResolveInfo
+from strawberry.field_extensions import InputMutationExtension
+
+C = TypeVar("C", bound=type)
+JOINED = "joined"
+DEFINITION = "__strawberry_definition__"
+
+
+def resolved_by(resolver: Callable[..., Any], description: str, **more: Any) -> Any:
+    """A field that a function computes; the annotation beside it is its type."""
+    return strawberry.field(resolver=resolver, description=description, **more)
+
+
+def changed_by(resolver: Callable[..., Any], description: str) -> Any:
+    """A mutation: the function's parameters become the fields of its one `input`."""
+    return strawberry.mutation(resolver=resolver, description=description, extensions=[InputMutationExtension()])
+
+
+def streamed_by(resolver: Callable[..., Any], description: str) -> Any:
+    """A subscription."""
+    return strawberry.subscription(resolver=resolver, description=description)
+
+
+def plain(description: str, name: str | None = None) -> Any:
+    """An attribute of the row, shown as it is; `name` where the row's own tells its unit."""
+    return strawberry.field(description=description, name=name)
+
+
+def relation(name: str, description: str) -> Any:
+    """What the row holds under `joined[name]`, put there by look-ahead."""
+    return strawberry.field(description=description, metadata={JOINED: name})
+
+
+def represents(*values: type | str) -> Callable[[C], C]:
+    """This GraphQL type shows values of these classes; the store's rows by name, as they may not be imported here."""
+    names = frozenset(value for value in values if isinstance(value, str))
+    classes = frozenset(value for value in values if not isinstance(value, str))
+
+    def mark(cls: C) -> C:
+        def is_type_of(value: object, _info: "GraphQLResolveInfo[Any]") -> bool:
+            return type(value) in classes or type(value).__name__ in names
+
+        cls.is_type_of = staticmethod(is_type_of)  # type: ignore[attr-defined]
+        return cls
+
+    return mark
+
+
+def described(enum: type[Enum], description: str, members: Mapping[str, str], name: str | None = None) -> None:
+    """Register a domain's enum with a word on each member. KeyError for a member without one."""
+    if not hasattr(enum, DEFINITION):  # an input that names it may have registered it already, without words
+        strawberry.enum(enum)
+    definition: Any = getattr(enum, DEFINITION)
+    definition.description = description
+    definition.name = name or definition.name
+    for value in definition.values:
+        value.description = members[value.name]

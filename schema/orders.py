@@ -1,0 +1,78 @@
+"""Orders."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from hub.domain import orders as domain
+from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, OrderStatus
+from resolvers import anchors, orders
+from resolvers.scalars import Instant
+from schema.anchors import AnchorBatch, Proof, Receipt
+from schema.catalogue import Course, Listing, Platform
+from schema.connections import Connection, Node
+from schema.fields import changed_by, plain, relation, represents, resolved_by
+from schema.money import Money
+from schema.payloads import Payload
+from schema.payments import PaymentIntent
+from schema.people import User
+
+if TYPE_CHECKING:
+    from schema.entitlements import Entitlement
+
+LazyEntitlement = Annotated["Entitlement", strawberry.lazy("schema.entitlements")]
+
+
+@represents("OrderRow", domain.Order)
+@strawberry.type(description="A purchase of one course: price and parties are fixed when it is made.")
+class Order(Node):
+    number: str = plain("What people read out.")
+    status: OrderStatus = plain("How far it is.")
+    charge_status: ChargeStatus = plain("How what came compares with the total.")
+    fulfilment_status: FulfilmentStatus = plain("What became of the right it gives.")
+    chain_status: ChainStatus = plain("How far its record is on chain.")
+    total: Money = plain("The price, fixed.")
+    received_amount: Money = resolved_by(orders.received_amount, "All that came, late and surplus money included.")
+    created_at_us: Instant = plain("When it was made.", name="createdAt")
+    paid_at_us: Instant | None = plain("When it was paid.", name="paidAt")
+    deadline_us: Instant = plain("Until when it waits for its money.", name="deadlineAt")
+    closed_at_us: Instant | None = plain("When it expired or was canceled.", name="closedAt")
+    listing: Listing = relation("listing", "What was bought, as the platform lists it now.")
+    course: Course = relation("course", "The course.")
+    platform: Platform = relation("platform", "Where it was bought.")
+    buyer: User | None = relation("buyer", "Who bought it.")
+    payment_intent: PaymentIntent | None = resolved_by(
+        orders.payment_intent, "The wish to be paid; null for a total of 0."
+    )
+    entitlement: LazyEntitlement | None = relation("entitlement", "The buyer's right to the course, once there is one.")
+    anchor_batch: AnchorBatch | None = relation("anchor_batch", "The batch that holds its record.")
+    proof: Proof | None = resolved_by(anchors.proof, "Its inclusion proof; null before the batch is CONFIRMED.")
+    receipt: Receipt | None = resolved_by(
+        anchors.receipt, "The hub's signed word with the opening: the buyer's alone, null for everybody else."
+    )
+
+
+@strawberry.type(description="What orderCreate came to.")
+class OrderCreatePayload(Payload):
+    order: Order | None = relation("order", "The order; null if it was refused.")
+
+
+@strawberry.type(description="What orderCancel came to.")
+class OrderCancelPayload(Payload):
+    order: Order | None = relation("order", "The order; null if it was refused.")
+
+
+@strawberry.type
+class OrderQueries:
+    order: Order | None = resolved_by(orders.order, "One order, by id or number; null if it is not yours.")
+    orders: Connection[Order] = resolved_by(orders.all_orders, "The orders that you may see, the newest first.")
+
+
+@strawberry.type
+class OrderMutations:
+    order_create: OrderCreatePayload = changed_by(
+        orders.order_create, "Order a course: number and price are fixed. A known price of 0 is granted at once."
+    )
+    order_cancel: OrderCancelPayload = changed_by(
+        orders.order_cancel, "Cancel an order that awaits its payment; refused while an attempt is live."
+    )

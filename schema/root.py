@@ -1,0 +1,78 @@
+"""The whole schema, put together once: roots by inheritance, caches, guards, and the shortest way to plain values."""
+
+from collections.abc import Callable
+from operator import attrgetter
+
+import strawberry
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
+from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.schema.config import StrawberryConfig
+
+import schema.enums  # registers the domain's enums before any type is built
+from schema.anchors import AnchorQueries
+from schema.catalogue import CatalogueMutations, CatalogueQueries
+from schema.entitlements import EntitlementMutations, EntitlementQueries
+from schema.errors import USER_ERRORS
+from schema.events import EventQueries, EventSubscriptions
+from schema.fields import JOINED
+from schema.nodes import NodeQueries
+from schema.orders import OrderMutations, OrderQueries
+from schema.payments import PaymentMutations, PaymentQueries
+from schema.people import PeopleMutations, PeopleQueries
+from schema.reconciliation import ReconciliationQueries
+from schema.scalars import SCALARS
+from schema.scopes import guard
+
+# Documents kept parsed and validated: an application has tens, and their text comes from clients.
+MAX_DOCUMENTS = 512
+
+
+@strawberry.type(description="What can be read.")
+class Query(
+    PeopleQueries, CatalogueQueries, OrderQueries, PaymentQueries, EntitlementQueries, AnchorQueries,
+    ReconciliationQueries, EventQueries, NodeQueries,
+):  # fmt: skip
+    pass
+
+
+@strawberry.type(description="What can be done: each takes one input and answers with its object or why not.")
+class Mutation(OrderMutations, PaymentMutations, CatalogueMutations, PeopleMutations, EntitlementMutations):
+    pass
+
+
+@strawberry.type(description="What can be followed.")
+class Subscription(EventSubscriptions):
+    pass
+
+
+def build(*, hides_suggestions: bool = False) -> strawberry.Schema:
+    """The schema. `hides_suggestions` in production: a wrong name is not answered with right ones."""
+    assert schema.enums
+    built = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=USER_ERRORS,
+        extensions=[lambda: ParserCache(maxsize=MAX_DOCUMENTS), lambda: ValidationCache(maxsize=MAX_DOCUMENTS)],
+        config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=hides_suggestions),
+    )
+    _shorten(built._schema)
+    guard(built._schema)
+    return built
+
+
+def _shorten(schema: GraphQLSchema) -> None:
+    """Let plain fields and relations read the row themselves, without Strawberry's wrapper around each."""
+    for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLObjectType) and not type_.name.startswith("__"):
+            for field in type_.fields.values():
+                if getattr(field.resolve, "_is_default", False):
+                    field.resolve = _reader(field)
+
+
+def _reader(field: GraphQLField) -> Callable[[object, object], object]:
+    definition = field.extensions["strawberry-definition"]
+    if name := definition.metadata.get(JOINED):
+        return lambda row, _info: row.joined[name]  # type: ignore[attr-defined]
+    read = attrgetter(definition.python_name)
+    return lambda row, _info: read(row)
