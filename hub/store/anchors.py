@@ -279,7 +279,7 @@ _ended = union_all(
         .where((_l.attempt_id == payment_attempt.c.id) & _standing)
         .scalar_subquery()
         .label("standing"),
-    ).where(payment_attempt.c.state.in_(sorted(ENDED))),
+    ).where(payment_attempt.c.state.in_([literal_column(f"'{state}'") for state in sorted(ENDED)])),
     select(
         order.c.id,
         order.c.number,

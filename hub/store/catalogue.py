@@ -140,6 +140,9 @@ class Catalogue:
         rows = await self._rx.many(_DIGESTS, _Digest, platform_id=platform_id)
         return {row.external_id: (row.digest, row.state) for row in rows}
 
+    async def course_of_listing(self, platform_id: str, external_id: str) -> str | None:
+        return await self._rx.one(_COURSE_OF, str, platform_id=platform_id, external_id=external_id)
+
     async def course_lists_platform(self, course_id: str, platform_id: str) -> bool:
         """Whether the platform sells the course or honours it."""
         return await self._rx.one(_HONOURS, int, course_id=course_id, platform_id=platform_id) is not None
@@ -235,6 +238,9 @@ _UPDATE_LISTING = (
 )  # fmt: skip
 _DIGESTS = select(listing.c.external_id, listing.c.digest, listing.c.state).where(
     listing.c.platform_id == bindparam("platform_id")
+)
+_COURSE_OF = select(listing.c.course_id).where(
+    (listing.c.platform_id == bindparam("platform_id")) & (listing.c.external_id == bindparam("external_id"))
 )
 _HONOURS = (
     select(literal_column("1", Integer))

@@ -1,0 +1,245 @@
+"""The command `hub`: one function a subcommand. Whatever is wrong with the caller's side is one line and exit code 2;
+a check that fails ends with 1."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from hub import __version__
+from hub.entry.settings import SettingRefused, Settings, read_settings
+
+Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
+
+
+class Complaint(Exception):
+    """What the caller can mend: printed as one line, exit code 2."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit code."""
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    if parsed.run is None:
+        parser.print_help()
+        sys.exit(2)
+    try:
+        settings = read_settings(os.environ, vars(parsed))
+        for name in settings.unknown:
+            print(f"hub: {name} means nothing to this release", file=sys.stderr)
+        sys.exit(asyncio.run(_complaining(parsed.run(parsed, settings))))
+    except SettingRefused as refused:
+        print(f"hub: {refused}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _complaining(command: Awaitable[int]) -> int:
+    """Turn what the caller can mend into one line; anything else keeps its traceback."""
+    from hub.chain.keys import KeyFault
+    from hub.entry.locking import FolderInUse
+    from hub.ports import ChainRefused, ChainUnavailable
+    from hub.security.keys import KeyRefused
+    from hub.store.transactions import Unavailable
+
+    try:
+        return await command
+    except (Complaint, FolderInUse, KeyFault, KeyRefused, ChainRefused, ChainUnavailable, Unavailable, OSError) as no:
+        print(f"hub: {no}", file=sys.stderr)
+        return 2
+
+
+# ---- commands --------------------------------------------------------------------------------------------------------
+
+
+async def demo(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.demo import run_demo
+
+    _demand_development(settings, "hub demo")
+    return await run_demo(settings, once=parsed.once)
+
+
+async def serve(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.running import running
+    from hub.entry.serving import serve_until_stopped
+
+    _log_lines()
+    async with running(settings, is_server=True) as hub:
+        await serve_until_stopped(hub, on_ready=lambda: print(f"hub: serving {hub.origin}/graphql", flush=True))
+    return 0
+
+
+async def worker(parsed: argparse.Namespace, settings: Settings) -> int:
+    import signal
+
+    from hub.entry.running import running
+
+    if settings.sqlite_path is not None:
+        raise Complaint("`hub worker` needs PostgreSQL: on SQLite `hub serve` is the worker too")
+    _log_lines()
+    async with running(settings, is_server=False):
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        print("hub: working", flush=True)
+        await stopped.wait()
+    return 0
+
+
+async def import_(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.importing import import_file
+
+    return await import_file(
+        settings,
+        Path(parsed.file),
+        slug=parsed.platform,
+        format_name=parsed.format,
+        currency=parsed.currency,
+        mapping=Path(parsed.mapping) if parsed.mapping else None,
+    )
+
+
+async def verify(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.commands import print_verification
+
+    return await print_verification(settings, with_chain=parsed.chain)
+
+
+async def token(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.commands import development_token
+
+    _demand_development(settings, "hub token")
+    print(await development_token(settings, as_=parsed.as_, user=parsed.user, platform=parsed.platform))
+    return 0
+
+
+async def migrate(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.store.migrate import migrate
+
+    settings.data.mkdir(parents=True, exist_ok=True)
+    print(f"hub: the database is at revision {await migrate(settings.database)}")
+    return 0
+
+
+async def contracts_deploy(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.commands import deploy_contracts
+
+    return await deploy_contracts(settings)
+
+
+async def contracts_build(parsed: argparse.Namespace, settings: Settings) -> int:
+    from contracts.build import build
+
+    different = build(check=parsed.check)
+    for name in different:
+        print(f"hub: {name} {'differs from a fresh compile' if parsed.check else 'written'}")
+    return 1 if different and parsed.check else 0
+
+
+async def tasks(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.commands import list_tasks, settle_dead_task
+
+    if parsed.what == "list":
+        return await list_tasks(settings)
+    if parsed.id is None:
+        raise Complaint(f"`hub tasks {parsed.what}` needs the id of a dead task: see `hub tasks list`")
+    return await settle_dead_task(settings, parsed.id, is_retry=parsed.what == "retry")
+
+
+async def log_(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.commands import print_log
+
+    return await print_log(settings, stream=parsed.stream, after=parsed.after, limit=parsed.limit)
+
+
+async def schema(parsed: argparse.Namespace, settings: Settings) -> int:
+    from schema import write_sdl
+
+    path, is_current = write_sdl(check=parsed.check)
+    print(f"hub: {path} {'is current' if is_current else 'differs' if parsed.check else 'written'}")
+    return 1 if parsed.check and not is_current else 0
+
+
+def _demand_development(settings: Settings, command: str) -> None:
+    if settings.is_production:
+        raise Complaint(f"{command} is for HUB_MODE=development alone")
+
+
+def _log_lines() -> None:
+    from hub.entry.logs import log_to_stderr
+
+    log_to_stderr(logging.INFO)
+
+
+# ---- arguments -------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hub",
+        description="Tongbao: one purchase, honoured everywhere. Every flag is also a HUB_ environment variable.",
+    )
+    parser.add_argument("--version", action="version", version=f"tongbao {__version__}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    command = _command(commands, "demo", demo, "sell one course from end to end, then go on serving")
+    command.add_argument("--once", action="store_true", help="end after the sale: 0 if all went well")
+    _listening(command)
+    command = _command(commands, "serve", serve, "serve GraphQL, GraphiQL and the worker")
+    _listening(command)
+    _command(commands, "worker", worker, "work alone, beside `hub serve` on PostgreSQL")
+
+    command = _command(commands, "import", import_, "load a platform's catalogue file")
+    command.add_argument("file", metavar="FILE")
+    command.add_argument("--platform", required=True, metavar="SLUG", help="whose catalogue; connected if it is new")
+    command.add_argument("--format", required=True, choices=("udemy", "edx", "coursera"))
+    command.add_argument("--currency", metavar="C", help="of prices without one; default: the platform's own")
+    command.add_argument("--mapping", metavar="FILE", help="CSV that names known courses for some of the listings")
+
+    command = _command(commands, "verify", verify, "check the books, the log, the states and the chain")
+    command.add_argument("--no-chain", dest="chain", action="store_false", help="do not ask the contract")
+
+    command = _command(commands, "token", token, "print a development token")
+    command.add_argument("--as", dest="as_", required=True, choices=("learner", "partner", "operator"))
+    command.add_argument("--user", default="learner", metavar="NAME", help="which learner (default: learner)")
+    command.add_argument("--platform", metavar="SLUG", help="which platform's partner")
+
+    _command(commands, "migrate", migrate, "bring the database to this release's revision")
+
+    contracts = commands.add_parser("contracts", help="deploy or build the contracts").add_subparsers(required=True)
+    _command(contracts, "deploy", contracts_deploy, "put the contract on the chain, once")
+    command = _command(contracts, "build", contracts_build, "compile the contracts (needs the extra `test`)")
+    command.add_argument("--check", action="store_true", help="only compare with what is committed")
+
+    command = _command(commands, "tasks", tasks, "list what waits, retry or drop what died")
+    command.add_argument("what", choices=("list", "retry", "drop"))
+    command.add_argument("id", nargs="?", type=int)
+
+    command = _command(commands, "log", log_, "print events of the log")
+    command.add_argument("--stream", default="hub", help="hub, a user's or a platform's id (default: hub)")
+    command.add_argument("--after", type=int, default=0, metavar="POSITION")
+    command.add_argument("--limit", type=int, default=100)
+
+    command = _command(commands, "schema", schema, "print the SDL to its file in the source tree")
+    command.add_argument("--check", action="store_true", help="only compare")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: Command, help_: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
+    command.set_defaults(run=run)
+    command.add_argument("--data", metavar="DIR", help="the data folder (default: hub-data)")
+    command.add_argument("--database", metavar="URL", help="sqlite:///PATH or postgresql://… (default: in the folder)")
+    return command
+
+
+def _listening(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--host", metavar="H", help="address to listen on (default: 127.0.0.1)")
+    command.add_argument("--port", metavar="P", help="port to listen on, 0 for any (default: 8000)")
