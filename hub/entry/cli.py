@@ -10,13 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from hub import __version__
+from hub.entry.complaints import Complaint
 from hub.entry.settings import SettingRefused, Settings, read_settings
 
 Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
-
-
-class Complaint(Exception):
-    """What the caller can mend: printed as one line, exit code 2."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ import orjson
 from hub.domain.people import OPERATOR_SCOPES, PARTNER_SCOPES, ApiKey, ViewerKind
 from hub.entry import wiring
 from hub.entry.chain import ChainSide, bring_up, chain_side
+from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
 from hub.entry.verification import SHOWN, Check, verified
 from hub.flows.catalogue import connect_platform
@@ -68,8 +69,6 @@ async def development_token(settings: Settings, *, as_: str, user: str, platform
 
 async def mint(hub: Hub, *, as_: str, user: str = "learner", platform: str | None = None) -> str:
     """Likewise, on a hub that is open."""
-    from hub.entry.cli import Complaint
-
     tokens = hub.tokens
     assert isinstance(tokens, UserTokens)
     if hub.is_production or not tokens.is_development:

@@ -21,6 +21,7 @@ from hub.domain.catalogue_files import (
 )
 from hub.domain.money import CURRENCIES
 from hub.entry.commands import opened
+from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
 from hub.flows.catalogue import ImportReport, connect_platform, import_listings
 from hub.store.transactions import Rx
@@ -64,8 +65,6 @@ async def import_file(
 
 
 def _read(path: Path, format_: Format, currency: str | None) -> CatalogueSummary:
-    from hub.entry.cli import Complaint
-
     if currency is not None and currency not in CURRENCIES:
         raise Complaint(f"unknown currency {currency!r}: use an ISO 4217 code such as CNY or USD")
     if path.stat().st_size > MAX_FILE_BYTES:
@@ -80,8 +79,6 @@ def _read(path: Path, format_: Format, currency: str | None) -> CatalogueSummary
 def _mapped(path: Path | None, slug: str) -> dict[str, MappedListing]:
     """External id → whose course it is, for this platform's rows of the mapping file. A bad row stops the import:
     a listing under the wrong course cannot be moved."""
-    from hub.entry.cli import Complaint
-
     if path is None:
         return {}
     mapped: dict[str, MappedListing] = {}
@@ -96,8 +93,6 @@ def _mapped(path: Path | None, slug: str) -> dict[str, MappedListing]:
 
 async def _courses(rx: Rx, mapped: dict[str, MappedListing]) -> dict[str, str]:
     """External id → course id, looked up where the mapping names another platform's listing."""
-    from hub.entry.cli import Complaint
-
     courses: dict[str, str] = {}
     for external_id, row in mapped.items():
         if row.course_id:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     Table,
     UniqueConstraint,
+    bindparam,
     cast,
     func,
     literal_column,
@@ -99,6 +100,10 @@ class Ledger:
             ],
         )
 
+    async def entries_of(self, order_id: str) -> list[str]:
+        """The ids of an order's journal entries, oldest first."""
+        return await self._rx.many(_ENTRIES_OF, str, about=order_id)
+
     async def balances(self) -> list["Balance"]:
         """Every account with its sums, for `hub verify`."""
         return await self._rx.many(_BALANCES, Balance)
@@ -130,6 +135,11 @@ _MOVE = _upsert.on_conflict_do_update(
         "credits_posted": account.c.credits_posted + _upsert.excluded.credits_posted,
         "version": account.c.version + literal_column("1"),
     },
+)
+_ENTRIES_OF = (
+    select(journal_entry.c.id)
+    .where(journal_entry.c.order_id == bindparam("about"))
+    .order_by(journal_entry.c.recorded_at_us, journal_entry.c.id)
 )
 _BALANCES = select(account.c.id, account.c.debits_posted, account.c.credits_posted).order_by(account.c.id)
 _sides = union_all(

@@ -1,0 +1,240 @@
+"""`hub demo`: one course sold from end to end, through the public GraphQL API over HTTP, like any app and any partner.
+
+A learner buys on Lumen Academy and opens on Folio Reading Room. Only the catalogue and the tokens come from the inside.
+"""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+from hub.domain.catalogue import CourseKind, ListingDraft
+from hub.domain.catalogue import Platform as PlatformRecord
+from hub.entry.commands import mint
+from hub.entry.demo_client import Client, DemoFailed, pay_by_card
+from hub.entry.running import Running, running
+from hub.entry.serving import served, until_stopped
+from hub.entry.settings import Settings
+from hub.flows.catalogue import connect_platform, import_listings
+from hub.ports import CatalogueEntry
+from hub.sandbox.server import introduce_hub
+
+SELLER, HONOURER = "lumen", "folio"
+SOLD, OPENED = "double-entry", "double-entry-reader"  # the same course on both shelves
+READER = "reader-1"  # the learner's account on the second platform
+CARD = "4242 4242 4242 4242"
+# The whole sale, chain included, on a slow machine.
+SALE_WITHIN_S = 60.0
+
+CATALOGUE = """
+query { courses(first: 20, search: "double entry") { nodes { id title listings { id externalId
+  platform { slug name } price { amountMinor currency amount } } } } }
+"""
+LIST = """
+mutation($input: ListingUpsertInput!) { listingUpsert(input: $input) {
+  listing { id isHonoured course { id } } userErrors { message } } }
+"""
+MEMBER = """
+mutation($input: MemberUpsertInput!) { memberUpsert(input: $input) { member { id } userErrors { message } } }
+"""
+LINK = """
+mutation($input: IdentityLinkInput!) { identityLink(input: $input) {
+  member { id externalId user { id } } userErrors { message } } }
+"""
+CHECKOUT = """
+mutation($input: CheckoutInput!) { checkout(input: $input) {
+  order { id number total { amount currency } } paymentAttempt { id state nextAction { kind url } }
+  userErrors { message } } }
+"""
+FOLLOW = """
+subscription($order: ID!) { orderUpdated(orderId: $order, after: "") {
+  event { kind cursor } order { status chargeStatus chainStatus } } }
+"""
+RESULT = """
+query($order: ID!) { order(id: $order) { number status chargeStatus chainStatus
+  entitlement { id isOpen accesses { state platform { slug } } } receipt { jws commitment }
+  anchorBatch { id root count transactionHash blockNumber gasUsed chainId contract }
+  proof { index proof bundle } } }
+"""
+PROVE = """
+query($bundle: String!, $course: ID!) { verifyEntitlement(input: { proof: $bundle }, courseId: $course) {
+  isEntitled reason } }
+"""
+
+
+async def run_demo(settings: Settings, *, once: bool) -> int:
+    """The sale, each step printed with its ids; then serve on, unless `once`. 1 if a step fails, with its reason."""
+    settings = replace(settings, chain_batch_ms=0)  # every sale is a batch of its own: nobody waits for a proof
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        say(f"data folder {settings.data.resolve()}: locking, migrating, starting the sandbox peers and the chain …")
+        hub = await stack.enter_async_context(running(settings, is_server=True))
+        server = await stack.enter_async_context(served(hub))
+        say(f"serving {hub.origin}/graphql")
+        try:
+            async with asyncio.timeout(SALE_WITHIN_S):
+                tokens = await _sale(hub)
+        except (DemoFailed, TimeoutError) as failed:
+            say(f"THE SALE FAILED: {failed or f'not done within {SALE_WITHIN_S:.0f} s'}")
+            return 1
+        say(f"done in {time.monotonic() - began:.1f} s")
+        if not once:
+            _show(hub, tokens)
+            await until_stopped(server)
+    return 0
+
+
+async def _sale(hub: Running) -> dict[str, str]:
+    """The story, step by step. Returns the tokens of all three kinds of callers."""
+    assert hub.origin is not None
+    tokens = await _stock(hub)
+    async with (
+        Client(hub.origin, tokens["learner"]) as learner,
+        Client(hub.origin, tokens["partner"]) as partner,
+        Client(hub.origin, tokens["operator"]) as operator,
+    ):
+        course_id, listing = await _listed(learner, partner)
+        linked = await partner.mutate(LINK, {"externalId": READER, "userToken": tokens["learner"]})
+        name = linked["member"]["user"]["id"]
+        say(f"identity    {HONOURER}'s member {READER} is the learner, whom it knows as {name}")
+        order = await _paid(hub, learner, listing)
+        await _opened(hub)
+        await _recorded(hub, learner, operator, order["id"], course_id)
+    return tokens
+
+
+async def _stock(hub: Running) -> dict[str, str]:
+    """Platforms, their catalogues as their own APIs tell them, and a token for each kind of caller."""
+    assert hub.sandbox is not None
+    for slug in (SELLER, HONOURER):
+        platform = await connect_platform(hub.hub, slug=slug, name=hub.sandbox.platforms[slug].title, currency="USD")
+        count = await _load(hub, platform)
+        key = await mint(hub.hub, as_="partner", platform=slug)
+        await introduce_hub(hub.sandbox, slug, graphql_url=f"{hub.origin}/graphql", api_key=key)
+        say(f"platform    {slug}: {count} listings ({platform.id})")
+    return {
+        "learner": await mint(hub.hub, as_="learner"),
+        "partner": await mint(hub.hub, as_="partner", platform=HONOURER),
+        "operator": await mint(hub.hub, as_="operator"),
+    }
+
+
+async def _load(hub: Running, platform: PlatformRecord) -> int:
+    """A sandbox platform's catalogue, over its API. What it will honour as the other's course is not a course anew."""
+    entries: list[CatalogueEntry] = []
+    cursor: str | None = None
+    while True:
+        page = await hub.hub.platforms[platform.slug].list_catalogue(cursor, 100)
+        entries += page.entries
+        cursor = page.cursor
+        if cursor is None:
+            break
+    drafts = [_draft(entry) for entry in entries if entry.external_id != OPENED]
+    await import_listings(hub.hub, platform.id, drafts)
+    return len(drafts)
+
+
+def _draft(entry: CatalogueEntry) -> ListingDraft:
+    kind = entry.kind.upper()
+    return ListingDraft(
+        external_id=entry.external_id,
+        title=entry.title,
+        url=entry.url,
+        kind=CourseKind(kind) if kind in CourseKind.__members__ else CourseKind.COURSE,
+        price=entry.price,
+    )
+
+
+async def _listed(learner: Client, partner: Client) -> tuple[str, dict[str, Any]]:
+    """The course that A sells; B lists it as one that it opens too."""
+    found = await learner.query(CATALOGUE, {})
+    for course in found["courses"]["nodes"]:
+        for listing in course["listings"]:
+            if (listing["platform"]["slug"], listing["externalId"]) == (SELLER, SOLD):
+                listed = await partner.mutate(LIST, {"externalId": OPENED, "courseId": course["id"]})
+                say(f"course      {course['title']!r} ({course['id']})")
+                say(f"listing     sold by {SELLER} at {listing['price']['amount']} {listing['price']['currency']}")
+                say(f"honoured    by {HONOURER} as {OPENED!r} ({listed['listing']['id']})")
+                return course["id"], listing
+    raise DemoFailed(f"{SELLER} does not list {SOLD!r}")
+
+
+async def _paid(hub: Running, learner: Client, listing: dict[str, Any]) -> dict[str, Any]:
+    """R, G, API, G: checkout, the hosted pay page, and the order as the subscription tells it."""
+    price = listing["price"]
+    asked = await learner.mutate(
+        CHECKOUT,
+        {
+            "listingId": listing["id"],
+            "channel": "sandbox",
+            "expectedAmount": {"amountMinor": price["amountMinor"], "currency": price["currency"]},
+            "idempotencyKey": f"demo-{time.time_ns()}",
+            "returnUrl": f"{hub.origin}/graphiql",
+        },
+    )
+    order, attempt = asked["order"], asked["paymentAttempt"]
+    say(f"M           order {order['number']} ({order['id']})")
+    say(f"R G API     attempt {attempt['id']}: {attempt['state']}, pay at {attempt['nextAction']['url']}")
+    async with learner.subscribe(FOLLOW, {"order": order["id"]}) as updates:
+        await pay_by_card(attempt["nextAction"]["url"], CARD)
+        async for update in updates:
+            told = update["orderUpdated"]
+            if told["order"]["status"] == "PAID":
+                break
+    entries, position = await _booked(hub, order["id"])
+    say(f"G           paid: {told['order']['chargeStatus']}, ledger entry {entries}, event position {position}")
+    return dict(order)
+
+
+async def _booked(hub: Running, order_id: str) -> tuple[str, int]:
+    """What only the inside shows: the journal entry of the charge, and where the log stands."""
+    async with hub.hub.store.reading() as rx:
+        entries = await rx.ledger.entries_of(order_id)
+        head = await rx.events.head()
+    return ", ".join(entries), head.position
+
+
+async def _opened(hub: Running) -> None:
+    """T: the platform asks the hub, and opens the course that was bought elsewhere."""
+    import httpx
+
+    assert hub.sandbox is not None
+    url = f"{hub.sandbox.platforms[HONOURER].pages_url}/open/{OPENED}"
+    async with httpx.AsyncClient(trust_env=False) as browser:
+        page = await browser.get(url, params={"member": READER})
+        if page.status_code != 200:
+            raise DemoFailed(f"{HONOURER} does not open {OPENED!r}: {page.status_code}")
+    say(f"T           bought on {SELLER}, opened on {HONOURER}: {page.url}")
+
+
+async def _recorded(hub: Running, learner: Client, operator: Client, order_id: str, course_id: str) -> None:
+    """B and SC: the batch is on chain, and the contract accepts the order's proof."""
+    while True:
+        order = (await learner.query(RESULT, {"order": order_id}))["order"]
+        if order["chainStatus"] == "CONFIRMED":
+            break
+        mark = hub.hub.wakeups.mark("hub")
+        await asyncio.wait([asyncio.ensure_future(hub.hub.wakeups.wait("hub", mark))], timeout=1.0)
+    batch, proof = order["anchorBatch"], order["proof"]
+    say(f"B           root {batch['root']}, {batch['count']} leaf on chain {batch['chainId']}")
+    say(f"SC          transaction {batch['transactionHash']}, block {batch['blockNumber']}, {batch['gasUsed']} gas")
+    proved = (await operator.query(PROVE, {"bundle": proof["bundle"], "course": course_id}))["verifyEntitlement"]
+    if not proved["isEntitled"]:
+        raise DemoFailed(f"the contract refuses the proof: {proved['reason']}")
+    say(f"proof       leaf {proof['index']}, accepted by {batch['contract']}")
+    say(f"right       {order['entitlement']['id']}, receipt {order['receipt']['jws'][:24]}…")
+
+
+def _show(hub: Running, tokens: dict[str, str]) -> None:
+    say("")
+    say(f"GraphiQL    {hub.origin}/graphiql#token={tokens['learner']}")
+    for kind, token in tokens.items():
+        say(f"{kind:<11} {token}")
+    assert hub.sandbox is not None
+    say(f"platforms   {', '.join(address.pages_url for address in hub.sandbox.platforms.values())}")
+    say("stop with Ctrl-C")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
