@@ -39,7 +39,7 @@ async def migrate(url: str) -> str:
 
 async def revision(url: str) -> str | None:
     """The revision that the database at `url` is at; None: it was never migrated."""
-    async with _opened(url) as connection:
+    async with connected(url) as connection:
         return await connection.run_sync(lambda ready: MigrationContext.configure(ready).get_current_revision())
 
 
@@ -59,7 +59,7 @@ def head() -> str:
 @asynccontextmanager
 async def migrating(url: str) -> AsyncIterator[AsyncConnection]:
     """A connection in the one transaction of a migration, with every other migrator waiting."""
-    async with _opened(url) as connection:
+    async with connected(url) as connection:
         if connection.dialect.name == "postgresql":
             async with connection.begin():
                 await connection.execute(_LOCK)
@@ -85,7 +85,8 @@ def configuration(connection: Connection) -> Config:
 
 
 @asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[AsyncConnection]:
+async def connected(url: str) -> AsyncIterator[AsyncConnection]:
+    """SQLAlchemy's connection to the database at `url`, for what alters or inspects tables. Raises Unavailable."""
     path = sqlite_path(url)
 
     async def connect() -> Any:
