@@ -220,13 +220,21 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
     try:
         receipt = await transacted(hub, purpose, sign, batch)
     except ChainRefused as refused:
-        return await _refused(hub, batch, str(refused))
-    if receipt is None or receipt.confirmations < CONFIRMATIONS:
-        return hub.clock.now_us() + LOOK_AGAIN_US
-    if not receipt.is_ok and (await hub.chain.anchored(batch.root)).count != batch.count:
-        return await _refused(hub, batch, f"the transaction {receipt.hash} failed")
+        if not await _is_there(hub, batch):
+            return await _refused(hub, batch, str(refused))
+        receipt = None  # by a transaction that we have lost: the root is on chain, and that is what counts
+    else:
+        if receipt is None or receipt.confirmations < CONFIRMATIONS:
+            return hub.clock.now_us() + LOOK_AGAIN_US
+        if not receipt.is_ok and not await _is_there(hub, batch):
+            return await _refused(hub, batch, f"the transaction {receipt.hash} failed")
     await hub.store.write(confirm_batch, batch.id, receipt, purpose, hub.draw())
     return None
+
+
+async def _is_there(hub: Hub, batch: AnchorBatch) -> bool:
+    """Whether the contract holds this root already: anchoring it again reverts, and counts as success."""
+    return (await hub.chain.anchored(batch.root)).count == batch.count
 
 
 async def transacted(
@@ -294,22 +302,22 @@ async def keep_signed(tx: "Tx", signed: ChainTransaction, batch: AnchorBatch | N
     return True
 
 
-async def confirm_batch(tx: "Tx", batch_id: str, receipt: ChainReceipt, purpose: str, draw: Draw) -> None:
+async def confirm_batch(tx: "Tx", batch_id: str, receipt: ChainReceipt | None, purpose: str, draw: Draw) -> None:
     """A block holds the root: the batch, its transaction and its orders are CONFIRMED."""
     batch = await tx.anchors.lock_batch(batch_id)
     if batch is None or batch.state is BatchState.CONFIRMED:
         return
-    confirmed = replace(
-        batch,
-        state=BatchState.CONFIRMED,
-        transaction_hash=receipt.hash,
-        block_number=receipt.block_number,
-        gas_used=receipt.gas_used,
-        gas_price_wei=receipt.gas_price_wei,
-        confirmed_at_us=draw.now_us,
-    )
-    await tx.anchors.update_batch(confirmed)
-    await tx.anchors.move_transaction(purpose, TransactionState.CONFIRMED)
+    batch = replace(batch, state=BatchState.CONFIRMED, confirmed_at_us=draw.now_us)
+    if receipt is not None:
+        batch = replace(
+            batch,
+            transaction_hash=receipt.hash,
+            block_number=receipt.block_number,
+            gas_used=receipt.gas_used,
+            gas_price_wei=receipt.gas_price_wei,
+        )
+        await tx.anchors.move_transaction(purpose, TransactionState.CONFIRMED)
+    await tx.anchors.update_batch(batch)
     await _tell_orders(tx, batch_id, ChainStatus.CONFIRMED, draw)
 
 

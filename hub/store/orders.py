@@ -91,7 +91,8 @@ class Orders:
         return await self._rx.many(_RECORDED, order_of, order_ids=list(order_ids), chain_status=chain_status)
 
     async def overdue(self, now_us: int, limit: int) -> list[str]:
-        """Orders that still wait for money after their deadline, oldest first."""
+        """Orders that nobody is paying any more after their deadline, oldest first. Those with money under way or in
+        question are not among them: they would stand in the way of the rest."""
         return await self._rx.many(_OVERDUE, str, now_us=now_us, most=limit)
 
     async def page(self, after_id: str, limit: int) -> list[Order]:
@@ -245,7 +246,11 @@ _RECORDED = (
 )
 _OVERDUE = (
     select(_c.id)
-    .where((_c.status == literal_column("'AWAITING_PAYMENT'")) & (_c.deadline_us <= bindparam("now_us")))
+    .where(
+        (_c.status == literal_column("'AWAITING_PAYMENT'"))
+        & _c.intent_status.in_([literal_column("'REQUIRES_PAYMENT_METHOD'"), literal_column("'FAILED'")])
+        & (_c.deadline_us <= bindparam("now_us"))
+    )
     .order_by(_c.deadline_us, _c.id)
     .limit(bindparam("most", type_=BigInteger()))
 )
