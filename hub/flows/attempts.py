@@ -79,10 +79,8 @@ async def apply_fact(
     heard = await tx.payments.add_fact(attempt_id, fact)
     attempt = _informed(reduce(before, fact), result)
     others = [other for other in await _attempts(tx, order, before) if other.id != attempt_id]
-    if attempt.state in LIVE and before.state not in LIVE and any(other.is_live for other in others):
-        # Another attempt may take the money: this one stays as it is and is voided.
-        tx.tasks.add(VOID, attempt_id, {"attempt": attempt_id}, draw.now_us)
-        attempt = before
+    if attempt.state in LIVE and before.state not in LIVE:
+        attempt = _came_to_life(tx, order, before, attempt, others, draw)
     is_new = heard.value == "NEW"
     if heard.value == "CONTRADICTED":
         order = replace(order, has_conflict=True)
@@ -98,6 +96,26 @@ async def apply_fact(
     if attempt.version != before.version or after != held[0]:
         await _follow(tx, held[0], after, before, attempt, fact, draw, vault)
     return attempt
+
+
+def _came_to_life(
+    tx: "Tx",
+    order: Order,
+    before: PaymentAttempt,
+    attempt: PaymentAttempt,
+    others: Sequence[PaymentAttempt],
+    draw: Draw,
+) -> PaymentAttempt:
+    """An attempt that had ended may take the money after all. It is taken up and asked about; where another one may
+    take it, it stays as it is, and there as on an order that waits for no money it is voided."""
+    is_rival = any(other.is_live for other in others)
+    is_wanted = order.status is OrderStatus.AWAITING_PAYMENT and not is_rival
+    body = {"attempt": attempt.id}
+    if is_wanted:
+        tx.tasks.add(RESOLVE, attempt.id, body, draw.now_us + next_query_after_s(0) * 1_000_000)
+    else:
+        tx.tasks.add(VOID, attempt.id, body, draw.now_us)
+    return before if is_rival else attempt
 
 
 async def _noted(tx: "Tx", attempt: PaymentAttempt, result: Result) -> PaymentAttempt:
@@ -187,7 +205,8 @@ async def _follow(
 ) -> None:
     """What follows from a change: the right, the record for the chain, the order's row, and everybody being told."""
     is_paid_now = order.status is OrderStatus.PAID and held.status is not OrderStatus.PAID
-    has_ended = attempt.state in ENDED and attempt.state is not before.state
+    # The last of several movements on one attempt pays without another state: the right has its leaf all the same.
+    has_ended = attempt.state in ENDED and (attempt.state is not before.state or is_paid_now)
     if is_paid_now:
         order = replace(order, fulfilment_status=FulfilmentStatus.FULFILLED)
     if has_ended and (is_paid_now or order.chain_status is ChainStatus.NOT_RECORDED):

@@ -212,11 +212,14 @@ class KnownNotice:
     fact_attempt_id: str | None
     fact_amount_minor: int | None
     fact_currency: str | None
+    fact_at_us: int | None
 
     def says_the_same(self, notice: Notice) -> bool:
-        """Whether the notice tells nothing that is not known already, content included."""
+        """Whether the notice tells nothing that is not known already, content and time included."""
         if self.fact_attempt_id is None or self.fact_attempt_id != self.attempt_id:
             return False
+        if (notice.result.provider_at_us or -1) > (self.fact_at_us or -1):
+            return False  # time decides between facts of one rank
         amount = notice.result.amount
         return self.fact_amount_minor is None or amount == Money(self.fact_amount_minor, self.fact_currency or "")
 
@@ -333,7 +336,9 @@ _FACTS = (
 _n = notice_inbox.c
 _KEEP = inserted(notice_inbox).on_conflict_do_nothing().returning(_n.id)
 _one_row = select(literal_column("1").label("one")).subquery("one_row")
-_KNOWN_NOTICE = select(_n.id, _n.digest, _n.state, _c.id, _f.attempt_id, _f.amount_minor, _f.currency).select_from(
+_KNOWN_NOTICE = select(
+    _n.id, _n.digest, _n.state, _c.id, _f.attempt_id, _f.amount_minor, _f.currency, _f.provider_at_us
+).select_from(
     _one_row.outerjoin(notice_inbox, (_n.channel == bindparam("channel_")) & (_n.event_id == bindparam("event_id_")))
     .outerjoin(payment_attempt, (_c.channel == bindparam("channel_")) & (_c.key == bindparam("attempt_key_")))
     .outerjoin(channel_fact, (_f.channel == bindparam("channel_")) & (_f.key == bindparam("fact_key_")))
