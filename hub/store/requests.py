@@ -72,7 +72,9 @@ class Requests:
         lives_for_us = stored.lease_until_us - draw.now_us
         if lives_for_us > 0:
             raise InProgress(retry_after_ms=min(lives_for_us // 1000, RETRY_AFTER_MS))
-        await self._rx.run(_RELEASE, **_names(request_key), lease_until_us=draw.now_us + REQUEST_LEASE_US)
+        until_us = draw.now_us + REQUEST_LEASE_US
+        if not await self._rx.run(_TAKE_OVER, **_names(request_key), lease_until_us=until_us, now=draw.now_us):
+            raise InProgress(retry_after_ms=RETRY_AFTER_MS)  # another caller was first to take it over
         return Seen(stored.subject_id, None, is_done=False, is_dead=True)
 
     async def finish(self, request_key: RequestKey, refusal: Refusal | None) -> None:
@@ -110,7 +112,11 @@ _BEGIN = (
     .returning(_c.key)
 )
 _SEEN = select(_c.fingerprint, _c.state, _c.subject_id, _c.refusal, _c.lease_until_us).where(_ours)
-_RELEASE = update(request).where(_ours).values(lease_until_us=bindparam("lease_until_us"))
+_TAKE_OVER = (
+    update(request)
+    .where(_ours & (_c.state == literal_column("'RUNNING'")) & (_c.lease_until_us <= bindparam("now")))
+    .values(lease_until_us=bindparam("lease_until_us"))
+)
 _FINISH = (
     update(request)
     .where(_ours & (_c.state == literal_column("'RUNNING'")))

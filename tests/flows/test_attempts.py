@@ -117,7 +117,7 @@ async def test_every_attempt_has_a_reference_of_its_own(bench: Bench) -> None:
     assert bench.channel.calls == [("create", f"{order.number}-{n}") for n in (1, 2, 3)]
 
 
-# ---- money that is not what was asked ----------------------------------------------------------------------------------
+# ---- money that is not what was asked --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
