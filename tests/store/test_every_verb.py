@@ -23,7 +23,7 @@ from hub.domain.records import (
 )
 from hub.domain.refusals import PriceChanged
 from hub.domain.requests import RequestKey, Seen
-from hub.store.anchors import Anchors
+from hub.store.anchors import Anchors, EndedRequest
 from hub.store.catalogue import Catalogue
 from hub.store.entitlements import Entitlements
 from hub.store.events import Events, Head
@@ -120,6 +120,8 @@ async def test_catalogue(store: Store, world: World, called: set[str]) -> None:
         withdrawn = replace(listing, state=ListingState.WITHDRAWN, price=None)
         assert await tx.catalogue.update_listing(withdrawn, "gone") == replace(withdrawn, version=2)
         assert await tx.catalogue.digests(platform.id) == {"x1": ("gone", "WITHDRAWN")}
+        assert await tx.catalogue.course_of_listing(platform.id, "x1") == course.id
+        assert await tx.catalogue.course_of_listing(other.id, "x1") is None
         assert await tx.catalogue.course_lists_platform(course.id, platform.id)
         assert not await tx.catalogue.course_lists_platform(course.id, other.id)
 
@@ -149,7 +151,6 @@ async def test_orders(store: Store, world: World, called: set[str]) -> None:
         queued = await tx.orders.recorded([order.id, "ord_none"], ChainStatus.QUEUED)
         assert queued == [replace(paid, chain_status=ChainStatus.QUEUED, version=3)]
         assert await tx.orders.recorded([order.id], ChainStatus.QUEUED) == []
-        assert await tx.orders.buyer_of(order.id) == user.id
         told = await tx.orders.audiences(order)
         assert [audience.stream for audience in told] == [HUB_STREAM, user.id, listing.platform_id]
         assert await tx.orders.parties([order.id, "ord_none"]) == {order.id: told}
@@ -157,6 +158,8 @@ async def test_orders(store: Store, world: World, called: set[str]) -> None:
     late = await world.order(listing)
     await store.write(unit)
     async with store.reading() as rx:
+        assert [found.id for found in await rx.orders.page("", 10)] == sorted([order.id, late.id])
+        assert await rx.orders.page(max(order.id, late.id), 10) == []
         assert await rx.orders.overdue(late.deadline_us, 10) == [late.id]
         assert await rx.orders.overdue(late.deadline_us - 1, 10) == []
     assert left_out(Orders, called) == set()
@@ -217,7 +220,9 @@ async def test_ledger(store: Store, world: World, called: set[str]) -> None:
     order = await world.order()
 
     async def unit(tx: Tx) -> None:
-        await tx.ledger.post(world.entry(order))
+        entry = world.entry(order)
+        await tx.ledger.post(entry)
+        assert await tx.ledger.entries_of(order.id) == [entry.id]
         expected = [
             Balance("channel:sandbox:clearing/CNY", 9900, 0),
             Balance(f"order:{order.id}:escrow/CNY", 0, 9900),
@@ -242,6 +247,11 @@ async def test_entitlements(store: Store, world: World, called: set[str]) -> Non
         assert await tx.entitlements.add_grant(grant)
         assert not await tx.entitlements.add_grant(replace(grant, id="grt_2"))
         assert await tx.entitlements.grants(right.id) == [grant]
+        assert await tx.entitlements.grants_per_order() == {order.id: 1}
+        assert await tx.entitlements.get("ent_none") is None
+        assert await tx.entitlements.get(right.id) == replace(right, version=2)
+        [target] = await tx.entitlements.targets(right.id)
+        assert (target.platform_id, target.platform_slug, target.member_external_id) == (order.platform_id, "xue", None)
         held = await tx.entitlements.lock(right.id)
         assert held == await tx.entitlements.of(order.user_id, order.course_id) == replace(right, version=2)
         await tx.entitlements.move_grant(grant.id, GrantState.REVOKED)
@@ -291,6 +301,12 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert await tx.anchors.supersede(attempt.id, second.id) == [replace(first, is_superseded=True)]
         assert await tx.anchors.right_of_grant(order.id) == second
         assert await tx.anchors.leaves([second.id, "lef_none"]) == [second]
+        stored = [replace(first, is_superseded=True), second]
+        assert [leaf async for leaf in tx.anchors.all_leaves(page=1)] == stored
+        assert [ended async for ended in tx.anchors.ended_requests(page=1)] == []
+        await tx.payments.update(replace(attempt, state=AttemptState.CHARGED))
+        ended = [ended async for ended in tx.anchors.ended_requests(page=1)]
+        assert ended == [EndedRequest(attempt.id, attempt.key, 1)]
         assert await tx.anchors.add_batch(batch, [second.id])
         assert not await tx.anchors.add_batch(replace(batch, id="anb_2"), [first.id])
         assert await tx.anchors.leaves_of_batch(batch.id) == [replace(second, batch_id=batch.id, index=0)]
@@ -323,7 +339,9 @@ async def test_requests(store: Store, world: World, called: set[str]) -> None:
     async def unit(tx: Tx) -> None:
         assert await tx.requests.begin(key, "ord_1", world.draw()) is None
         await tx.requests.finish(key, refusal)
-        assert await tx.requests.begin(key, "ord_2", world.draw()) == Seen("ord_1", refusal, is_done=True, is_dead=False)
+        assert await tx.requests.begin(key, "ord_2", world.draw()) == Seen(
+            "ord_1", refusal, is_done=True, is_dead=False
+        )
 
     await store.write(unit)
     assert left_out(Requests, called) == set()
@@ -344,7 +362,7 @@ async def test_events(store: Store, world: World, called: set[str]) -> None:
     await store.write(unit)
     await store.stamp()
     async with store.reading() as rx:
-        assert await rx.events.unstamped() == 0
+        assert (await rx.events.unstamped(), await rx.events.count_stamped()) == (0, 3)
         assert await rx.events.head() == Head(3, 1)
         assert sorted(await rx.events.streams_since(0)) == sorted([HUB_STREAM, order.user_id, order.platform_id])
         [logged] = await rx.events.read(HUB_STREAM, 0, 10)
