@@ -3,7 +3,6 @@ a check that fails ends with 1."""
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -61,23 +60,27 @@ async def demo(parsed: argparse.Namespace, settings: Settings) -> int:
 
 
 async def serve(parsed: argparse.Namespace, settings: Settings) -> int:
-    from hub.entry.running import running
-    from hub.entry.serving import serve_until_stopped
+    from hub.entry.logs import configure
+    from hub.entry.running import running, serve_hub
 
-    _log_lines()
+    async def ready(url: str) -> None:
+        print(f"hub: serving {url}/graphql", flush=True)
+
+    configure()
     async with running(settings, is_server=True) as hub:
-        await serve_until_stopped(hub, on_ready=lambda: print(f"hub: serving {hub.origin}/graphql", flush=True))
+        await serve_hub(hub, on_ready=ready)
     return 0
 
 
 async def worker(parsed: argparse.Namespace, settings: Settings) -> int:
     import signal
 
+    from hub.entry.logs import configure
     from hub.entry.running import running
 
     if settings.sqlite_path is not None:
         raise Complaint("`hub worker` needs PostgreSQL: on SQLite `hub serve` is the worker too")
-    _log_lines()
+    configure()
     async with running(settings, is_server=False):
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -154,22 +157,20 @@ async def log_(parsed: argparse.Namespace, settings: Settings) -> int:
 
 
 async def schema(parsed: argparse.Namespace, settings: Settings) -> int:
-    from schema import write_sdl
+    from schema import printing
 
-    path, is_current = write_sdl(check=parsed.check)
-    print(f"hub: {path} {'is current' if is_current else 'differs' if parsed.check else 'written'}")
-    return 1 if parsed.check and not is_current else 0
+    if parsed.check:
+        is_current = printing.is_current()
+        print(f"hub: schema.graphql {'is current' if is_current else 'is not what `hub schema` prints'}")
+        return 0 if is_current else 1
+    printing.write()
+    print(f"hub: {printing.SDL.name} written")
+    return 0
 
 
 def _demand_development(settings: Settings, command: str) -> None:
     if settings.is_production:
         raise Complaint(f"{command} is for HUB_MODE=development alone")
-
-
-def _log_lines() -> None:
-    from hub.entry.logs import log_to_stderr
-
-    log_to_stderr(logging.INFO)
 
 
 # ---- arguments -------------------------------------------------------------------------------------------------------

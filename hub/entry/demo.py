@@ -5,7 +5,6 @@ A learner buys on Lumen Academy and opens on Folio Reading Room. Only the catalo
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +12,7 @@ from hub.domain.catalogue import CourseKind, ListingDraft
 from hub.domain.catalogue import Platform as PlatformRecord
 from hub.entry.commands import mint
 from hub.entry.demo_client import Client, DemoFailed, pay_by_card
-from hub.entry.running import Running, running
-from hub.entry.serving import served, until_stopped
+from hub.entry.running import Running, running, serve_hub
 from hub.entry.settings import Settings
 from hub.flows.catalogue import connect_platform, import_listings
 from hub.ports import CatalogueEntry
@@ -67,22 +65,30 @@ async def run_demo(settings: Settings, *, once: bool) -> int:
     """The sale, each step printed with its ids; then serve on, unless `once`. 1 if a step fails, with its reason."""
     settings = replace(settings, chain_batch_ms=0)  # every sale is a batch of its own: nobody waits for a proof
     began = time.monotonic()
-    async with AsyncExitStack() as stack:
-        say(f"data folder {settings.data.resolve()}: locking, migrating, starting the sandbox peers and the chain …")
-        hub = await stack.enter_async_context(running(settings, is_server=True))
-        server = await stack.enter_async_context(served(hub))
-        say(f"serving {hub.origin}/graphql")
-        try:
+    say(f"data folder {settings.data.resolve()}: migrating, starting the sandbox peers and the chain …")
+    async with running(settings, is_server=True) as hub:
+
+        async def ready(url: str) -> None:
+            say(f"serving     {url}/graphql")
             async with asyncio.timeout(SALE_WITHIN_S):
                 tokens = await _sale(hub)
+            say(f"done in {time.monotonic() - began:.1f} s")
+            if once:
+                raise _Sold
+            _show(hub, tokens)
+
+        try:
+            await serve_hub(hub, on_ready=ready)
+        except _Sold:
+            return 0
         except (DemoFailed, TimeoutError) as failed:
             say(f"THE SALE FAILED: {failed or f'not done within {SALE_WITHIN_S:.0f} s'}")
             return 1
-        say(f"done in {time.monotonic() - began:.1f} s")
-        if not once:
-            _show(hub, tokens)
-            await until_stopped(server)
     return 0
+
+
+class _Sold(Exception):
+    """The sale is done, and nothing more was asked for."""
 
 
 async def _sale(hub: Running) -> dict[str, str]:

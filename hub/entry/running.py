@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from hub.entry import wiring
+from hub.entry.app import create_app
 from hub.entry.chain import ChainSide, chain_side, keep_bringing_up
 from hub.entry.locking import locked
+from hub.entry.serving import listen, serve
 from hub.entry.settings import Settings, url_of
 from hub.entry.worker import Worker
 from hub.flows.tasks import reclaim_leases
@@ -24,8 +27,6 @@ log = logging.getLogger(__name__)
 SANDBOX_FOLDER = "sandbox"
 # How long the worker may finish what it holds; leases cover the rest.
 DRAIN_S = 10.0
-# Connections that wait to be accepted.
-BACKLOG = 2048
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
         if settings.sqlite_path is not None:
             stack.enter_context(locked(settings.data))
         await migrate(settings.database)
-        listener = stack.enter_context(contextlib.closing(_listen(settings))) if is_server else None
+        listener = stack.enter_context(contextlib.closing(listen(settings))) if is_server else None
         origin = url_of("127.0.0.1", listener.getsockname()[1]) if listener else None
         if listener is not None and settings.port == 0:
             port = listener.getsockname()[1]
@@ -74,24 +75,18 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
         yield Running(hub, settings, chain, sandbox, worker, listener, origin)
 
 
+async def serve_hub(hub: Running, *, on_ready: Callable[[str], Awaitable[None]]) -> None:
+    """Serve GraphQL until a signal, or until what `on_ready` raises; the worker then claims nothing more."""
+    from schema import schema  # the whole of Strawberry: not for commands that do not serve
+
+    app = create_app(hub.hub, hub.settings, schema=schema, is_ready=partial(is_ready, hub.hub))
+    await serve(app, hub.settings, listener=hub.listener, on_ready=on_ready, on_drain=hub.worker.stop)
+
+
 async def is_ready(hub: Hub) -> bool:
     """Whether the database answers and is at this release's revision."""
     async with hub.store.reading() as rx:
         return await is_at_head(rx)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """The server's socket, bound before anything is told where it is. Named TCP, or asyncio delays small answers."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 async def _drain(worker: Worker, working: "asyncio.Task[None]") -> None:
