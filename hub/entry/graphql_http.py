@@ -1,0 +1,298 @@
+"""GraphQL over HTTP as its specification has it, where Strawberry's own view answers otherwise.
+
+    406  nothing that we speak is accepted, or a subscription without a stream
+    405  another method than GET and POST; a mutation by GET
+    415  another body than JSON in UTF-8                400  a body that is no request
+    401  a credential that is not taken                 303  a browser, to GraphiQL
+    400  a request error under application/graphql-response+json, 200 under application/json: never with `data`
+    200  everything that was executed
+
+Each refusal is a GraphQL error in the media type that was asked for.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema import Schema
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from hub.domain.people import Viewer
+from hub.entry.graphql_ws import INIT_WITHIN, MAX_OPERATIONS, SocketAdapter, SocketHandler
+from hub.entry.limits import refuse_text
+from hub.entry.logs import request_id
+from hub.entry.masking import told
+from hub.entry.metrics import Metrics
+from hub.entry.settings import Settings
+from hub.entry.viewers import Viewers
+from hub.ports import Hub
+from resolvers.context import RequestContext, request_context
+from resolvers.errors import GatekeepingError
+
+log = logging.getLogger(__name__)
+
+JSON = "application/json"
+GRAPHQL_JSON = "application/graphql-response+json"
+WEBSOCKET_PROTOCOLS = ("graphql-transport-ws",)  # never the legacy one, on by default elsewhere
+# A subscription needs a stream, which HTTP does not give here.
+ALLOWED = {"GET": (OperationType.QUERY,), "POST": (OperationType.QUERY, OperationType.MUTATION)}
+STATUS_OF = {"UNAUTHENTICATED": 401, "UNAVAILABLE": 503}
+
+
+class HttpRefused(Exception):
+    """A request that is not executed: its status, and what to tell."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One GraphQL request, its parts of the right types."""
+
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+    extensions: dict[str, Any] | None
+
+
+class HubGraphQL(GraphQL[RequestContext, None]):
+    """`/graphql`: HTTP here, WebSocket by SocketHandler."""
+
+    websocket_adapter_class = SocketAdapter
+    graphql_transport_ws_handler_class = SocketHandler
+
+    def __init__(self, schema: Schema, hub: Hub, settings: Settings, viewers: Viewers, metrics: Metrics) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            allow_queries_via_get=settings.get,
+            subscription_protocols=WEBSOCKET_PROTOCOLS,
+            connection_init_wait_timeout=INIT_WITHIN,
+            max_subscriptions_per_connection=MAX_OPERATIONS,
+            allowed_origins=(settings.public_url, *settings.allowed_origins),
+        )
+        self.hub = hub
+        self.settings = settings
+        self.viewers = viewers
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self.run(WebSocket(scope, receive, send))
+            return
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    # ---- HTTP ----------------------------------------------------------------------------------------------------
+
+    async def _answer(self, request: Request) -> Response:
+        accept = request.headers.get("accept")
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": self._methods})
+        if request.method in ("GET", "HEAD") and self.settings.graphiql and _names_html(accept):
+            return RedirectResponse("/graphiql", status_code=303)
+        media_type = negotiated(accept)
+        try:
+            if media_type is None:
+                raise HttpRefused(406, f"{GRAPHQL_JSON} and {JSON} are what is spoken here")
+            asked = await self._asked(request)
+            viewer = await self.viewers.viewer(request.headers.get("authorization"))
+            result = await self._execute(asked, viewer, request.method)
+        except HttpRefused as refused:
+            return self._refused(refused, media_type or JSON)
+        except GatekeepingError as refused:
+            return self._not_let_in(refused, media_type or JSON)
+        return self._executed(result, media_type, is_head=request.method == "HEAD")
+
+    async def _asked(self, request: Request) -> Asked:
+        if request.method in ("GET", "HEAD"):
+            if not self.allow_queries_via_get:
+                raise HttpRefused(405, "queries by GET are off: send a POST", {"Allow": self._methods})
+            return _asked_of(_of_url(request.query_params))
+        if request.method != "POST":
+            raise HttpRefused(405, "send a GET or a POST", {"Allow": self._methods})
+        _demand_json(request.headers.get("content-type"))
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            raise HTTPException(400) from None  # nobody is there to read it
+        return _asked_of(_json(body, "the body"))
+
+    async def _execute(self, asked: Asked, viewer: Viewer, method: str) -> ExecutionResult:
+        if refusal := refuse_text(asked.query):
+            return PreExecutionError(data=None, errors=[refusal])
+        try:
+            return await self.schema.execute(
+                asked.query,
+                variable_values=asked.variables,
+                context_value=request_context(self.hub, viewer, request_id.get()),
+                operation_name=asked.operation_name,
+                allowed_operation_types=ALLOWED["POST" if method == "POST" else "GET"],
+                operation_extensions=asked.extensions,
+            )
+        except InvalidOperationTypeError as refused:
+            if refused.operation_type is OperationType.SUBSCRIPTION:
+                raise HttpRefused(406, "subscriptions are served over WebSocket: graphql-transport-ws") from None
+            raise HttpRefused(405, "mutations come by POST", {"Allow": "POST"}) from None
+        except CannotGetOperationTypeError as refused:
+            return PreExecutionError(data=None, errors=[GraphQLError(refused.as_http_error_reason())])
+        except MissingQueryError:
+            raise HttpRefused(400, "`query` is missing") from None
+
+    def _executed(self, result: ExecutionResult, media_type: str | None, *, is_head: bool) -> Response:
+        assert media_type is not None
+        errors = [
+            told(error, request_id.get(), is_production=self.settings.is_production) for error in result.errors or ()
+        ]
+        # Variables that cannot be coerced come as an executed result without data and without a place in it.
+        is_request_error = isinstance(result, PreExecutionError) or (
+            result.data is None and not any(error.path for error in result.errors or ())
+        )
+        body: dict[str, Any] = {} if is_request_error else {"data": result.data}
+        if errors:
+            body["errors"] = errors
+        if result.extensions:
+            body["extensions"] = result.extensions
+        self.metrics.count("hub_graphql_operations_total", transport="http", outcome=outcome(result, is_request_error))
+        status = 400 if is_request_error and media_type == GRAPHQL_JSON else 200
+        return Response(b"" if is_head else orjson.dumps(body), status, media_type=f"{media_type}; charset=utf-8")
+
+    def _refused(self, refused: HttpRefused, media_type: str) -> Response:
+        return self._error(refused.status, str(refused), {"code": "BAD_USER_INPUT"}, media_type, refused.headers)
+
+    def _not_let_in(self, refused: GatekeepingError, media_type: str) -> Response:
+        headers = {}
+        if refused.code == "UNAUTHENTICATED":
+            self.metrics.count("hub_unauthenticated_total")
+            headers["WWW-Authenticate"] = "Bearer"
+        return self._error(STATUS_OF[refused.code], str(refused), refused.extensions, media_type, headers)
+
+    def _error(
+        self, status: int, message: str, extensions: Mapping[str, Any], media_type: str, headers: Mapping[str, str]
+    ) -> Response:
+        error = {"message": message, "extensions": dict(extensions) | {"requestId": request_id.get()}}
+        self.metrics.count("hub_graphql_operations_total", transport="http", outcome="refused")
+        return Response(orjson.dumps({"errors": [error]}), status, headers, f"{media_type}; charset=utf-8")
+
+    @property
+    def _methods(self) -> str:
+        return "GET, HEAD, OPTIONS, POST" if self.allow_queries_via_get else "OPTIONS, POST"
+
+
+def outcome(result: ExecutionResult, is_request_error: bool) -> str:
+    """The word for a metric: what became of one operation."""
+    if is_request_error:
+        return "refused"
+    return "errors" if result.errors else "ok"
+
+
+# ---- what came ---------------------------------------------------------------------------------------------------
+
+
+def _of_url(parameters: Mapping[str, str]) -> dict[str, Any]:
+    asked: dict[str, Any] = dict(parameters)
+    for name in ("variables", "extensions"):
+        if name in asked:
+            asked[name] = _json(asked[name] or "null", f"`{name}`")
+    return asked
+
+
+def _json(text: str | bytes, what: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # bad UTF-8 and a thousand brackets too
+        raise HttpRefused(400, f"{what} is not JSON in UTF-8") from None
+
+
+def _asked_of(parts: Any) -> Asked:
+    if not isinstance(parts, dict):
+        raise HttpRefused(400, "one request is a JSON object; lists of them are not taken")
+    query = parts.get("query")
+    if not isinstance(query, str):
+        raise HttpRefused(400, "`query` must be a string")
+    if not isinstance(parts.get("operationName"), str | None):
+        raise HttpRefused(400, "`operationName` must be a string or null")
+    for name in ("variables", "extensions"):
+        if not isinstance(parts.get(name), dict | None):
+            raise HttpRefused(400, f"`{name}` must be an object or null")
+    return Asked(query, parts.get("variables"), parts.get("operationName"), parts.get("extensions"))
+
+
+def _demand_json(content_type: str | None) -> None:
+    """Forms, plain text and files are refused: a foreign page can send them without asking (CSRF)."""
+    media_type, *parameters = (content_type or "").split(";")
+    charsets = [value.strip().strip('"').lower() for name, value in map(_pair, parameters) if name == "charset"]
+    if media_type.strip().lower() != JSON or any(charset not in ("utf-8", "utf8") for charset in charsets):
+        raise HttpRefused(415, f"the body must be {JSON} in UTF-8", {"Accept-Post": JSON})
+
+
+# ---- what is wanted ----------------------------------------------------------------------------------------------
+
+
+def negotiated(accept: str | None) -> str | None:
+    """Which of our two media types an Accept header prefers; None if it takes neither.
+
+    Weights count; of two with one weight the one that is named wins over a wildcard, and then the newer.
+    """
+    if accept is None or not accept.strip():
+        return JSON
+    ranges = _ranges(accept)
+    graphql_json, json = _rank(ranges, GRAPHQL_JSON), _rank(ranges, JSON)
+    if max(graphql_json, json)[0] == 0:
+        return None
+    # By a wildcard the older one is meant: whoever wants the newer names it.
+    is_newer = json[0] == 0 or (graphql_json[1] == _NAMED and graphql_json >= json)
+    return GRAPHQL_JSON if is_newer else JSON
+
+
+_NAMED = 2  # how closely a range names a media type: itself, its kind, anything
+
+
+def _rank(ranges: Mapping[str, float], media_type: str) -> tuple[float, int]:
+    """Weight and closeness of the range that names the media type best; (0, 0) if none does."""
+    for closeness, media_range in ((_NAMED, media_type), (1, "application/*"), (0, "*/*")):
+        if media_range in ranges:
+            return ranges[media_range], closeness
+    return 0.0, 0
+
+
+def _names_html(accept: str | None) -> bool:
+    return _ranges(accept or "").get("text/html", 0) > 0
+
+
+def _ranges(accept: str) -> dict[str, float]:
+    """Media range → weight. Other parameters (charset) do not part ranges here."""
+    found: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        media_range, *parameters = part.split(";")
+        weights = [value for name, value in map(_pair, parameters) if name == "q"]
+        found[media_range.strip()] = _weight(weights[0]) if weights else 1.0
+    return found
+
+
+def _pair(parameter: str) -> tuple[str, str]:
+    name, _, value = parameter.partition("=")
+    return name.strip().lower(), value.strip()
+
+
+def _weight(text: str) -> float:
+    try:
+        return min(1.0, max(0.0, float(text)))
+    except ValueError:
+        return 0.0
