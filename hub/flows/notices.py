@@ -16,6 +16,7 @@ from hub.flows.breaks import open_break
 from hub.ports import Ack, Hub, NoticeRefused, RawNotice, Vault
 
 if TYPE_CHECKING:
+    from hub.store.payments import KnownNotice
     from hub.store.tasks import LeasedTask
     from hub.store.transactions import Tx
 
@@ -42,32 +43,35 @@ async def take(tx: "Tx", channel: str, notice: Notice, draw: Draw, vault: Vault)
     """Keep and apply; False: the event id is known with another content."""
     known = await tx.notices.known(channel, notice)
     if known.id is not None:
-        return await _known_before(tx, known.id, known.digest, notice, known.attempt_id, draw)
+        return await _known_before(tx, known, notice, draw)
     if known.attempt_id is None:
         return await keep_waiting(tx, channel, notice, draw)
     if not await tx.notices.insert(channel, notice, "APPLIED", draw):
-        return True  # delivered twice at the same moment: the other delivery applies it
+        return await _known_before(tx, await tx.notices.known(channel, notice), notice, draw)
     if not known.says_the_same(notice):
         await apply_notice(tx, known.attempt_id, notice, draw, vault)
     return True
 
 
-async def _known_before(
-    tx: "Tx", notice_id: str, digest: bytes | None, notice: Notice, attempt_id: str | None, draw: Draw
-) -> bool:
-    if digest == notice.digest:
+async def _known_before(tx: "Tx", known: "KnownNotice", notice: Notice, draw: Draw) -> bool:
+    """Delivered before, or at this very moment: the first delivery applies it, and another content is a conflict."""
+    assert known.id is not None
+    if known.digest == notice.digest:
         return True
-    await tx.notices.move(notice_id, "CONFLICTED")
+    await tx.notices.move(known.id, "CONFLICTED")
+    attempt = await tx.payments.by_id(known.attempt_id) if known.attempt_id else None
     detail = f"event {notice.event_id} was delivered again with another content"
-    await open_break(tx, BreakKind.STATUS, attempt_id or notice_id, None, detail, draw)
+    subject_id, order_id = (attempt.id, attempt.order_id) if attempt else (known.id, None)
+    await open_break(tx, BreakKind.STATUS, subject_id, order_id, detail, draw)
     return False
 
 
 async def keep_waiting(tx: "Tx", channel: str, notice: Notice, draw: Draw) -> bool:
     """For an order that we do not know, yet: kept, and tried again with back-off."""
-    if await tx.notices.insert(channel, notice, "WAITING", draw):
-        notice_id = draw.id("ntc", channel, notice.event_id)
-        tx.tasks.add(APPLY, notice_id, {"notice": notice_id}, draw.now_us + 1_000_000)
+    if not await tx.notices.insert(channel, notice, "WAITING", draw):
+        return await _known_before(tx, await tx.notices.known(channel, notice), notice, draw)
+    notice_id = draw.id("ntc", channel, notice.event_id)
+    tx.tasks.add(APPLY, notice_id, {"notice": notice_id}, draw.now_us + 1_000_000)
     return True
 
 
