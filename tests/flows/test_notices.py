@@ -67,7 +67,7 @@ async def test_two_contents_of_one_event_at_the_same_moment_are_a_conflict(bench
         )
         assert sorted(type(one).__name__ for one in told) == ["Ack", "NoticeRefused"]
     assert {state for _, state in await inbox(bench)} == {"CONFLICTED"}
-    assert await bench.break_kinds() == ["STATUS"] * 5
+    assert (await bench.break_kinds()).count("STATUS") == 5
 
 
 async def test_event_ids_of_two_channels_are_apart(bench: Bench) -> None:
