@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 
+from hub.channels import CHANNELS
 from hub.channels.sandbox import SandboxChannel
 from hub.entry.chain import ChainSide
 from hub.entry.failpoints import VARIABLE, Failpoint
-from hub.entry.settings import Settings, SqliteSync
+from hub.entry.settings import SettingRefused, Settings, SqliteSync
 from hub.platforms.sandbox import SandboxPlatform
 from hub.ports import Channel, Clock, Hub, Platform
 from hub.sandbox.server import SandboxAddress
@@ -94,6 +95,7 @@ async def aclose(hub: Hub) -> None:
 def _channels(
     settings: Settings, sandbox: SandboxAddress | None, origin: str | None, clock: Clock, failpoint: Failpoint
 ) -> Mapping[str, Channel]:
+    _demand_known(settings)
     if sandbox is None or settings.is_production:
         return {}
     channel = SandboxChannel(
@@ -106,6 +108,16 @@ def _channels(
         clock=clock,
     )
     return {channel.code: failpoint.around("channel", channel)}
+
+
+def _demand_known(settings: Settings) -> None:
+    """Settings of a channel that this release does not have, or not in this mode, are a slip that costs sales."""
+    for code in settings.channels:
+        name = f"HUB_CHANNEL_{code.upper()}_*"
+        if code not in CHANNELS:
+            raise SettingRefused(name, f"there is no channel {code!r} in this release: {', '.join(CHANNELS)}")
+        if settings.is_production and CHANNELS[code].capabilities.is_test_only:
+            raise SettingRefused(name, f"channel {code!r} moves no real money: production does not start with it")
 
 
 def _platforms(sandbox: SandboxAddress | None, failpoint: Failpoint) -> Mapping[str, Platform]:
