@@ -168,6 +168,17 @@ async def schema(parsed: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+async def docs(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.docs import contents, page
+
+    if parsed.name is not None:
+        print(page(parsed.name), end="")
+        return 0
+    for name, title in contents():
+        print(f"{name:<20} {title}")
+    return 0
+
+
 def _demand_development(settings: Settings, command: str) -> None:
     if settings.is_production:
         raise Complaint(f"{command} is for HUB_MODE=development alone")
@@ -222,6 +233,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--stream", default="hub", help="hub, a user's or a platform's id (default: hub)")
     command.add_argument("--after", type=int, default=0, metavar="POSITION")
     command.add_argument("--limit", type=int, default=100)
+
+    command = _command(commands, "docs", docs, "print a page of the documentation, or list them all")
+    command.add_argument("name", nargs="?", metavar="NAME")
 
     command = _command(commands, "schema", schema, "print the SDL to its file in the source tree")
     command.add_argument("--check", action="store_true", help="only compare")
