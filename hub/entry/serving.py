@@ -46,7 +46,7 @@ async def serve(
     """
     listener = listener or listen(settings)
     url = url_of(settings.host, listener.getsockname()[1])
-    server = _Server(_config(app, finish_s))
+    server = Server(uvicorn_config(app, finish_s))
     async with _ended_by_signals(app, server, on_drain, notice_s):
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
         try:
@@ -77,7 +77,8 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _config(app: Starlette, finish_s: int) -> uvicorn.Config:
+def uvicorn_config(app: Starlette, finish_s: int) -> uvicorn.Config:
+    """How uvicorn serves this hub; `finish_s` is how long requests in flight may take at the end."""
     return uvicorn.Config(
         app,
         http="h11",
@@ -95,7 +96,7 @@ def _config(app: Starlette, finish_s: int) -> uvicorn.Config:
     )
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, but the signals are ours: its own would end the process as killed after a clean end."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -111,7 +112,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _started(server: _Server, serving: "asyncio.Task[None]") -> None:
+async def _started(server: Server, serving: "asyncio.Task[None]") -> None:
     waiting = asyncio.create_task(server.is_up.wait())
     await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -121,7 +122,7 @@ async def _started(server: _Server, serving: "asyncio.Task[None]") -> None:
 
 @asynccontextmanager
 async def _ended_by_signals(
-    app: Starlette, server: _Server, on_drain: Callable[[], None] | None, notice_s: float
+    app: Starlette, server: Server, on_drain: Callable[[], None] | None, notice_s: float
 ) -> AsyncIterator[None]:
     """SIGTERM and SIGINT drain the server while the block runs; outside the main thread there are no signals."""
     if threading.current_thread() is not threading.main_thread():
@@ -149,7 +150,7 @@ async def _ended_by_signals(
             task.cancel()
 
 
-async def _drain(app: Starlette, server: _Server, on_drain: Callable[[], None] | None, notice_s: float) -> None:
+async def _drain(app: Starlette, server: Server, on_drain: Callable[[], None] | None, notice_s: float) -> None:
     log.info("draining")
     app.state.is_draining = True
     if on_drain is not None:

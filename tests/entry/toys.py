@@ -1,7 +1,6 @@
 """A hub's doors around a toy schema: what HTTP and WebSocket do shows best on fields of which nothing else is asked."""
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,12 +8,11 @@ from typing import Any, cast
 
 import httpx
 import strawberry
-import uvicorn
 from starlette.applications import Starlette
 
 from hub.domain.people import LEARNER_SCOPES
 from hub.entry.app import create_app
-from hub.entry.serving import listen
+from hub.entry.serving import Server, listen, uvicorn_config
 from hub.entry.settings import Settings, read_settings
 from hub.ports import Channel, Hub
 from hub.security.keys import Key
@@ -161,13 +159,10 @@ async def asked(
 @asynccontextmanager
 async def served(app: Starlette) -> AsyncIterator[str]:
     """The app on a loopback socket, as uvicorn serves it; gives its address without scheme."""
-    from hub.entry.serving import _config
-
-    listener: socket.socket = listen(settings_of(port="0"))
-    server = uvicorn.Server(_config(app, finish_s=5))
-    serving = asyncio.create_task(server._serve([listener]))
-    while not server.started:
-        await asyncio.sleep(0.005)
+    listener = listen(settings_of(port="0"))
+    server = Server(uvicorn_config(app, finish_s=5))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await server.is_up.wait()
     try:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:
