@@ -20,11 +20,12 @@ from hub.sandbox.server import introduce_hub
 
 SELLER, HONOURER = "lumen", "folio"
 SOLD, OPENED = "double-entry", "double-entry-reader"  # the same course on both shelves
-READER = "reader-1"  # the learner's account on the second platform
+READER = "reader"  # the learner's account on the second platform is this with the number of the sale
 CARD = "4242 4242 4242 4242"
 # The whole sale, chain included, on a slow machine.
 SALE_WITHIN_S = 60.0
 
+COUNT = "query { orders(first: 1) { totalCount } }"
 CATALOGUE = """
 query { courses(first: 20, search: "double entry") { nodes { id title listings { id externalId
   platform { slug name } price { amountMinor currency amount } } } } }
@@ -95,23 +96,29 @@ async def _sale(hub: Running) -> dict[str, str]:
     """The story, step by step. Returns the tokens of all three kinds of callers."""
     assert hub.origin is not None
     tokens = await _stock(hub)
-    async with (
-        Client(hub.origin, tokens["learner"]) as learner,
-        Client(hub.origin, tokens["partner"]) as partner,
-        Client(hub.origin, tokens["operator"]) as operator,
-    ):
+    async with Client(hub.origin, tokens["partner"]) as partner, Client(hub.origin, tokens["operator"]) as operator:
+        number = 1 + (await operator.query(COUNT, {}))["orders"]["totalCount"]
+        # Nobody buys a course twice: each sale on one data folder has a learner of its own, the first plain `learner`.
+        tokens["learner"] = await mint(hub.hub, as_="learner", user="learner" if number == 1 else f"learner-{number}")
+        await _sell(hub, f"{READER}-{number}", tokens["learner"], partner, operator)
+    return {kind: tokens[kind] for kind in ("learner", "partner", "operator")}
+
+
+async def _sell(hub: Running, reader: str, token: str, partner: Client, operator: Client) -> None:
+    """One sale to the learner of this token, whose account on the second platform is `reader`."""
+    assert hub.origin is not None
+    async with Client(hub.origin, token) as learner:
         course_id, listing = await _listed(learner, partner)
-        linked = await partner.mutate(LINK, {"externalId": READER, "userToken": tokens["learner"]})
+        linked = await partner.mutate(LINK, {"externalId": reader, "userToken": token})
         name = linked["member"]["user"]["id"]
-        say(f"identity    {HONOURER}'s member {READER} is the learner, whom it knows as {name}")
+        say(f"identity    {HONOURER}'s member {reader} is the learner, whom it knows as {name}")
         order = await _paid(hub, learner, listing)
-        await _opened(hub)
+        await _opened(hub, reader)
         await _recorded(hub, learner, operator, order["id"], course_id)
-    return tokens
 
 
 async def _stock(hub: Running) -> dict[str, str]:
-    """Platforms, their catalogues as their own APIs tell them, and a token for each kind of caller."""
+    """Platforms, their catalogues as their own APIs tell them, and a key for a partner and for an operator."""
     assert hub.sandbox is not None
     for slug in (SELLER, HONOURER):
         platform = await connect_platform(hub.hub, slug=slug, name=hub.sandbox.platforms[slug].title, currency="USD")
@@ -120,7 +127,6 @@ async def _stock(hub: Running) -> dict[str, str]:
         await introduce_hub(hub.sandbox, slug, graphql_url=f"{hub.origin}/graphql", api_key=key)
         say(f"platform    {slug}: {count} listings ({platform.id})")
     return {
-        "learner": await mint(hub.hub, as_="learner"),
         "partner": await mint(hub.hub, as_="partner", platform=HONOURER),
         "operator": await mint(hub.hub, as_="operator"),
     }
@@ -201,14 +207,14 @@ async def _booked(hub: Running, order_id: str) -> tuple[str, int]:
     return ", ".join(entries), head.position
 
 
-async def _opened(hub: Running) -> None:
+async def _opened(hub: Running, reader: str) -> None:
     """T: the platform asks the hub, and opens the course that was bought elsewhere."""
     import httpx
 
     assert hub.sandbox is not None
     url = f"{hub.sandbox.platforms[HONOURER].pages_url}/open/{OPENED}"
     async with httpx.AsyncClient(trust_env=False) as browser:
-        page = await browser.get(url, params={"member": READER})
+        page = await browser.get(url, params={"member": reader})
         if page.status_code != 200:
             raise DemoFailed(f"{HONOURER} does not open {OPENED!r}: {page.status_code}")
     say(f"T           bought on {SELLER}, opened on {HONOURER}: {page.url}")
