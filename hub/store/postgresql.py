@@ -19,6 +19,7 @@ from hub.store.transactions import (
     Unavailable,
     Unit,
     nobody_told,
+    run_hooks,
     running_unit,
 )
 
@@ -27,8 +28,12 @@ T = TypeVar("T")
 
 # serialization_failure and deadlock_detected: the unit did nothing and is run again.
 RERUN = frozenset({"40001", "40P01"})
-# disk_full, out of memory, too many connections of the whole server.
+# disk_full, out of memory.
 FULL = frozenset({"53100", "53200"})
+# A lock or an answer took too long, the server shuts down, or it has no connection left: nothing was done.
+BUSY = frozenset({"55P03", "57014", "57P01", "57P02", "57P03", "53300"})
+# How a connection ends under us. An InterfaceError may also be a parameter of the wrong type: ask `is_closed`.
+GONE = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
 MAX_RUNS = 5
 JITTER_MS = (5, 80)
 POOL_MIN, POOL_MAX = 1, 16
@@ -78,7 +83,10 @@ class PostgresqlStore:
         self._on_step = on_step or (lambda _step, _unit: None)
         self.groups = 0
         self.units = 0
-        self.queued = 0
+        self.queued = 0  # writes that have begun and are not answered yet
+        self._is_closing = False
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     @classmethod
     async def connect(cls, dsn: str, **hooks: Any) -> "PostgresqlStore":
@@ -102,12 +110,26 @@ class PostgresqlStore:
     async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if running_unit.get() is not None:
             raise NestedWrite(f"{unit.__name__} inside {running_unit.get()}")
+        if self._is_closing:
+            raise Unavailable("the database is closing")
+        self.queued += 1
+        self._is_idle.clear()
+        try:
+            return await self._run(unit, *args, **kwargs)
+        finally:
+            self.queued -= 1
+            if not self.queued:
+                self._is_idle.set()
+
+    async def _run(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         for run in range(1, MAX_RUNS + 1):
             try:
                 return await self._once(unit, *args, **kwargs)
             except asyncpg.PostgresError as error:
                 if error.sqlstate in FULL:
                     raise DatabaseFull("the database has no room: nothing was done") from error
+                if error.sqlstate in BUSY:
+                    raise Unavailable("the database is busy: nothing was done; try again") from error
                 if error.sqlstate not in RERUN or run == MAX_RUNS:
                     raise
             await asyncio.sleep(random.uniform(*JITTER_MS) / 1000)  # two rivals must not meet again
@@ -118,9 +140,9 @@ class PostgresqlStore:
         try:
             async with self._acquired() as raw:
                 transaction = raw.transaction()
-                await transaction.start()
                 tx = Tx(PostgresqlConnection(raw, self._on_statement), self._moved)
                 try:
+                    await transaction.start()
                     value = await unit(tx, *args, **kwargs)
                     await tx.flush()
                     self._on_step("before commit", unit.__name__)
@@ -129,15 +151,14 @@ class PostgresqlStore:
                     raise
                 try:
                     await transaction.commit()
-                except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+                except GONE as error:
                     raise CommitUnknown("the connection broke during COMMIT") from error
         finally:
             running_unit.reset(token)
         self._on_step("after commit", unit.__name__)
         self.groups += 1
         self.units += 1
-        for hook in tx.hooks:
-            hook()
+        run_hooks(tx.hooks)
         return value
 
     @asynccontextmanager
@@ -153,18 +174,31 @@ class PostgresqlStore:
                 await raw.execute(STAMP, head)
 
     async def aclose(self) -> None:
+        self._is_closing = True
+        await self._is_idle.wait()
         await self._pool.close()
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Any]:
         try:
             raw = await self._pool.acquire(timeout=ACQUIRE_S)
-        except (OSError, TimeoutError, asyncpg.PostgresConnectionError) as error:
+        except (*GONE, TimeoutError) as error:
             raise Unavailable("PostgreSQL cannot be reached: nothing was done; try again") from error
         try:
             yield raw
+        except GONE as error:
+            if _is_gone(raw):
+                raise Unavailable("the connection to PostgreSQL broke: nothing was done; try again") from error
+            raise
         finally:
             await self._pool.release(raw)
+
+
+def _is_gone(raw: Any) -> bool:
+    try:
+        return bool(raw.is_closed())
+    except asyncpg.InterfaceError:  # the pool has dropped it already
+        return True
 
 
 async def _roll_back(transaction: Any) -> None:

@@ -28,6 +28,7 @@ from hub.store.transactions import (
     Unavailable,
     Unit,
     nobody_told,
+    run_hooks,
     running_unit,
 )
 
@@ -241,7 +242,7 @@ class SqliteStore:
             for waiting in group:
                 self._on_step("before commit", waiting.label)
             raw.execute("COMMIT")
-        except Exception as error:
+        except BaseException as error:
             if raw.in_transaction:
                 raw.execute("ROLLBACK")
             for waiting in group:
@@ -261,7 +262,7 @@ class SqliteStore:
         try:
             waiting.value = drive(self._unit(waiting, tx), waiting.label)
             waiting.error, waiting.hooks = None, tx.hooks
-        except Exception as error:
+        except BaseException as error:  # a CancelledError too: the writer's thread outlives whatever a unit raises
             if not raw.in_transaction or _is_of_the_file(error):
                 raise
             raw.execute("ROLLBACK TO unit")
@@ -305,8 +306,7 @@ def _answer(group: list[Waiting]) -> None:
 
 def _tell(answered: list[Waiting]) -> None:
     for waiting in answered:
-        for hook in waiting.hooks:
-            hook()
+        run_hooks(waiting.hooks)
         if waiting.future.done():
             continue
         if waiting.error is not None:

@@ -12,6 +12,7 @@ does nothing remote. Its caller is answered only after the commit. The engines a
     └── CommitUnknown         the connection broke during COMMIT: the caller's idempotency record says what happened
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
@@ -36,6 +37,8 @@ from hub.store.tasks import Tasks
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class StoreFault(Exception):
@@ -197,6 +200,15 @@ Unit = Callable[Concatenate[Tx, P], Awaitable[T]]
 
 def nobody_told(_stream: str) -> None:
     """For stores without subscribers: polls find everything."""
+
+
+def run_hooks(hooks: Sequence[Callable[[], None]]) -> None:
+    """After a commit. One that raises is a fault of its own: the commit stands, and its caller hears of that."""
+    for hook in hooks:
+        try:
+            hook()
+        except Exception:
+            log.exception("a hook failed after a commit")
 
 
 class Store(Protocol):
