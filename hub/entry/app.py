@@ -105,6 +105,8 @@ def _limited(schema: Schema, settings: Settings) -> Schema:
     documents = Documents(is_introspection_on=settings.introspection)
     served = copy(schema)
     served.extensions = (lambda: Limits(documents),)
+    # Its own log would hold every client's mistakes, with their values; what matters is written by masking.
+    served.process_errors = lambda errors, execution_context=None: None  # type: ignore[method-assign]
     return served
 
 

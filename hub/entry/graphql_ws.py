@@ -175,7 +175,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         if refusal := refuse_text(operation.query):
             await self._send_errors(operation, [refusal], own_id)
             return "refused"
-        outcome = "ok"
+        outcome = ""  # before the first result
         results = await self.schema.stream(
             operation.query,
             variable_values=operation.variables,
@@ -184,13 +184,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         )
         async with aclosing(results):
             async for result in results:
-                if isinstance(result, PreExecutionError) or _is_coercion_error(result):
+                if isinstance(result, PreExecutionError) or _is_without_place(result):
                     await self._send_errors(operation, result.errors or [], own_id)
-                    return "refused"
+                    return outcome or "refused"
                 assert isinstance(result, ExecutionResult)  # @defer and @stream are off
                 await self._send_next(operation, result, own_id)
-                outcome = "errors" if result.errors else outcome
-        return outcome
+                outcome = "errors" if result.errors else outcome or "ok"
+        return outcome or "ok"
 
     async def _send_next(
         self, operation: Operation[RequestContext, None], result: ExecutionResult, own_id: str
@@ -242,8 +242,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         await self.websocket.close(code=4403, reason="Forbidden: the token has ended")
 
 
-def _is_coercion_error(result: Any) -> bool:
-    """Variables that cannot be coerced: executed in name only."""
+def _is_without_place(result: Any) -> bool:
+    """Variables that cannot be coerced, or a source that broke: the errors belong to the operation, not to a field."""
     return result.data is None and bool(result.errors) and not any(error.path for error in result.errors)
 
 

@@ -17,9 +17,6 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 # Fields of `log.info("…", extra={…})` that come out as they are; others of a record are the library's own.
 _EXTRA = ("method", "route", "status", "duration_ms", "outcome", "transport", "code", "reason")
 
-# Strawberry writes every error with what the client sent; what matters is written, once, by masking.
-_SILENT = ("strawberry.execution",)
-
 
 def configure(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     """Send every logger's lines to `stream` (default: standard error), as JSON. Called once, by the commands."""
@@ -29,8 +26,6 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None) -> Non
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write every address that we call
-    for name in _SILENT:
-        logging.getLogger(name).disabled = True
 
 
 class JsonLines(logging.Formatter):

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from graphql import GraphQLError
+from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from resolvers.errors import GatekeepingError
@@ -18,7 +19,7 @@ MASKED = "internal error"
 _SUGGESTION = " Did you mean"
 
 # Not faults: Strawberry's own words about a request that names no operation, or one that may not come this way.
-_REQUEST_ERRORS = (CannotGetOperationTypeError, InvalidOperationTypeError)
+_REQUEST_ERRORS = (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError)
 
 
 def told(error: GraphQLError, request_id: str, *, is_production: bool) -> dict[str, Any]:
