@@ -322,8 +322,9 @@ async def confirm_batch(tx: "Tx", batch_id: str, receipt: ChainReceipt | None, p
 
 
 async def _tell_orders(tx: "Tx", batch_id: str, status: ChainStatus, draw: Draw) -> None:
-    order_ids = sorted({leaf.order_id for leaf in await tx.anchors.leaves_of_batch(batch_id)})
-    moved = await tx.orders.recorded(order_ids, status)
+    """An order follows the leaf that stands for it, so a batch with an older one of its leaves does not move it."""
+    await tx.orders.lock_all(sorted({leaf.order_id for leaf in await tx.anchors.leaves_of_batch(batch_id)}))
+    moved = await tx.orders.recorded(await tx.anchors.shown_by(batch_id), status)
     parties = await tx.orders.parties([order.id for order in moved])
     for order in moved:
         change = Change("", status, batch_id)

@@ -209,7 +209,7 @@ async def _follow(
     has_ended = attempt.state in ENDED and (attempt.state is not before.state or is_paid_now)
     if is_paid_now:
         order = replace(order, fulfilment_status=FulfilmentStatus.FULFILLED)
-    if has_ended and (is_paid_now or order.chain_status is ChainStatus.NOT_RECORDED):
+    if has_ended and (is_paid_now or order.status is not OrderStatus.PAID):
         order = replace(order, chain_status=ChainStatus.QUEUED)
     audiences = await audiences_of(tx, order, vault)
     if is_paid_now:
@@ -220,7 +220,8 @@ async def _follow(
             order,
             attempt,
             is_right=is_paid_now,
-            had_ended=before.state in ENDED,
+            # A closed order has given what was never sent its end already.
+            had_ended=before.state in ENDED or held.is_closed,
             audiences=audiences,
             draw=draw,
             vault=vault,

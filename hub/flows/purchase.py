@@ -360,7 +360,7 @@ async def close_order(
         return refusal
     ended = closed(order, status, draw.now_us)
     unsent = [attempt for attempt in made if attempt.state is AttemptState.NOT_SENT]
-    if unsent and ended.chain_status is ChainStatus.NOT_RECORDED:
+    if unsent:
         ended = replace(ended, chain_status=ChainStatus.QUEUED)
     audiences = await audiences_of(tx, ended, vault)
     for attempt in unsent:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     bindparam,
+    case,
     func,
     literal_column,
     select,
@@ -126,6 +127,11 @@ class Anchors:
     async def leaves_of_batch(self, batch_id: str) -> list[RecordedLeaf]:
         """In the order of their index."""
         return await self._rx.many(_OF_BATCH, leaf_of, of_batch=batch_id)
+
+    async def shown_by(self, batch_id: str) -> list[str]:
+        """The orders whose record a leaf of this batch is: the one with a right, else the newest that stands. An older
+        leaf says nothing of how far its order is. Ask with those orders held."""
+        return await self._rx.many(_SHOWN_BY, str, of_batch=batch_id)
 
     async def all_leaves(self, page: int) -> AsyncIterator[RecordedLeaf]:
         """Every leaf, by pages in the order of their ids."""
@@ -266,6 +272,22 @@ _SUPERSEDE = (
 )
 _LEAVES = select(leaf).where(is_one_of(_l.id, "leaf_ids"))
 _OF_BATCH = select(leaf).where(_l.batch_id == bindparam("of_batch")).order_by(_l.index_)
+_its = leaf.alias("its")
+_record_of_order = (
+    select(_its.c.id)
+    .where((_its.c.order_id == _l.order_id) & (_its.c.is_superseded == literal_column("0")))
+    .order_by(
+        case((_its.c.token_id != literal_column("'0'"), literal_column("1")), else_=literal_column("0")).desc(),
+        _its.c.generation.desc(),
+    )
+    .limit(literal_column("1"))
+    .scalar_subquery()
+)
+_SHOWN_BY = (
+    select(_l.order_id)
+    .where((_l.batch_id == bindparam("of_batch")) & (_l.id == _record_of_order))
+    .order_by(_l.order_id)
+)
 _LEAF_PAGE = (
     select(leaf).where(_l.id > bindparam("after_id")).order_by(_l.id).limit(bindparam("most", type_=BigInteger()))
 )

@@ -86,8 +86,12 @@ class Orders:
         await self._rx.changed(_UPDATE, order_id=order.id, held_version=order.version, **mutable)
         return replace(order, version=order.version + 1)
 
+    async def lock_all(self, order_ids: Sequence[str]) -> None:
+        """Hold many orders, in one order for everybody."""
+        await self._rx.many(_LOCK_ALL, str, order_ids=list(order_ids))
+
     async def recorded(self, order_ids: Sequence[str], chain_status: ChainStatus) -> list[Order]:
-        """Move the chain status of many orders forward; those that changed are returned."""
+        """Move the chain status of many held orders; those that changed are returned."""
         return await self._rx.many(_RECORDED, order_of, order_ids=list(order_ids), chain_status=chain_status)
 
     async def overdue(self, now_us: int, limit: int) -> list[str]:
@@ -222,6 +226,7 @@ _MUTABLE = (
 
 _INSERT = inserted(order)
 _LOCK = select(order).where(_c.id == bindparam("order_id")).with_for_update(of=order)
+_LOCK_ALL = select(_c.id).where(is_one_of(_c.id, "order_ids")).order_by(_c.id).with_for_update(of=order)
 _LOCK_WITH = (
     select(*_c, *payment_attempt.c)
     .join_from(order, payment_attempt, payment_attempt.c.order_id == _c.id)

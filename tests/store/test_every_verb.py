@@ -148,6 +148,7 @@ async def test_orders(store: Store, world: World, called: set[str]) -> None:
         assert await tx.orders.lock_with(attempt.id) == (order, attempt)
         paid = replace(order, status=OrderStatus.PAID, paid_at_us=START_US, received_minor=9900, has_exact=True)
         assert await tx.orders.update(paid) == replace(paid, version=2)
+        await tx.orders.lock_all([order.id, "ord_none"])
         queued = await tx.orders.recorded([order.id, "ord_none"], ChainStatus.QUEUED)
         assert queued == [replace(paid, chain_status=ChainStatus.QUEUED, version=3)]
         assert await tx.orders.recorded([order.id], ChainStatus.QUEUED) == []
@@ -310,6 +311,7 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert await tx.anchors.add_batch(batch, [second.id])
         assert not await tx.anchors.add_batch(replace(batch, id="anb_2"), [first.id])
         assert await tx.anchors.leaves_of_batch(batch.id) == [replace(second, batch_id=batch.id, index=0)]
+        assert await tx.anchors.shown_by(batch.id) == [order.id]
         assert await tx.anchors.batch("anb_none") is None
         held = await tx.anchors.lock_batch(batch.id)
         assert held == batch

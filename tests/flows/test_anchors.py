@@ -1,0 +1,210 @@
+"""B and SC from the flows' side: every request's end is recorded once, and the order shows how far its record is."""
+
+import asyncio
+import json
+
+import pytest
+
+from hub.domain import anchors as tree
+from hub.domain.orders import ChainStatus, OrderStatus
+from hub.flows import anchors, notices, purchase
+from hub.ports import ChainRefused, SignedTransaction
+from hub.store.transactions import LostRow
+from tests.flows.benches import Bench
+from tests.flows.scripted import DECLINED, NOT_SENT, VOIDED, charged, delivery
+from tests.world import SECOND_US
+
+
+async def leaves(bench: Bench) -> list[tuple[int, bool, bool]]:
+    """(generation, is superseded, carries a right) of all leaves."""
+    rows = await bench.rows("SELECT generation, is_superseded, token_id FROM leaf ORDER BY order_id, generation")
+    return [(generation, bool(superseded), token != "0") for generation, superseded, token in rows]
+
+
+async def gathered(bench: Bench) -> None:
+    await bench.store.stamp()
+    await purchase.record_on_chain(bench.hub)
+
+
+async def test_batch_holds_its_leaves_in_the_order_of_the_log_under_one_root(bench: Bench) -> None:
+    listing = await bench.world.listing()
+    for n in range(3):
+        await bench.buy(await bench.world.learner(), listing, f"key-{n}")
+    await gathered(bench)
+    async with bench.store.reading() as rx:
+        [batch] = await rx.anchors.batches()
+        held = await rx.anchors.leaves_of_batch(batch.id)
+    assert [leaf.index for leaf in held] == [0, 1, 2]
+    assert anchors.planted(held, bench.vault).root == batch.root
+    assert await bench.rows("SELECT DISTINCT chain_status FROM order_") == [("QUEUED",)]
+    await bench.work()
+    assert bench.chain.roots == {batch.root: 3}
+    assert await bench.rows("SELECT DISTINCT chain_status FROM order_") == [("CONFIRMED",)]
+
+
+async def test_opening_yields_the_commitment_of_request_and_result(bench: Bench) -> None:
+    answer = await bench.buy(await bench.world.learner(), await bench.world.listing())
+    assert answer.value is not None
+    async with bench.store.reading() as rx:
+        [leaf] = [leaf async for leaf in rx.anchors.all_leaves(10)]
+    request, result = json.loads(leaf.request), json.loads(leaf.result)
+    assert (request["amountMinor"], request["currency"], result["state"]) == ("9900", "CNY", "CHARGED")
+    salt = bench.vault.open(leaf.sealed_salt, leaf.id)
+    assert anchors.commitment(request, result, salt, bench.vault) == leaf.commitment
+    assert leaf.expiry == tree.NO_END
+
+
+async def test_two_gatherers_at_once_make_one_batch(bench: Bench) -> None:
+    await bench.buy(await bench.world.learner(), await bench.world.listing())
+    await bench.store.stamp()
+    told = await asyncio.gather(
+        purchase.record_on_chain(bench.hub), purchase.record_on_chain(bench.rival().hub), return_exceptions=True
+    )
+    assert all(not isinstance(one, BaseException) or isinstance(one, LostRow | AssertionError) for one in told)
+    assert await bench.one("SELECT count(*) FROM anchor_batch") == 1
+    assert await bench.rows("SELECT kind FROM task") == [("anchor_batch",)]
+
+
+async def test_sales_go_on_while_the_chain_is_away_and_anchoring_catches_up(bench: Bench) -> None:
+    bench.chain.is_away = True
+    listing = await bench.world.listing()
+    for n in range(3):
+        await bench.buy(await bench.world.learner(), listing, f"key-{n}")
+        await gathered(bench)
+        await bench.work()
+        bench.clock.pass_us(SECOND_US)
+    assert await bench.rows("SELECT DISTINCT status, chain_status FROM order_") == [("PAID", "QUEUED")]
+    assert bench.chain.roots == {}
+    bench.chain.is_away = False
+    bench.clock.pass_us(SECOND_US)
+    await bench.work()
+    assert sorted(bench.chain.roots.values()) == [1, 1, 1]
+    assert await bench.rows("SELECT DISTINCT chain_status FROM order_") == [("CONFIRMED",)]
+    assert await bench.rows("SELECT kind FROM task") == []
+
+
+async def test_signed_bytes_are_sent_again_after_a_crash_between_commit_and_send(bench: Bench) -> None:
+    await bench.buy(await bench.world.learner(), await bench.world.listing())
+    await gathered(bench)
+    send, crashed = bench.chain.send, []
+
+    async def crash(transaction: SignedTransaction) -> None:
+        crashed.append(transaction.hash)
+        raise asyncio.CancelledError
+
+    bench.chain.send = crash  # type: ignore[method-assign]
+    [task] = await bench.claimed()
+    with pytest.raises(asyncio.CancelledError):
+        await anchors.anchor(bench.hub, task)
+    assert await bench.rows("SELECT state FROM chain_transaction") == [("SIGNED",)]
+    assert await bench.rows("SELECT chain_status FROM order_") == [("SUBMITTED",)]
+    bench.chain.send = send  # type: ignore[method-assign]
+    bench.clock.pass_us(45 * SECOND_US)
+    await bench.rival().work()
+    assert bench.chain.sent == crashed
+    assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]
+
+
+async def test_transaction_in_no_block_is_sent_again_with_the_same_bytes(bench: Bench) -> None:
+    await bench.buy(await bench.world.learner(), await bench.world.listing())
+    bench.chain.holds_back = True
+    await bench.record()
+    assert await bench.rows("SELECT chain_status FROM order_") == [("SUBMITTED",)]
+    bench.chain.holds_back = False
+    bench.clock.pass_us(SECOND_US)
+    await bench.work()
+    assert len(bench.chain.sent) == 2
+    assert len(set(bench.chain.sent)) == 1
+    assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]
+
+
+async def test_refused_anchor_shows_failed_with_one_break_and_goes_on_trying(bench: Bench) -> None:
+    await bench.buy(await bench.world.learner(), await bench.world.listing())
+    send = bench.chain.send
+
+    async def refuse(transaction: SignedTransaction) -> None:
+        raise ChainRefused("paused")
+
+    bench.chain.send = refuse  # type: ignore[method-assign]
+    await bench.record()
+    for _ in range(2):
+        bench.clock.pass_us(60 * SECOND_US)
+        await bench.work()
+    assert await bench.rows("SELECT chain_status FROM order_") == [("FAILED",)]
+    assert await bench.break_kinds() == ["CHAIN"]
+    bench.chain.send = send  # type: ignore[method-assign]
+    bench.clock.pass_us(60 * SECOND_US)
+    await bench.work()
+    assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]
+
+
+# ---- which leaf stands for an order ----------------------------------------------------------------------------------
+
+
+async def test_older_batch_does_not_say_that_the_right_is_recorded(bench: Bench) -> None:
+    viewer = await bench.world.learner()
+    order, _ = await bench.waiting(viewer, told=DECLINED)
+    bench.chain.holds_back = True
+    await bench.record()
+    assert (await bench.order_now(order.id)).chain_status is ChainStatus.SUBMITTED
+    await bench.pay(viewer, order, key="pay-2")
+    assert (await bench.order_now(order.id)).chain_status is ChainStatus.QUEUED
+    bench.chain.holds_back = False
+    bench.clock.pass_us(SECOND_US)
+    await bench.work()
+    assert (await bench.order_now(order.id)).chain_status is ChainStatus.QUEUED, "its right is in no batch yet"
+    await bench.record()
+    assert (await bench.order_now(order.id)).chain_status is ChainStatus.CONFIRMED
+    told = await bench.rows(
+        f"SELECT to_state FROM event WHERE stream = 'hub' AND kind = 'ORDER_RECORDED' AND subject = '{order.id}'"
+        " ORDER BY position"
+    )
+    assert told == [("SUBMITTED",), ("SUBMITTED",), ("CONFIRMED",)]
+
+
+async def test_surplus_money_does_not_unsettle_the_record_of_the_right(bench: Bench) -> None:
+    viewer = await bench.world.learner()
+    order, first = await bench.waiting(viewer, told=DECLINED)
+    await bench.pay(viewer, order, key="pay-2", channel="other")
+    await bench.record()
+    await notices.receive(bench.hub, "sandbox", delivery("evt-1", first.key, charged(first)))
+    assert (await bench.order_now(order.id)).chain_status is ChainStatus.CONFIRMED
+    await bench.record()
+    assert (await bench.order_now(order.id)).chain_status is ChainStatus.CONFIRMED
+    assert await leaves(bench) == [(1, True, False), (2, False, True), (3, False, False)]
+
+
+async def test_later_end_of_one_request_replaces_its_leaf_and_revokes_it(bench: Bench) -> None:
+    order, attempt = await bench.waiting(told=DECLINED)
+    await bench.record()
+    await notices.receive(bench.hub, "sandbox", delivery("evt-1", attempt.key, charged(attempt)))
+    assert await leaves(bench) == [(1, True, False), (2, False, True)]
+    await bench.record()
+    [declined, _] = bench.chain.roots
+    assert bench.chain.revoked == {(declined, 0)}
+    assert (await bench.order_now(order.id)).chain_status is ChainStatus.CONFIRMED
+
+
+@pytest.mark.parametrize("late", [charged, lambda _attempt: VOIDED])
+async def test_word_after_an_unsent_requests_order_was_closed_replaces_its_leaf(bench: Bench, late: object) -> None:
+    viewer = await bench.world.learner()
+    order, attempt = await bench.waiting(viewer, told=NOT_SENT)
+    await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    assert await leaves(bench) == [(1, False, False)]
+    words = late(attempt)  # type: ignore[operator]  # one of the two above
+    await notices.receive(bench.hub, "sandbox", delivery("evt-1", attempt.key, words))
+    assert await leaves(bench) == [(1, True, False), (2, False, False)]
+    assert (await bench.order_now(order.id)).status is OrderStatus.CANCELED
+
+
+async def test_superseded_leaf_in_no_batch_yet_is_revoked_after_its_batch(bench: Bench) -> None:
+    _, attempt = await bench.waiting(told=DECLINED)
+    await notices.receive(bench.hub, "sandbox", delivery("evt-1", attempt.key, charged(attempt)))
+    await bench.work()
+    assert bench.chain.revoked == set()
+    await bench.record()
+    bench.clock.pass_us(SECOND_US)
+    await bench.work()
+    [root] = bench.chain.roots
+    assert bench.chain.revoked == {(root, 0)}
+    assert await bench.rows("SELECT kind FROM task") == []
