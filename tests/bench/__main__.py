@@ -1,0 +1,34 @@
+"""`python -m tests.bench [NAME …] [--json] [--quick]`: the named benchmarks, or all; judged by people, not by a bar."""
+
+import argparse
+import asyncio
+import importlib
+import sys
+from collections.abc import Sequence
+
+BENCHES = ("checkout", "group_commit", "anchor_gas", "checkout_postgres", "checkout_http", "ready", "memory")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run them one after the other. Returns 0 however slow they are; a figure that is wrong raises."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="The hub's figures beside others.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)} (default: all)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a figure, one a line")
+    parser.add_argument("--quick", action="store_true", help="as little as possible: to see that it runs")
+    parsed = parser.parse_args(arguments)
+    unknown = set(parsed.names) - set(BENCHES)
+    if unknown:
+        parser.error(f"no benchmark named {', '.join(sorted(unknown))}: there are {', '.join(BENCHES)}")
+    asyncio.run(_run(parsed.names or BENCHES, quick=parsed.quick, as_json=parsed.json))
+    return 0
+
+
+async def _run(names: Sequence[str], *, quick: bool, as_json: bool) -> None:
+    for name in names:
+        bench = importlib.import_module(f"tests.bench.{name}")
+        async for figure in bench.run(quick=quick):
+            print(figure.as_json if as_json else figure.as_text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
