@@ -52,11 +52,15 @@ def cursor(info: Info, root: strawberry.Parent[Edge]) -> str:
 
 
 def start_cursor(info: Info, root: strawberry.Parent[Page]) -> str | None:
-    return cursor_of(info.context.hub.cursors, Edge(root.rows[0], root.listed)) if root.rows else None
+    return _sealed(info, root, 0)
 
 
 def end_cursor(info: Info, root: strawberry.Parent[Page]) -> str | None:
-    return cursor_of(info.context.hub.cursors, Edge(root.rows[-1], root.listed)) if root.rows else None
+    return _sealed(info, root, -1)
+
+
+def _sealed(info: Info, page: Page, place: int) -> str | None:
+    return cursor_of(info.context.hub.cursors, Edge(page.rows[place], page.listed)) if page.rows else None
 
 
 def itself(root: strawberry.Parent[Page]) -> Page:

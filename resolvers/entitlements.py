@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import strawberry
 
@@ -26,7 +26,7 @@ from resolvers.reading import listed_page, one, reading, told_of
 
 if TYPE_CHECKING:
     from hub.store.reads import Row
-    from hub.store.reads.entitlements import EntitlementRow
+    from hub.store.reads.entitlements import EntitlementRow, GrantRow
     from hub.store.transactions import Rx
 
 EntitlementId = Annotated[strawberry.ID, strawberry.argument(description="The entitlement's id.")]
@@ -75,8 +75,8 @@ def is_open(info: Info, root: "strawberry.Parent[EntitlementRow]") -> bool:
     return _gives_access(info, root.joined["grants"])
 
 
-def _gives_access(info: Info, grants: "Sequence[Grant]") -> bool:
-    return has_access(grants, info.context.hub.clock.now_us())
+def _gives_access(info: Info, grants: "Sequence[GrantRow]") -> bool:
+    return has_access(cast("Sequence[Grant]", grants), info.context.hub.clock.now_us())
 
 
 @dataclass(frozen=True, slots=True)

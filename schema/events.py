@@ -12,7 +12,6 @@ from hub.domain.payments import AttemptState
 from hub.domain.reconciliation import BreakKind
 from resolvers import events
 from resolvers.scalars import Instant
-from schema.connections import PageInfo
 from schema.fields import described, plain, relation, represents, resolved_by, streamed_by
 from schema.money import Money
 from schema.orders import Order
@@ -191,6 +190,15 @@ class EventEnvelope:
     payload: EventPayload = resolved_by(events.payload, "The fields of its kind.")
 
 
+@represents(events.EventPageInfo)
+@strawberry.type(description="Where a part of a stream stands.")
+class EventPageInfo:
+    has_next: bool = plain("Whether events follow.", name="hasNextPage")
+    has_previous: bool = plain("Whether the part began after a cursor.", name="hasPreviousPage")
+    start_cursor: str | None = plain("Cursor of the first event; null on an empty part.")
+    end_cursor: str = plain("Go on with this one; also on an empty part.")
+
+
 @strawberry.type(description="One event with its cursor.")
 class EventEdge:
     cursor: str = resolved_by(events.cursor, "Go on after this event with `after`.")
@@ -202,7 +210,7 @@ class EventEdge:
 class EventConnection:
     edges: list[EventEdge] = plain("The events with their cursors.")
     rows: list[EventEnvelope] = plain("The events.", name="nodes")
-    page_info: PageInfo = plain("Where this part stands.")
+    page_info: EventPageInfo = plain("Where this part stands.")
 
 
 @represents(events.OrderUpdate)

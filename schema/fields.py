@@ -47,7 +47,7 @@ def represents(*values: type | str) -> Callable[[C], C]:
         def is_type_of(value: object, _info: "GraphQLResolveInfo[Any]") -> bool:
             return type(value) in classes or type(value).__name__ in names
 
-        cls.is_type_of = staticmethod(is_type_of)  # type: ignore[attr-defined]
+        getattr(cls, DEFINITION).is_type_of = is_type_of
         return cls
 
     return mark

@@ -1,22 +1,21 @@
-"""The printed SDL: what clients, code generators and reviewers read, kept equal to the schema by a test."""
+"""The schema as text, committed beside its source: `hub schema` writes it, a test holds it to what the code says."""
 
-from pathlib import Path
+from importlib.resources import as_file, files
 
 from schema import schema
 
-SDL = Path(__file__).with_name("schema.graphql")
+SDL = files("schema") / "schema.graphql"
 
 
 def printed() -> str:
-    """The schema as SDL, with one line end at its end."""
-    return schema.as_str().rstrip() + "\n"
+    """What the file must hold."""
+    return f"{schema.as_str()}\n"
 
 
 def is_current() -> bool:
-    """Whether the committed SDL is the schema's."""
-    return SDL.exists() and SDL.read_text(encoding="utf-8") == printed()
+    return SDL.is_file() and SDL.read_text(encoding="utf-8") == printed()
 
 
 def write() -> None:
-    """Write it where it is committed: in the source tree, by `hub schema`."""
-    SDL.write_text(printed(), encoding="utf-8")
+    with as_file(SDL) as path:
+        path.write_text(printed(), encoding="utf-8")

@@ -7,11 +7,10 @@ from sqlalchemy import bindparam, exists, false, func, literal_column, select, t
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.elements import ColumnElement
 
-from hub.domain.entitlements import GrantState
 from hub.domain.people import ViewerKind
 from hub.store.anchors import leaf
 from hub.store.catalogue import listing
-from hub.store.entitlements import entitlement, grant, platform_access
+from hub.store.entitlements import entitlement, grant, grant_of, platform_access
 from hub.store.orders import order
 from hub.store.reads.plans import Noun, Sorting, ToMany, ToOne, known
 
@@ -33,11 +32,20 @@ class GrantRow:
     id: str
     entitlement_id: str
     source: str
-    state: GrantState
+    source_ref: str
+    state: str
     starts_at_us: int
     ends_at_us: int | None
+    version: int
     created_at_us: int
     joined: dict[str, Any] = field(default_factory=dict)
+
+    def is_open(self, now_us: int) -> bool:
+        """By the domain's own rule."""
+        return grant_of(
+            self.id, self.entitlement_id, self.source, self.source_ref, self.state, self.starts_at_us, self.ends_at_us,
+            self.version, self.created_at_us,
+        ).is_open(now_us)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,8 +173,7 @@ async def page(
     names = tuple(sorted(filters))
     tree = _tree(noun, _within(want))
     shape = _paged(tree, viewer.kind, names, sorting, window.is_forward, window.edge is not None)
-    values = {name: value for name, value in filters.items() if name in shape.names}
-    rows = await _rows(rx, shape, viewer, limit=window.size + 1, **_edge(window), **values)
+    rows = await _rows(rx, shape, viewer, limit=window.size + 1, **_edge(window), **filters)
     has_more = len(rows) > window.size
     rows = rows[: window.size]
     if not window.is_forward:
@@ -182,7 +181,7 @@ async def page(
     await _fill(rx, tree, rows, viewer, windows or {})
     total = None
     if "total_count" in want:
-        total = (await _rows(rx, _counted(noun, viewer.kind, names), viewer, **values))[0]
+        total = (await _rows(rx, _counted(noun, viewer.kind, names), viewer, **filters))[0]
     return Slice(rows, has_more, total)
 
 
@@ -238,11 +237,10 @@ async def _children(
 
 
 async def _rows(rx: "Rx", shape: "Shape", viewer: Viewer, **binds: Any) -> list[Any]:
-    if "viewer_user" in shape.names:
-        binds["viewer_user"] = viewer.user_id
-    if "viewer_platform" in shape.names:
-        binds["viewer_platform"] = viewer.platform_id
-    return await rx.many(shape.statement, shape.make, **binds)
+    """What a predicate that is false folds away is no bind of the statement any more."""
+    binds |= {"viewer_user": viewer.user_id, "viewer_platform": viewer.platform_id}
+    values = {name: value for name, value in binds.items() if name in shape.names}
+    return await rx.many(shape.statement, shape.make, **values)
 
 
 def _edge(window: Window) -> dict[str, str | int | None]:
