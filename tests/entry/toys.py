@@ -10,6 +10,7 @@ import httpx
 import strawberry
 from starlette.applications import Starlette
 
+from hub.domain.ids import Draw
 from hub.domain.people import LEARNER_SCOPES
 from hub.entry.app import create_app
 from hub.entry.serving import Server, listen, uvicorn_config
@@ -116,11 +117,15 @@ class ToyHub:
     receipts: SignedReceipts = field(default_factory=lambda: SignedReceipts(KEY))
     channels: Mapping[str, Channel] = field(default_factory=dict)
     store: Store | None = None
+    vault: object = None
     is_production: bool = False
     bought: list[int] = field(default_factory=list)
     followers: int = 0
     slow_started: asyncio.Event = field(default_factory=asyncio.Event)
     slow_may_end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def draw(self) -> Draw:
+        return Draw(self.clock.now_us(), b"d" * 32, "toys")
 
     @property
     def hub(self) -> Hub:
