@@ -149,4 +149,3 @@ class AtOnce:
         return Ack(200)
 
     async def aclose(self) -> None: ...
-
