@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import strawberry
 from graphql import GraphQLResolveInfo
 from strawberry.field_extensions import InputMutationExtension
+from strawberry.utils.str_converters import to_camel_case
 
 C = TypeVar("C", bound=type)
 JOINED = "joined"
@@ -18,9 +19,18 @@ def resolved_by(resolver: Callable[..., Any], description: str, **more: Any) -> 
     return strawberry.field(resolver=resolver, description=description, **more)
 
 
+class OneInput(InputMutationExtension):
+    """Strawberry's own, with words on the input type."""
+
+    def apply(self, field: Any) -> None:
+        super().apply(field)
+        taken: Any = field.arguments[0].type_annotation
+        getattr(taken.annotation, DEFINITION).description = f"What {to_camel_case(field.base_resolver.name)} takes."
+
+
 def changed_by(resolver: Callable[..., Any], description: str) -> Any:
     """A mutation: the function's parameters become the fields of its one `input`."""
-    return strawberry.mutation(resolver=resolver, description=description, extensions=[InputMutationExtension()])
+    return strawberry.mutation(resolver=resolver, description=description, extensions=[OneInput()])
 
 
 def streamed_by(resolver: Callable[..., Any], description: str) -> Any:
