@@ -12,7 +12,7 @@ from tests.world import SECOND_US
 def mortal(bench: Bench, fuse: Fuse, owner: str) -> Bench:
     """A process that dies at the fuse's step, on the same database and before the same provider."""
     process = bench.rival(owner)
-    process.store = MortalStore(bench.store, fuse)  # type: ignore[assignment]  # the same verbs, by delegation
+    process.store = MortalStore(bench.store, fuse)
     return process
 
 

@@ -65,6 +65,6 @@ async def _rows(tx: Any, name: str) -> list[tuple[Any, ...]]:
 async def test_units_of_the_story_write_the_same_rows_when_run_again(
     bench: Bench, told: Callable[[Bench], Awaitable[None]]
 ) -> None:
-    bench.store = TwiceStore(bench.store)  # type: ignore[assignment]  # the same verbs, by delegation
+    bench.store = TwiceStore(bench.store)
     await told(bench)
-    assert bench.store.units  # type: ignore[attr-defined]
+    assert bench.store.units
