@@ -184,10 +184,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         )
         async with aclosing(results):
             async for result in results:
+                assert isinstance(result, ExecutionResult)  # @defer and @stream are off
                 if isinstance(result, PreExecutionError) or _is_without_place(result):
                     await self._send_errors(operation, result.errors or [], own_id)
                     return outcome or "refused"
-                assert isinstance(result, ExecutionResult)  # @defer and @stream are off
                 await self._send_next(operation, result, own_id)
                 outcome = "errors" if result.errors else outcome or "ok"
         return outcome or "ok"
@@ -231,7 +231,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             if name.lower() == "authorization" and value is not None:
                 return value if isinstance(value, str) else ""
         headers = cast("SocketAdapter", self.websocket).ws.headers
-        return cast("str | None", headers.get("authorization"))
+        of_handshake: str | None = headers.get("authorization")
+        return of_handshake
 
     async def _end_with_token(self, expires_at_us: int) -> None:
         clock = self.hub_view.hub.clock
@@ -242,9 +243,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         await self.websocket.close(code=4403, reason="Forbidden: the token has ended")
 
 
-def _is_without_place(result: Any) -> bool:
+def _is_without_place(result: ExecutionResult) -> bool:
     """Variables that cannot be coerced, or a source that broke: the errors belong to the operation, not to a field."""
-    return result.data is None and bool(result.errors) and not any(error.path for error in result.errors)
+    return result.data is None and bool(result.errors) and not any(error.path for error in result.errors or ())
 
 
 def _malformed(frame: Any) -> str | None:

@@ -34,8 +34,8 @@ MAX_OF_TYPE = 9  # how deep GraphiQL unwraps a type
 MAX_INTROSPECTION_LISTS = 1  # lists of fields within lists of fields grow with the power of the schema
 MAX_NESTING = 64  # selections in each other, however they are nested: the pass calls itself as deep
 MAX_CACHED = 512  # documents; an app has some dozens
-# Characters of all cached documents together: parsed, one takes some hundred times its text (see the tests).
-MAX_CACHED_TEXT = 256 * 1024
+# Characters of all cached documents together: parsed, each takes up to 160 bytes, so this is 20 MB at worst.
+MAX_CACHED_TEXT = 128 * 1024
 
 _DIGITS = 10  # of a page size that is read
 _PAGE_ARGUMENTS = ("first", "last")

@@ -1,6 +1,7 @@
 """What the hub counts, as Prometheus reads it: counters of the doors, and gauges asked of the store at each scrape."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
@@ -40,7 +41,7 @@ class Metrics:
         """What a counter stands at."""
         return self._counts.get((name, tuple(sorted(labels.items()))), 0)
 
-    def text(self, gauges: "list[Gauge]") -> str:
+    def text(self, gauges: "Sequence[Gauge]") -> str:
         """Everything in Prometheus' text format."""
         lines: list[str] = []
         for name, says in COUNTERS.items():
@@ -51,7 +52,7 @@ class Metrics:
             Gauge("hub_streams", "GraphQL operations under way over WebSocket.", [((), self.streams)]),
             Gauge("hub_sockets", "WebSocket connections that are open.", [((), self.sockets)]),
         ]
-        for gauge in own + gauges:
+        for gauge in (*own, *gauges):
             lines += [f"# HELP {gauge.name} {gauge.says}", f"# TYPE {gauge.name} gauge"]
             lines += [_line(gauge.name, labels, value) for labels, value in gauge.values]
         return "\n".join(lines) + "\n"
@@ -63,7 +64,7 @@ class Gauge:
 
     name: str
     says: str
-    values: list[tuple[Labels, float]]
+    values: Sequence[tuple[Labels, float]]
 
 
 async def measured(hub: Hub) -> list[Gauge]:

@@ -1,6 +1,7 @@
 """GraphQL over HTTP: which media type, which status, and that a refused request has done nothing."""
 
 import logging
+from collections.abc import AsyncIterator
 
 import httpx
 import orjson
@@ -204,6 +205,11 @@ async def test_body_that_is_no_request_is_400(body: bytes) -> None:
     assert "data" not in answer.json()
 
 
+async def test_half_a_character_in_a_document_is_a_request_error() -> None:
+    answer = await posted(rb'{"query":"{ echo(text: \"\\ud800\") }"}')
+    assert (answer.status_code, codes(answer)) == (200, ["BAD_USER_INPUT"])
+
+
 async def test_empty_query_is_400() -> None:
     assert (await posted(b'{"query":""}')).status_code == 400
 
@@ -212,7 +218,7 @@ async def test_body_beyond_a_mebibyte_is_413_however_it_says_its_length() -> Non
     def chunks() -> list[bytes]:
         return [b" " * 65536] * 17
 
-    async def streamed():  # type: ignore[no-untyped-def]
+    async def streamed() -> AsyncIterator[bytes]:
         for chunk in chunks():
             yield chunk
 

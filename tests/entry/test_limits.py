@@ -1,11 +1,12 @@
 """Documents beyond the caps are refused before anything runs, in time that grows with their length alone."""
 
 import time
+from importlib.resources import files
 from typing import Any
 
 import pytest
 import strawberry
-from graphql import GraphQLError, get_introspection_query, parse
+from graphql import GraphQLError, get_introspection_query, parse, print_ast
 
 from hub.entry import limits
 from hub.entry.limits import Documents, Known, measure
@@ -136,6 +137,11 @@ async def test_introspection_of_graphiql_runs_and_is_refused_where_it_is_off() -
     assert (codes, list(data)) == ([], ["__schema"])
     assert await answered(INTROSPECTION, introspection="false") == (["FORBIDDEN"], None)
     assert await answered("{ __typename }", introspection="false") == ([], {"__typename": "Query"})
+
+
+def test_documents_of_the_tour_are_within_the_limits() -> None:
+    for operation in parse((files("hub.web") / "graphiql" / "src" / "tour.graphql").read_text()).definitions:
+        assert refusal(print_ast(operation)) is None
 
 
 def test_introspection_that_multiplies_is_refused() -> None:
