@@ -25,6 +25,12 @@ class Figure:
     noise: Mapping[str, Sequence[float]] = field(default_factory=dict)  # [min, median, max] over the rounds
     detail: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, name: str, values: Sequence[float], *, unit: str, bar: str = "", **detail: Any) -> "Figure":
+        """The median of values with nothing beside them."""
+        noise = {"ours": spread(values)}
+        return cls(name, noise["ours"][1], None, unit, None, bar, noise, detail)
+
     @property
     def as_json(self) -> str:
         told = {
@@ -69,12 +75,6 @@ async def interleaved(
     return Figure(
         name, noise["ours"][1], noise["beside"][1], unit, noise["ratio"][1], bar, noise, {"rounds": rounds, **detail}
     )
-
-
-async def alone(name: str, ours: Side, *, unit: str, rounds: int, bar: str = "", **detail: Any) -> Figure:
-    """A figure with nothing beside it."""
-    noise = {"ours": spread([await ours() for _ in range(rounds)])}
-    return Figure(name, noise["ours"][1], None, unit, None, bar, noise, {"rounds": rounds, **detail})
 
 
 def spread(values: Sequence[float]) -> list[float]:
