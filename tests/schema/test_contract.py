@@ -154,9 +154,7 @@ def test_every_field_of_an_event_is_shown() -> None:
     for event in EVENTS.values():
         type_ = CORE.type_map[event.__name__]
         assert isinstance(type_, GraphQLObjectType)
-        told = {name for name in event.__slots__} | {
-            n for base in event.__mro__ for n in getattr(base, "__slots__", ())
-        }
+        told = set(event.__slots__) | {n for base in event.__mro__ for n in getattr(base, "__slots__", ())}
         shown = {"".join(f"_{c.lower()}" if c.isupper() else c for c in name) for name in type_.fields}
         if "amount_minor" in told:
             told = told - {"amount_minor", "currency"} | {"amount"}

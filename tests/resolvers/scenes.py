@@ -1,0 +1,70 @@
+"""One small market for the reading tests: two buyers, a seller, a platform that honours, one that does neither."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hub.domain.catalogue import Listing, Platform
+from hub.domain.people import ANONYMOUS, User, Viewer
+from tests.resolvers.conftest import Api
+from tests.world import learner, operator, partner
+
+CHECKOUT = """
+mutation ($listing: ID!, $key: String!, $amount: BigInt! = "9900", $channel: String! = "test") {
+  checkout(input: {listingId: $listing, channel: $channel, idempotencyKey: $key,
+                   expectedAmount: {amountMinor: $amount, currency: "CNY"}}) {
+    replayed
+    userErrors { __typename code path message ... on PriceChangedError { current { amountMinor } } }
+    paymentAttempt { id state lastError { code providerCode retryable } nextAction { kind url } }
+    order { id number status buyer { id } entitlement { id } }
+  }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """`mine` and `theirs` are orders of two learners for one course, sold by `seller` and honoured by `honouring`."""
+
+    seller: Platform
+    honouring: Platform
+    stranger: Platform
+    listing: Listing
+    mine: dict[str, Any]
+    theirs: dict[str, Any]
+    me: User
+    other: User
+
+    @property
+    def viewers(self) -> dict[str, Viewer]:
+        return {
+            "buyer": learner(self.me),
+            "other": learner(self.other),
+            "seller": partner(self.seller),
+            "honouring": partner(self.honouring),
+            "stranger": partner(self.stranger),
+            "operator": operator(),
+            "anonymous": ANONYMOUS,
+        }
+
+
+async def market(api: Api) -> Market:
+    world = api.world
+    seller, honouring, stranger = [await world.platform(slug) for slug in ("alpha", "beta", "gamma")]
+    course = await world.course("Knots")
+    listing = await world.listing(platform=seller, course=course)
+    await world.listing(platform=honouring, course=course)
+    await world.listing(platform=stranger)
+    me, other = await world.user(), await world.user()
+    orders = [await buy(api, user, listing, f"key of {user.id}") for user in (me, other)]
+    await world.member(seller, me, "m-me")
+    return Market(seller, honouring, stranger, listing, *orders, me, other)
+
+
+async def buy(api: Api, user: User, listing: Listing, key: str) -> dict[str, Any]:
+    """The paid order of one checkout."""
+    api.world.clock.pass_us(1)
+    assert listing.price is not None
+    data = await api.data(learner(user), CHECKOUT, listing=listing.id, key=key, amount=str(listing.price.amount_minor))
+    order: dict[str, Any] = data["checkout"]["order"]
+    assert order["status"] == "PAID"
+    return order
