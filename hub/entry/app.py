@@ -38,7 +38,6 @@ from hub.entry.viewers import Viewers
 from hub.entry.webhooks import notice_route
 from hub.ports import Hub
 from hub.security.signing import SignedReceipts
-from schema import schema as the_schema
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def create_app(
     hub: Hub,
     settings: Settings,
     *,
-    schema: Schema = the_schema,
+    schema: Schema,
     is_ready: IsReady | None = None,
     lifespan: Lifespan[Starlette] | None = None,
     extra_routes: Sequence[BaseRoute] = (),
