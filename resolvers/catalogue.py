@@ -172,8 +172,12 @@ async def listing_upsert(
     ] = None,
     price_text: Annotated[str, strawberry.argument(description="What you say of the price in words.")] = "",
     is_honoured: Annotated[
-        bool, strawberry.argument(description="Whether you open the course for rights bought elsewhere.")
-    ] = True,
+        bool | None,
+        strawberry.argument(
+            description="Whether you open the course for rights bought elsewhere. Absent: yes for a new listing with "
+            "courseId, no for a new one without, unchanged for one that there is."
+        ),
+    ] = None,
     course_id: Annotated[
         strawberry.ID | None, strawberry.argument(description="List this known Course instead of a new one.")
     ] = None,

@@ -91,7 +91,7 @@ class ListingDraft:
     language: str = ""
     price: Money | None = None
     price_text: str = ""
-    is_honoured: bool = True
+    is_honoured: bool | None = None  # None: yes for a known Course that is listed to be opened, else as it was, or no
     course_id: str | None = None  # list this known Course instead of a new one
 
 

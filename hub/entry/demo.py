@@ -155,6 +155,7 @@ def _draft(entry: CatalogueEntry) -> ListingDraft:
         url=entry.url,
         kind=CourseKind(kind) if kind in CourseKind.__members__ else CourseKind.COURSE,
         price=entry.price,
+        is_honoured=True,
     )
 
 

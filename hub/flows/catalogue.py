@@ -61,7 +61,7 @@ async def put_listing(tx: "Tx", platform_id: str, draft: ListingDraft, draw: Dra
             url=draft.url,
             price=draft.price,
             price_text=draft.price_text,
-            is_honoured=draft.is_honoured,
+            is_honoured=listing.is_honoured if draft.is_honoured is None else draft.is_honoured,
             state=ListingState.ACTIVE,
         ),
         digest(draft),
@@ -90,7 +90,8 @@ async def _add(tx: "Tx", merchant: Merchant, draft: ListingDraft, draw: Draw) ->
         url=draft.url,
         price=draft.price,
         price_text=draft.price_text,
-        is_honoured=draft.is_honoured,
+        # Rights bought elsewhere are opened by agreement alone; listing a course that is known is such a word.
+        is_honoured=draft.course_id is not None if draft.is_honoured is None else draft.is_honoured,
         state=ListingState.ACTIVE,
         version=1,
         created_at_us=draw.now_us,

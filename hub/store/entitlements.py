@@ -3,7 +3,20 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, Index, Table, UniqueConstraint, bindparam, func, literal_column, select, update
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    column,
+    exists,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy import table as lightweight
 
 from hub.domain.entitlements import (
     LIVE_GRANTS,
@@ -94,7 +107,7 @@ class Entitlements:
         return await self._rx.one(_GET, entitlement_of, entitlement_id=entitlement_id)
 
     async def targets(self, entitlement_id: str) -> "list[AccessTarget]":
-        """The platforms whose access list follows the right: those that sell the course to its holder or honour it."""
+        """The platforms whose access list follows the right: those that sold it or honour the course."""
         rows = await self._rx.many(_TARGETS, AccessTarget, entitlement_id=entitlement_id)
         return list({row.platform_id: row for row in reversed(rows)}.values())
 
@@ -160,6 +173,11 @@ _TOUCH = (
 )
 _ADD_GRANT = inserted(grant).on_conflict_do_nothing().returning(_g.id)
 _LOCK = select(entitlement).where(_e.id == bindparam("entitlement_id")).with_for_update(of=entitlement)
+# The orders' own page imports this one.
+_sale = lightweight("order_", column("id"), column("platform_id"))
+_was_sold_there = exists().where(
+    (_g.entitlement_id == _e.id) & (_sale.c.id == _g.source_ref) & (_sale.c.platform_id == listing.c.platform_id)
+)
 _GET = select(entitlement).where(_e.id == bindparam("entitlement_id"))
 _TARGETS = (
     select(
@@ -171,7 +189,7 @@ _TARGETS = (
     .outerjoin(member, (member.c.platform_id == platform.c.id) & (member.c.user_id == _e.user_id))
     .where(
         (_e.id == bindparam("entitlement_id"))
-        & ((listing.c.is_honoured == literal_column("1")) | pairwise.c.pairwise_id.is_not(None))
+        & ((listing.c.is_honoured == literal_column("1")) | _was_sold_there)
     )
     .order_by(listing.c.platform_id, listing.c.id, member.c.id)
 )  # fmt: skip
