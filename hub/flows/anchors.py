@@ -59,8 +59,8 @@ async def record_end(
 ) -> None:
     """The leaf that binds one request and its result; `attempt` None for an order of total 0.
 
-    `had_ended`: the request has an earlier leaf (declined, then charged after all), which no longer tells its end and
-    is revoked by a Task: one request, one standing leaf.
+    `had_ended`: the request may have an earlier leaf (declined, then charged after all), which no longer tells its end
+    and is revoked by a Task: one request, one standing leaf.
     """
     leaf_id = draw.id("lef", attempt.id if attempt else order.id)
     salt = draw.bytes("salt", leaf_id)

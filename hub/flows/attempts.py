@@ -220,8 +220,8 @@ async def _follow(
             order,
             attempt,
             is_right=is_paid_now,
-            # A closed order has given what was never sent its end already.
-            had_ended=before.state in ENDED or held.is_closed,
+            # This request may have had an end before, whatever it has been since: declined, authorised, then charged.
+            had_ended=held.chain_status is not ChainStatus.NOT_RECORDED,
             audiences=audiences,
             draw=draw,
             vault=vault,
@@ -340,8 +340,10 @@ async def send_again(tx: "Tx", attempt_id: str, draw: Draw, vault: Vault) -> Pay
 async def _ask_again_at(hub: Hub, attempt: PaymentAttempt, task: "LeasedTask") -> int:
     """The schedule: soon at first, then hourly; at its deadline in any case. A Break tells a person after a day."""
     now_us = hub.clock.now_us()
-    since = attempt.unknown_since_us or attempt.sent_at_us
-    if attempt.state is AttemptState.UNKNOWN and now_us - since >= UNRESOLVED_AFTER_US:
+    # What nobody has told is unresolved a day after the call; what could not be closed, a day after its deadline.
+    is_unknown = attempt.state is AttemptState.UNKNOWN
+    since = (attempt.unknown_since_us or attempt.sent_at_us) if is_unknown else attempt.expires_at_us
+    if now_us - since >= UNRESOLVED_AFTER_US:
         await hub.store.write(report_unresolved, attempt, hub.draw())
     at_us = now_us + next_query_after_s(max(task.attempts - 1, 0)) * 1_000_000
     return min(at_us, attempt.expires_at_us) if now_us < attempt.expires_at_us else at_us

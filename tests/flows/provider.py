@@ -107,7 +107,7 @@ class Provider(ScriptedChannel):
         self._time += 1_000_000
         self.payments[key].state, self.payments[key].at_us = state, self._time
         if state != "OPEN":
-            self.notices.append(delivery(f"{self.code} {key} {state}", key, self._says(key)))
+            self.notices.append(delivery(f"{self.code} {key} {self._time}", key, self._says(key)))
 
     def _says(self, key: str) -> Result:
         payment = self.payments.get(key)

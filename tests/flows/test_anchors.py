@@ -11,7 +11,7 @@ from hub.flows import anchors, notices, purchase
 from hub.ports import ChainRefused, SignedTransaction
 from hub.store.transactions import LostRow
 from tests.flows.benches import Bench
-from tests.flows.scripted import DECLINED, NOT_SENT, VOIDED, charged, delivery
+from tests.flows.scripted import DECLINED, NOT_SENT, VOIDED, authorised, charged, delivery
 from tests.world import SECOND_US
 
 
@@ -195,6 +195,13 @@ async def test_word_after_an_unsent_requests_order_was_closed_replaces_its_leaf(
     await notices.receive(bench.hub, "sandbox", delivery("evt-1", attempt.key, words))
     assert await leaves(bench) == [(1, True, False), (2, False, False)]
     assert (await bench.order_now(order.id)).status is OrderStatus.CANCELED
+
+
+async def test_request_that_ended_twice_with_life_between_has_one_standing_leaf(bench: Bench) -> None:
+    _, attempt = await bench.waiting(told=DECLINED)
+    await notices.receive(bench.hub, "sandbox", delivery("evt-1", attempt.key, authorised(attempt)))
+    await notices.receive(bench.hub, "sandbox", delivery("evt-2", attempt.key, charged(attempt)))
+    assert await leaves(bench) == [(1, True, False), (2, False, True)]
 
 
 async def test_superseded_leaf_in_no_batch_yet_is_revoked_after_its_batch(bench: Bench) -> None:

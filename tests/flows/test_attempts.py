@@ -280,6 +280,19 @@ async def test_unknown_stays_unknown_whatever_time_passes_and_opens_a_break_afte
     assert (await bench.order_now(order.id)).status is OrderStatus.PAID
 
 
+async def test_attempt_that_cannot_be_closed_is_shown_to_a_person_a_day_after_its_deadline(bench: Bench) -> None:
+    _, attempt = await bench.waiting(told=lambda a: authorised(a))
+    bench.channel.then("void", *[DECLINED] * 100).then("query", *[DECLINED] * 100)
+    for _ in range(24):
+        bench.clock.pass_us(3600 * SECOND_US)
+        await bench.work()
+    assert await bench.breaks() == []
+    bench.clock.pass_us(3600 * SECOND_US)
+    await bench.work()
+    [opened] = await bench.breaks()
+    assert (opened.kind, opened.subject_id) == ("UNRESOLVED", attempt.id)
+
+
 async def test_page_that_nobody_paid_is_voided_at_its_deadline(bench: Bench) -> None:
     order, attempt = await bench.waiting(told=result(Outcome.ACTION))
     bench.channel.then("query", *[result(Outcome.ACTION)] * 100)

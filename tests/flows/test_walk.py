@@ -93,10 +93,12 @@ class Walk:
         if not payments:
             return
         payment = self.chance.choice(payments)
-        if payment.state in ("OPEN", "AUTHORIZED"):
+        if payment.state == "AUTHORIZED":
+            provider.move(payment.key, "TAKEN")
+        elif payment.state == "OPEN":
             provider.move(payment.key, self.chance.choice(["TAKEN", "TAKEN", "DECLINED", "AUTHORIZED"]))
         elif self.chance.random() < 0.2:
-            provider.move(payment.key, "TAKEN")
+            provider.move(payment.key, self.chance.choice(["TAKEN", "AUTHORIZED"]))
 
     async def deliver(self, process: Bench) -> None:
         """One notice out of order; it may come again."""
