@@ -4,7 +4,6 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -14,7 +13,6 @@ from starlette.routing import Route
 
 from hub.entry.app import create_app
 from hub.entry.logs import JsonLines, configure, request_id
-from hub.store.database import open_store
 from hub.store.transactions import Store, Tx
 from tests.entry.toys import SCHEMA, SECRET, ToyHub, app_of, asked, client, client_of, settings_of
 from tests.world import World
@@ -26,13 +24,6 @@ HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
 }
-
-
-@pytest.fixture
-async def store(sqlite_url: str) -> AsyncIterator[Store]:
-    opened = await open_store(sqlite_url)
-    yield opened
-    await opened.aclose()
 
 
 def shown(answer: httpx.Response) -> dict[str, str]:
