@@ -47,7 +47,7 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(_PRELOADED)
 
 
-async def until(look: Callable[[], Awaitable[T]], *, within_s: float = 30.0, what: str = "") -> T:
+async def until(look: Callable[[], Awaitable[T | None]], *, within_s: float = 30.0, what: str = "") -> T:
     """The first true thing that `look` gives; AssertionError with the last other one when the time is over."""
     deadline = time.monotonic() + within_s
     while True:
@@ -61,24 +61,22 @@ async def until(look: Callable[[], Awaitable[T]], *, within_s: float = 30.0, wha
 # ---- processes -------------------------------------------------------------------------------------------------------
 
 
-def _run(arguments: Sequence[str], environ: Mapping[str, str], output: str, ahead_s: float, renew_s: float) -> None:
-    """In the child: one command of the hub, as the console script runs it.
-
-    `ahead_s` sets the hub's own clock; `renew_s` is how often a lease is renewed (0: as the hub does).
-    """
+def _run(
+    arguments: Sequence[str], environ: Mapping[str, str], output: str, ahead_s: float, spoil: Callable[[], None] | None
+) -> None:
+    """In the child: one command of the hub, as the console script runs it, its own clock `ahead_s` ahead."""
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     for name in [name for name in os.environ if name.startswith("HUB_")]:
         del os.environ[name]
     os.environ.update(environ)
-    from hub.entry import cli, wiring, worker
+    from hub.entry import cli, wiring
 
     if ahead_s:
-        shifted_us = int(ahead_s * 1_000_000)
-        wiring.SystemClock.now_us = lambda _: time.time_ns() // 1000 + shifted_us  # type: ignore[method-assign]
-    if renew_s:
-        worker.LEASE_US = int(renew_s * 3 * 1_000_000)
+        wiring.SystemClock.now_us = lambda _: int((time.time() + ahead_s) * 1_000_000)  # type: ignore
+    if spoil is not None:
+        spoil()
     cli.main(arguments)
 
 
@@ -86,10 +84,15 @@ class Process:
     """One command under way."""
 
     def __init__(
-        self, arguments: Sequence[str], environ: Mapping[str, str], output: Path, *, ahead_s: float, renew_s: float
+        self,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        output: Path,
+        ahead_s: float = 0,
+        spoil: Callable[[], None] | None = None,
     ) -> None:
         self.output = output
-        parameters = (list(arguments), dict(environ), str(output), ahead_s, renew_s)
+        parameters = (list(arguments), dict(environ), str(output), ahead_s, spoil)
         self._forked = _forks.Process(target=_run, args=parameters, daemon=True)
 
     async def begin(self) -> None:
@@ -162,12 +165,13 @@ class House:
     _begun: list[Process] = field(default_factory=list)
 
     async def serve(
-        self, *, failpoint: str | None = None, ahead_s: float = 0, renew_s: float = 0,
+        self, *, failpoint: str | None = None, ahead_s: float = 0, spoil: Callable[[], None] | None = None,
         is_waited_for: bool = True, **environ: str,
     ) -> Serving:  # fmt: skip
-        """`hub serve` on any free port. With `is_waited_for` it answers when this returns; otherwise it may die."""
+        """`hub serve` on any free port. With `is_waited_for` it answers when this returns; otherwise it may die.
+        `spoil`, a function of a module, is called in the new process before it begins."""
         environ = self._environ(failpoint) | {"HUB_PORT": "0", "HUB_CHAIN_BATCH_MS": str(self.batch_ms)} | environ
-        hub = Serving(["serve"], environ, self._output(), ahead_s=ahead_s, renew_s=renew_s)
+        hub = Serving(["serve"], environ, self._output(), ahead_s, spoil)
         self._begun.append(hub)
         await hub.begin()
         if is_waited_for:
@@ -176,7 +180,7 @@ class House:
 
     async def begin(self, *arguments: str, failpoint: str | None = None, ahead_s: float = 0) -> Process:
         """Any other command, begun."""
-        process = Process(arguments, self._environ(failpoint), self._output(), ahead_s=ahead_s, renew_s=0)
+        process = Process(arguments, self._environ(failpoint), self._output(), ahead_s)
         self._begun.append(process)
         await process.begin()
         return process

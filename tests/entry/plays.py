@@ -1,0 +1,469 @@
+"""Plays: clients that want one thing and ask for it with the same keys until they have it, whoever dies on the way;
+and scenes: which play, on what kind of process, gets to which fail-point."""
+
+import ast
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+from websockets.exceptions import WebSocketException
+
+import hub.flows
+from hub.entry.demo_client import Client, DemoFailed, pay_by_card
+from hub.entry.failpoints import CALLS, EXIT_CODE
+from hub.sandbox.signatures import HEADER, signature
+from tests.entry.hubs import (
+    BREAKS,
+    CANCEL,
+    CHECKOUT,
+    CREATE,
+    LINK,
+    LIST,
+    MEMBER,
+    PAY,
+    REVOKE,
+    House,
+    Sandbox,
+    Serving,
+    Sold,
+    order_of,
+    reached,
+    until,
+)  # fmt: skip
+
+HONOURER = "folio"
+# Beyond every lease (a task's 45 s, a request's 60 s) and the sandbox's own 60 s before "never seen" is believed.
+AFTER_LEASES_S = 75.0
+# Beyond an order's deadline and the time after which an unknown outcome is shown to a person, a day each.
+AFTER_A_DAY_S = 25 * 3600.0
+DEAD = (httpx.HTTPError, DemoFailed, WebSocketException, ConnectionError)  # what a client sees of a hub that dies
+
+
+@dataclass
+class Stage:
+    """A folder with everything that plays need; `hub` is who serves at the moment."""
+
+    house: House
+    hub: Serving
+    learner_token: str
+    partner_token: str
+    operator_token: str
+    listings: dict[str, Sold] = field(default_factory=dict)
+    is_last: bool = False  # the hub lives: plays may wait for their end
+
+    @asynccontextmanager
+    async def learner(self) -> AsyncIterator[Client]:
+        async with Client(self.hub.origin, self.learner_token) as client:
+            yield client
+
+    @asynccontextmanager
+    async def partner(self) -> AsyncIterator[Client]:
+        async with Client(self.hub.origin, self.partner_token) as client:
+            yield client
+
+    @asynccontextmanager
+    async def operator(self) -> AsyncIterator[Client]:
+        async with Client(self.hub.origin, self.operator_token) as client:
+            yield client
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.house.sandbox()
+
+
+Play = Callable[[Stage, str], Awaitable[None]]
+
+
+# ---- plays -----------------------------------------------------------------------------------------------------------
+
+
+async def sale(stage: Stage, name: str) -> None:
+    """Paid at once, granted, told to the platform that honours it, anchored."""
+    async with stage.learner() as learner:
+        bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+        await _sold(stage, learner, bought["order"]["id"])
+
+
+async def in_two_steps(stage: Stage, name: str) -> None:
+    """`orderCreate`, then `paymentCreate`."""
+    sold = stage.listings[name]
+    money = {"amountMinor": sold.price_minor, "currency": sold.currency}
+    async with stage.learner() as learner:
+        made = await learner.mutate(CREATE, {"listingId": sold.listing_id, "idempotencyKey": name})
+        asked = {"orderId": made["order"]["id"], "channel": "sandbox", "expectedAmount": money, "idempotencyKey": name}
+        await learner.mutate(PAY, asked | {"method": "pm_card_visa"})
+        await _sold(stage, learner, made["order"]["id"])
+
+
+async def undecided(stage: Stage, name: str) -> None:
+    """The pay page stands open while the hub asks about it; paid in the end."""
+    async with stage.learner() as learner:
+        asked = await learner.mutate(CHECKOUT, stage.listings[name].bought(name, method=None))
+        if not stage.is_last:
+            await stage.hub.ended()
+        order = await order_of(learner, asked["order"]["id"])
+        if order["status"] != "PAID":
+            action = asked["paymentAttempt"]["nextAction"]
+            async with asyncio.timeout(60):
+                while action is None:  # sent, and its answer lost: the hub learns of the page by asking
+                    asked = await learner.mutate(CHECKOUT, stage.listings[name].bought(name, method=None))
+                    action = asked["paymentAttempt"]["nextAction"]
+                    await asyncio.sleep(0.2)
+            await pay_by_card(action["url"], "4242 4242 4242 4242")
+        await _sold(stage, learner, order["id"])
+
+
+async def given_up(stage: Stage, name: str) -> None:
+    """Canceled before it is paid."""
+    async with stage.learner() as learner:
+        asked = await learner.mutate(CHECKOUT, stage.listings[name].bought(name, method=None))
+        order_id = asked["order"]["id"]
+
+        async def canceled() -> bool:
+            answer = await learner.query(CANCEL, {"input": {"orderId": order_id, "idempotencyKey": name}})
+            return bool((await order_of(learner, order_id))["status"] == "CANCELED" or not answer)
+
+        await until(canceled, what="canceled")
+    [movement] = await stage.sandbox.find(f"{asked['order']['number']}-1")
+    assert (movement["status"], movement["amount_received"]) == ("canceled", 0)
+
+
+async def revoked(stage: Stage, name: str) -> None:
+    """Staff end a right whose leaf is on chain: its access list and its leaf follow."""
+    await sale(stage, name)
+    async with stage.learner() as learner, stage.operator() as operator:
+        bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+        order = await reached(learner, bought["order"]["id"], chainStatus="CONFIRMED")
+        asked = {"entitlementId": order["entitlement"]["id"], "reason": "a mistake", "idempotencyKey": name}
+        await operator.mutate(REVOKE, asked)
+        order = await reached(operator, order["id"], fulfilmentStatus="REVOKED")
+
+        async def is_closed() -> bool:
+            accesses = (await order_of(operator, order["id"]))["entitlement"]["accesses"]
+            left = await stage.house.rows("SELECT count(*) FROM task WHERE kind = 'revoke_leaf'")
+            return [access["state"] for access in accesses] == ["CLOSED"] and left == [(0,)]
+
+        await until(is_closed, within_s=60, what="revoked everywhere")
+
+
+async def partnership(stage: Stage, name: str) -> None:
+    """A platform lists, brings a member, and links them."""
+    async with stage.partner() as partner:
+        for _ in range(2):  # a listing or a member that is there already stays as it is
+            listed = await partner.mutate(LIST, {"externalId": name, "title": name})
+            member = await partner.mutate(MEMBER, {"externalId": name})
+        linked = await partner.mutate(LINK, {"externalId": name, "userToken": stage.learner_token})
+    assert listed["listing"]["course"]["id"]
+    assert linked["member"]["id"] == member["member"]["id"]
+
+
+async def unheard_of(stage: Stage, name: str) -> None:
+    """A well signed notice about a payment that the hub does not know: kept, acknowledged, tried again."""
+    intent = {
+        "id": f"pi_{name}", "object": "payment_intent", "livemode": False, "reference": f"TB-{name}-1", "amount": 4900,
+        "amount_received": 4900, "currency": "USD", "status": "succeeded", "status_at": 1_790_000_000,
+        "last_payment_error": None, "latest_charge": f"ch_{name}", "next_action": None, "cancellation_reason": None,
+        "created": 1_790_000_000, "expires_at": 1_790_001_800,
+    }  # fmt: skip
+    event = {"id": f"evt_{name}", "object": "event", "type": "payment.succeeded", "created": 1_790_000_000,
+             "livemode": False, "data": {"object": intent}}  # fmt: skip
+    body = orjson.dumps(event)
+    headers = {HEADER: signature(body, stage.sandbox.keys["notice_secret"], int(time.time()))}
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        answer = await client.post(f"{stage.hub.origin}/channels/sandbox/notices", content=body, headers=headers)
+    assert answer.status_code == 204
+    if not stage.is_last:
+        return
+    kept = await stage.house.rows(f"SELECT state FROM notice_inbox WHERE event_id = 'evt_{name}'")
+    assert kept == [("WAITING",)]
+
+
+async def lost(stage: Stage, name: str) -> None:
+    """Before any death: the request never arrives at the channel, and nobody knows that."""
+    await stage.sandbox.arm("create", "drop_before")
+    async with stage.learner() as learner:
+        asked = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+    assert asked["paymentAttempt"]["state"] == "UNKNOWN"
+
+
+async def silent(stage: Stage, name: str) -> None:
+    """Before any death: the money is taken, its answer is lost, and the channel says nothing more."""
+    await stage.sandbox.arm("create", "drop_after_commit")
+    await stage.sandbox.arm("notice", "never")
+    await stage.sandbox.arm("find", "unavailable", times=0)
+    async with stage.learner() as learner:
+        asked = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+    assert asked["paymentAttempt"]["state"] == "UNKNOWN"
+
+
+async def ordered(stage: Stage, name: str) -> None:
+    """Before any death: an order that nobody pays."""
+    async with stage.learner() as learner:
+        await learner.mutate(CREATE, {"listingId": stage.listings[name].listing_id, "idempotencyKey": name})
+
+
+async def expired(stage: Stage, name: str) -> None:
+    """Its time runs out."""
+    async with stage.operator() as operator:
+        number = await _number(stage, name)
+        order = (await operator.query("query($n: String) { order(number: $n) { id } }", {"n": number}))["order"]
+        await reached(operator, order["id"], status="EXPIRED", chainStatus="NOT_RECORDED")
+
+
+async def unresolved(stage: Stage, name: str) -> None:
+    """A day without a word: a person is told; then the channel speaks, and the order is paid."""
+    number = await _number(stage, name)
+    async with stage.operator() as operator:
+        order = (await operator.query("query($n: String) { order(number: $n) { id } }", {"n": number}))["order"]
+
+        async def is_shown() -> bool:
+            breaks = (await operator.query(BREAKS, {}))["breaks"]["nodes"]
+            return ("UNRESOLVED", order["id"]) in [(one["kind"], (one["order"] or {}).get("id")) for one in breaks]
+
+        await until(is_shown, what="a Break")
+        if stage.is_last:
+            await stage.sandbox.clear()
+            [movement] = await stage.sandbox.find(f"{number}-1")
+            assert movement["status"] == "succeeded"
+
+
+async def resumed_after_a_death(stage: Stage, name: str) -> None:
+    """Before the death that is meant: another one, over the call, so that the client's next try resumes."""
+    await stage.hub.kill()
+    stage.hub = await stage.house.serve(failpoint="channel.create: after answer")
+    try:
+        await sale(stage, name)
+    except DEAD:
+        pass
+    assert await stage.hub.ended() == EXIT_CODE
+
+
+async def waiting(stage: Stage, name: str) -> None:
+    """Whatever the hub does by itself is what this play is about."""
+    if not stage.is_last:
+        await stage.hub.ended()
+
+
+async def refused_for_a_while(stage: Stage, name: str) -> None:
+    """The chain says no to this batch; a person is told, and it is anchored when the chain lets it."""
+    async with stage.learner() as learner:
+        bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+        if not stage.is_last:
+            await stage.hub.ended()
+        await reached(learner, bought["order"]["id"], status="PAID", chainStatus="CONFIRMED", within_s=90)
+
+
+async def abandoned(stage: Stage, name: str) -> None:
+    """Before any death: a task of a kind that no release knows, at its last try."""
+    await stage.house.change(
+        "INSERT INTO task (kind, key, body, attempts, run_at_us) "
+        f"VALUES ('nobodys', '{name}', CAST('{{}}' AS TEXT), 29, 0)"
+    )
+
+
+async def many_listings(stage: Stage, name: str) -> None:
+    """Before any death: more events than the hub's own consumers leave unread behind them."""
+    path = _catalogue(stage, name, rows=600)
+    code, said = await stage.house.command("import", str(path), "--platform", "lumen", "--format", "udemy")
+    assert code == 0, said
+
+
+async def _sold(stage: Stage, learner: Client, order_id: str) -> None:
+    """Everything that a sale leads to."""
+    order = await reached(learner, order_id, status="PAID", chargeStatus="FULL", chainStatus="CONFIRMED", within_s=60)
+    assert len(order["entitlement"]["grants"]) == 1
+    assert order["entitlement"]["id"]
+
+    async def is_told() -> bool:
+        sql = f"SELECT count(*) FROM platform_access WHERE entitlement_id = '{order['entitlement']['id']}'"
+        return (await stage.house.rows(sql))[0][0] > 0
+
+    await until(is_told, what="the platform told")
+
+
+async def _number(stage: Stage, name: str) -> str:
+    sql = f"SELECT number FROM order_ WHERE listing_id = '{stage.listings[name].listing_id}'"
+    [(number,)] = await stage.house.rows(sql)
+    return str(number)
+
+
+def _catalogue(stage: Stage, name: str, *, rows: int) -> Path:
+    path = stage.house.data.with_name(f"{name}-{rows}.csv")
+    head = (
+        "course_id,course_title,url,is_paid,price,num_subscribers,num_reviews,num_lectures,level,content_duration,"
+        "published_timestamp,subject"
+    )
+    lines = [
+        f"{name}-{row},{name} {row},https://example.org/{row},True,20,1,1,1,All Levels,1.5,2017-01-18T20:58:58Z,Crafts"
+        for row in range(rows)
+    ]
+    path.write_text("\n".join([head, *lines, ""]))
+    return path
+
+
+# ---- what a process may be made of, so that it gets where it is to die -----------------------------------------------
+
+
+def renew_often() -> None:
+    import_module("hub.entry.worker").__dict__["LEASE_US"] = 150_000
+
+
+def refuse_to_anchor() -> None:
+    from hub.chain.client import JsonRpcChain
+    from hub.ports import ChainRefused
+
+    async def sign_anchor(*_: Any) -> Any:
+        raise ChainRefused("paused")
+
+    setattr(JsonRpcChain, "sign_anchor", sign_anchor)  # noqa: B010  # its signature does not matter here
+
+
+def fail_to_apply() -> None:
+    from hub.flows import notices
+
+    async def take(*_: Any) -> bool:
+        raise AssertionError("a fault of the hub's own")
+
+    notices.__dict__["take"] = take
+
+
+# ---- which play gets to which point ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How to get to a point: `before` runs on a hub that lives, `play` on the one that dies."""
+
+    play: Play = sale
+    before: Play | None = None
+    ahead_s: float = 0
+    spoil: Callable[[], None] | None = None
+    command: Callable[[Stage, str], list[str]] | None = None  # instead of a server: a command that dies
+    fault: tuple[str, str, str, int | None] | None = None  # peer, operation, fault, value; while it dies
+    engines: frozenset[str] = frozenset({"sqlite", "postgres"})
+
+
+def _import_again(stage: Stage, name: str) -> list[str]:
+    return ["import", str(_catalogue(stage, name, rows=2)), "--platform", f"p{name}", "--format", "udemy"]
+
+
+async def _imported(stage: Stage, name: str) -> None:
+    path = _catalogue(stage, name, rows=3)
+    code, said = await stage.house.command("import", str(path), "--platform", f"p{name}", "--format", "udemy")
+    assert code == 0, said
+
+
+async def _buried(stage: Stage, name: str) -> None:
+    await abandoned(stage, name)
+
+    async def is_dead() -> bool:
+        return len(await stage.house.rows(f"SELECT id FROM dead_task WHERE key = '{name}'")) > 0
+
+    await until(is_dead, what="a dead task")
+    [(dead_id,)] = await stage.house.rows(f"SELECT id FROM dead_task WHERE key = '{name}'")
+    stage.house.data.with_name(f"dead-{name}").write_text(str(dead_id))
+
+
+def _settle(word: str) -> Callable[[Stage, str], list[str]]:
+    return lambda stage, name: ["tasks", word, stage.house.data.with_name(f"dead-{name}").read_text()]
+
+
+SCENES: dict[str, Scene] = {
+    # purchase
+    "admit_order": Scene(in_two_steps),
+    "open_attempt": Scene(in_two_steps),
+    "open_checkout": Scene(),
+    "record_result": Scene(),
+    "finish_request": Scene(before=resumed_after_a_death, ahead_s=AFTER_LEASES_S),
+    "begin_cancel": Scene(given_up),
+    "finish_cancel": Scene(given_up),
+    "close_order": Scene(expired, before=ordered, ahead_s=AFTER_A_DAY_S),
+    # attempts
+    "record_query": Scene(undecided),
+    "record_void": Scene(given_up),
+    "send_again": Scene(before=lost, ahead_s=AFTER_LEASES_S),
+    "record_answer": Scene(before=lost, ahead_s=AFTER_LEASES_S),
+    "report_unresolved": Scene(unresolved, before=silent, ahead_s=AFTER_A_DAY_S),
+    # notices
+    "take": Scene(),
+    "take_waiting": Scene(unheard_of),
+    "keep_waiting": Scene(spoil=fail_to_apply),
+    # platforms
+    "tell_platforms": Scene(),
+    "keep_access": Scene(),
+    # chain
+    "close_batch": Scene(),
+    "keep_signed": Scene(),
+    "confirm_batch": Scene(),
+    "fail_batch": Scene(refused_for_a_while, spoil=refuse_to_anchor),
+    "settle_transaction": Scene(revoked),
+    "put_contract": Scene(waiting),
+    # rights
+    "revoke_all": Scene(revoked),
+    # people and catalogue
+    "put_member": Scene(partnership),
+    "link_member": Scene(partnership),
+    "put_listing": Scene(partnership),
+    "put_development_user": Scene(command=lambda _, name: ["token", "--as", "learner", "--user", name]),
+    "put_api_key": Scene(command=lambda _, name: ["token", "--as", "operator"]),
+    "put_platform": Scene(command=_import_again),
+    "put_listings": Scene(command=_import_again),
+    "withdraw": Scene(before=_imported, command=_import_again),
+    # tasks
+    "claim": Scene(),
+    "finish": Scene(),
+    "retry": Scene(undecided),
+    "renew": Scene(spoil=renew_often, fault=(HONOURER, "grant", "latency_ms", 1_000)),
+    "bury": Scene(waiting, before=abandoned),
+    "reclaim": Scene(waiting, engines=frozenset({"sqlite"})),  # on PostgreSQL leases run out
+    "revive": Scene(before=_buried, command=_settle("retry")),
+    "drop": Scene(before=_buried, command=_settle("drop")),
+    "move_on": Scene(waiting, before=many_listings),
+    # calls
+    "channel.create": Scene(),
+    "channel.void": Scene(given_up),
+    "channel.query": Scene(undecided),
+    "chain.send": Scene(),
+    "platform.grant_access": Scene(),
+    "platform.revoke_access": Scene(revoked),
+}  # fmt: skip
+
+
+def written_units() -> set[str]:
+    """The units that the flows hand to a write door: of each call of a `write`, the first argument that is a unit."""
+    trees = [ast.parse(path.read_text()) for path in Path(hub.flows.__file__).parent.glob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    units = {
+        node.name
+        for node in nodes
+        if isinstance(node, ast.AsyncFunctionDef) and node.args.args and node.args.args[0].arg == "tx"
+    }
+    written = set()
+    for node in nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "write":
+            named = [argument.id if isinstance(argument, ast.Name) else "" for argument in node.args]
+            named += [argument.attr for argument in node.args if isinstance(argument, ast.Attribute)]
+            written |= set([name for name in named if name in units][:1])
+    return written
+
+
+def points(engine: str) -> list[str]:
+    calls = {f"{kind}.{method}" for kind, methods in CALLS.items() for method in methods}
+    found = []
+    for step, scene in SCENES.items():
+        if engine in scene.engines:
+            ends = ("before send", "after answer") if step in calls else ("before commit", "after commit")
+            found += [f"{step}: {end}" for end in ends]
+    return found
+
+
+def named(point: str) -> str:
+    """A point as a name that keys, ids and files may have."""
+    return point.replace(": ", "-").replace(" ", "-").replace(".", "-").replace("_", "-")
