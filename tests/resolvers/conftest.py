@@ -2,7 +2,7 @@
 to say."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -26,10 +26,11 @@ from tests.world import World
 
 @dataclass(slots=True)
 class Counted:
-    """A store and every SQL text it was asked to run."""
+    """A store, every SQL text it was asked to run, and the wake-ups that it rings after its commits."""
 
     store: Store
     statements: list[str]
+    wakeups: MemoryWakeups
 
 
 @dataclass(slots=True)
@@ -119,8 +120,9 @@ class Api:
 @pytest.fixture
 async def counted(store_url: str) -> AsyncIterator[Counted]:
     statements: list[str] = []
-    store = await open_store(store_url, on_statement=statements.append)
-    yield Counted(store, statements)
+    wakeups = MemoryWakeups()
+    store = await open_store(store_url, moved=lambda stream: wakeups.publish(stream, 0), on_statement=statements.append)
+    yield Counted(store, statements, wakeups)
     await store.aclose()
 
 
@@ -143,7 +145,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture
 def api(counted: Counted, keys: dict[str, Any]) -> Api:
     """The API over an empty migrated database of each engine in turn."""
-    world, channel, chain, wakeups = World(counted.store), SpokenChannel(), SpokenChain(), MemoryWakeups()
+    world, channel, chain, wakeups = World(counted.store), SpokenChannel(), SpokenChain(), counted.wakeups
     hub = Hub(
         store=counted.store,
         channels={"test": channel},  # type: ignore[dict-item]  # as much of a channel as is called here
@@ -158,3 +160,14 @@ def api(counted: Counted, keys: dict[str, Any]) -> Api:
         **keys,
     )
     return Api(hub, world, channel, chain, counted.statements, wakeups)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what another task brings about. AssertionError if it takes longer than ten seconds."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + 10
+    while loop.time() < deadline:
+        if holds():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it did not come about in time")

@@ -97,7 +97,7 @@ async def test_a_mutation_reads_nothing_again_for_plain_fields(api: Api) -> None
     assert counts[1] == counts[0] + 1
 
 
-# ---- batches beside a naive executor -----------------------------------------------------------------------------------
+# ---- batches beside a naive executor ----------------------------------------------------------------------------
 
 WANTS = {
     "user": ["orders@orders.nodes.course", "entitlements@entitlements", "members.platform"],
