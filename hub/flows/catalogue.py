@@ -16,6 +16,8 @@ from hub.domain.people import Viewer
 from hub.domain.refusals import InvalidInput, NotFound, Refusal
 from hub.domain.requests import Answer
 from hub.domain.shares import FULL_BPS, Share, ShareAgreement
+from hub.flows import rivals
+from hub.flows.rivals import MadeMeanwhile
 from hub.ports import Hub
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ async def upsert_listing(
         return Answer(refusal=NotFound("platformId"))
     if refusal := checked(draft):
         return Answer(refusal=refusal)
-    put = await hub.store.write(put_listing, owner, draft, hub.draw())
+    put = await rivals.write(hub, put_listing, owner, draft, hub.draw())
     return Answer(refusal=put) if isinstance(put, Refusal) else Answer(put)
 
 
@@ -97,7 +99,7 @@ async def _add(tx: "Tx", merchant: Merchant, draft: ListingDraft, draw: Draw) ->
         created_at_us=draw.now_us,
     )
     if not await tx.catalogue.add_listing(listing, digest(draft)):
-        raise AssertionError(f"{draft.external_id!r} was listed twice at the same moment: try again")
+        raise MadeMeanwhile(f"listing {draft.external_id!r} of {merchant.platform_id}")
     _tell(tx, listing, "", draw)
     return listing
 
@@ -147,7 +149,7 @@ def _tell(tx: "Tx", listing: Listing, before: str, draw: Draw) -> None:
 async def connect_platform(hub: Hub, *, slug: str, name: str, currency: str) -> Platform:
     """The platform of that slug; a new one comes with its merchant and the first agreement: the hub's fee, and the rest
     owed to the platform."""
-    return await hub.store.write(put_platform, slug, name, currency, hub.draw())
+    return await rivals.write(hub, put_platform, slug, name, currency, hub.draw())
 
 
 async def put_platform(tx: "Tx", slug: str, name: str, currency: str, draw: Draw) -> Platform:
@@ -156,7 +158,7 @@ async def put_platform(tx: "Tx", slug: str, name: str, currency: str, draw: Draw
         return known
     platform = Platform(draw.id("plt"), slug, name, currency, draw.now_us)
     if not await tx.catalogue.add_platform(platform):
-        raise AssertionError(f"platform {slug!r} was connected twice at the same moment: try again")
+        raise MadeMeanwhile(f"platform {slug!r}")
     merchant_id = draw.id("mer")
     shares = (Share(platform.id, FULL_BPS - HUB_FEE_BPS), Share(None, HUB_FEE_BPS))
     agreement = ShareAgreement(draw.id("sha"), merchant_id, 1, shares)
@@ -202,6 +204,7 @@ async def import_listings(
             continue
         if refusal := checked(draft):
             report.refused.append((draft.external_id, refusal.message))
+            progress(1)
             continue
         chunk.append(draft)
         if len(chunk) == IMPORT_CHUNK:
@@ -230,7 +233,7 @@ async def _put_chunk(
     known: Mapping[str, tuple[str, str]],
     report: ImportReport,
 ) -> None:
-    outcomes = await hub.store.write(put_listings, platform_id, chunk, hub.draw())
+    outcomes = await rivals.write(hub, put_listings, platform_id, chunk, hub.draw())
     for draft, outcome in zip(chunk, outcomes, strict=True):
         if isinstance(outcome, Refusal):
             report.refused.append((draft.external_id, outcome.message))

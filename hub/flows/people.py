@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from hub.domain.catalogue import is_storable
 from hub.domain.events import HUB_STREAM, Audience, MemberLinked
 from hub.domain.ids import Draw
 from hub.domain.people import (
@@ -16,6 +17,8 @@ from hub.domain.people import (
 )
 from hub.domain.refusals import IdentityTaken, InvalidInput, NotFound, ProvisionalUser, Refusal
 from hub.domain.requests import Answer
+from hub.flows import rivals
+from hub.flows.rivals import MadeMeanwhile
 from hub.ports import Hub, TokenRefused, Vault
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ async def upsert_member(
     if refusal := _external_id_fault(external_id) or (None if owner else NotFound("platformId")):
         return Answer(refusal=refusal)
     assert owner is not None
-    return await hub.store.write(put_member, owner, external_id, hub.draw(), hub.vault)
+    return await rivals.write(hub, put_member, owner, external_id, hub.draw(), hub.vault)
 
 
 async def put_member(tx: "Tx", platform_id: str, external_id: str, draw: Draw, vault: Vault) -> Answer[Member]:
@@ -48,7 +51,8 @@ async def put_member(tx: "Tx", platform_id: str, external_id: str, draw: Draw, v
     await tx.people.add_user(user)
     name = await _name(tx, user.id, platform_id, vault)
     member = Member(draw.id("mem"), platform_id, external_id, user.id, name, draw.now_us)
-    await tx.people.add_member(member)
+    if not await tx.people.add_member(member):
+        raise MadeMeanwhile(f"member {external_id!r} of {platform_id}")
     await tx.people.add_identity(
         Identity(draw.id("idn"), user.id, member_issuer(platform_id), external_id, draw.now_us)
     )
@@ -70,7 +74,7 @@ async def link_identity(
         return Answer(refusal=InvalidInput("userToken", f"the user's token is refused: {refused}"))
     assert owner is not None
     assert proven.user_id is not None
-    return await hub.store.write(link_member, owner, external_id, proven.user_id, hub.draw(), hub.vault)
+    return await rivals.write(hub, link_member, owner, external_id, proven.user_id, hub.draw(), hub.vault)
 
 
 async def link_member(
@@ -132,14 +136,15 @@ class _Moved:
 
 
 def _external_id_fault(external_id: str) -> Refusal | None:
-    if not external_id.strip() or len(external_id) > MAX_EXTERNAL_ID or "\x00" in external_id:
-        return InvalidInput("externalId", f"externalId has 1 to {MAX_EXTERNAL_ID} characters")
+    if not external_id.strip() or len(external_id) > MAX_EXTERNAL_ID or not is_storable(external_id):
+        reason = f"externalId has 1 to {MAX_EXTERNAL_ID} characters, none of them NUL or half a character"
+        return InvalidInput("externalId", reason)
     return None
 
 
 async def development_user(hub: Hub, name: str) -> User:
     """The non-provisional User of that name for development; the same name is the same User."""
-    return await hub.store.write(put_development_user, name, hub.draw())
+    return await rivals.write(hub, put_development_user, name, hub.draw())
 
 
 async def put_development_user(tx: "Tx", name: str, draw: Draw) -> User:
@@ -149,7 +154,7 @@ async def put_development_user(tx: "Tx", name: str, draw: Draw) -> User:
     user = User(draw.id("usr"), UserState.ACTIVE, draw.now_us)
     await tx.people.add_user(user)
     if not await tx.people.add_identity(Identity(draw.id("idn"), user.id, DEVELOPMENT_ISSUER, name, draw.now_us)):
-        raise AssertionError(f"development user {name!r} was made twice at the same moment: try again")
+        raise MadeMeanwhile(f"development user {name!r}")
     return user
 
 

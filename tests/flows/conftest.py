@@ -1,7 +1,10 @@
 """A bench on a fresh migrated store of each engine in turn."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
+from hub.store.database import open_store
 from hub.store.transactions import Store
 from tests.flows.benches import Bench
 from tests.world import World
@@ -10,3 +13,11 @@ from tests.world import World
 @pytest.fixture
 def bench(store: Store, world: World) -> Bench:
     return Bench(store, world)
+
+
+@pytest.fixture
+async def sqlite_store(sqlite_url: str) -> AsyncIterator[Store]:
+    """For what needs one engine only."""
+    opened = await open_store(sqlite_url)
+    yield opened
+    await opened.aclose()

@@ -1,12 +1,16 @@
 """The story once through, as flows tell it: R, G, API, M, G, B, SC, T."""
 
+import asyncio
+from dataclasses import replace
+
 from hub.domain.catalogue import ListingDraft
 from hub.domain.entitlements import EntitlementState
-from hub.domain.money import Money
+from hub.domain.money import MAX_PRICE_MINOR, Money
 from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, Order, OrderStatus
 from hub.domain.payments import AttemptState, IntentStatus, NextAction, Outcome, PaymentAttempt
 from hub.domain.refusals import StateConflict
 from hub.flows import catalogue, entitlements, notices, people, purchase
+from hub.ports import AmountRange
 from tests.flows.benches import Bench
 from tests.flows.scripted import DECLINED, NOT_SENT, UNKNOWN, ScriptedPlatform, charged, delivery, result
 from tests.world import DAY_US, operator, partner
@@ -181,3 +185,33 @@ async def test_member_is_made_and_linked_by_the_persons_own_token(bench: Bench) 
     linked = await people.link_identity(bench.hub, partner(platform), external_id="m-7", user_token=token)
     assert linked.value is not None
     assert (linked.value.id, linked.value.user_id) == (made.value.id, user.id)
+
+
+async def test_sixteen_buyers_of_three_processes_at_once_keep_the_books(bench: Bench) -> None:
+    listings = [await bench.world.listing() for _ in range(4)]
+    buyers = [await bench.world.learner() for _ in range(16)]
+    processes = [bench, bench.rival("worker-2"), bench.rival("worker-3")]
+
+    async def shop(n: int) -> None:
+        for listing in listings[n % 4 :] + listings[: n % 4]:
+            await processes[n % 3].buy(buyers[n], listing, key=listing.id)
+
+    await asyncio.gather(*[shop(n) for n in range(16)])
+    assert await bench.rows("SELECT status, count(*) FROM order_ GROUP BY status") == [("PAID", 64)]
+    assert await bench.balance("channel:sandbox:clearing") == -64 * 9900
+    assert await bench.one("SELECT count(*) FROM grant_") == 64
+    assert await bench.balance("hub:fees") == 0
+    await bench.assert_books_fold()
+    await bench.record()
+    assert list(bench.chain.roots.values()) == [64]
+
+
+async def test_greatest_price_is_charged_to_the_unit(bench: Bench) -> None:
+    bench.channel.capabilities = replace(
+        bench.channel.capabilities, currencies={"CNY": AmountRange(1, MAX_PRICE_MINOR)}
+    )
+    listing = await bench.world.listing(price_minor=MAX_PRICE_MINOR)
+    answer = await bench.buy(await bench.world.learner(), listing)
+    assert isinstance(answer.value, PaymentAttempt)
+    assert await bench.balance(f"order:{answer.value.order_id}:escrow") == MAX_PRICE_MINOR == 2**53
+    await bench.assert_books_fold()
