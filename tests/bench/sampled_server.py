@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from types import FrameType
 
@@ -66,7 +66,7 @@ class Sampler:
 def cpu_by_thread() -> dict[str, float]:
     """User and system time of each thread; those that have no name of ours share one."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
-    spent: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
     for folder in Path("/proc/self/task").iterdir():
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
         name = names.get(int(folder.name), "")
