@@ -22,7 +22,7 @@ from hub.store.database import open_store
 from hub.store.transactions import Store, Tx
 from tests.world import START_US
 
-STREAM_WITHIN_S = 30.0  # how long a follower waits for the events it was promised
+STREAM_WITHIN_S = 60.0  # how long a follower waits for the events it was promised
 
 
 async def add_one(tx: Tx, order_id: str) -> None:
@@ -101,9 +101,7 @@ async def running(program: str, url: str, *arguments: str) -> AsyncIterator[asyn
     finally:
         if process.returncode is None:
             process.kill()
-        await process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        await process.communicate()  # until its pipes are closed too, whose ends would outlive the test's loop
 
 
 def start(process: asyncio.subprocess.Process) -> None:

@@ -55,7 +55,9 @@ async def test_two_stampers_in_two_processes_with_writers_holding_on_lose_and_do
             await store.write(slow, order_id, chance.choice((0, 0.001, 0.03)))
 
     async with AsyncExitStack() as stack:
-        readers = [await stack.enter_async_context(running("follows", postgres_url, "150")) for _ in range(2)]
+        readers = await asyncio.gather(
+            *(stack.enter_async_context(running("follows", postgres_url, "150")) for _ in range(2))
+        )
         for reader in readers:
             start(reader)
         await asyncio.gather(*(writer(order.id) for order in orders))

@@ -137,7 +137,9 @@ async def test_of_8_that_claim_at_once_each_task_goes_to_one(store: Store, world
 async def test_processes_that_claim_together_share_the_tasks(store: Store, store_url: str) -> None:
     await store.write(add, *(f"pat_{i:02}" for i in range(30)))
     async with AsyncExitStack() as stack:
-        workers = [await stack.enter_async_context(running("claims", store_url, f"w{i}", "30")) for i in range(2)]
+        workers = await asyncio.gather(
+            *(stack.enter_async_context(running("claims", store_url, f"w{i}", "30")) for i in range(2))
+        )
         for worker in workers:
             start(worker)
         done = [await told(worker) for worker in workers]

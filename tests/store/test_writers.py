@@ -31,7 +31,9 @@ async def test_64_writers_of_one_row_lose_no_update(store: Store, world: World) 
 async def test_writers_of_several_processes_lose_no_update(store: Store, world: World, store_url: str) -> None:
     order = await world.order()
     async with AsyncExitStack() as stack:
-        programs = [await stack.enter_async_context(running("increments", store_url, order.id, "16")) for _ in range(3)]
+        programs = await asyncio.gather(
+            *(stack.enter_async_context(running("increments", store_url, order.id, "16")) for _ in range(3))
+        )
         for program in programs:
             start(program)
         await asyncio.gather(*(store.write(add_one, order.id) for _ in range(16)))
