@@ -263,14 +263,18 @@ async def test_error_between_two_events_is_masked() -> None:
 
 async def test_client_that_completes_or_leaves_ends_the_generator() -> None:
     toys = ToyHub()
-    async with served(app_of(toys)) as address:
+    app = app_of(toys)
+    counted = app.state.metrics
+    async with served(app) as address:
         async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL], proxy=None) as ws:
             await begin(ws)
             await send(ws, *(operation(str(i), "subscription { forever }") for i in range(3)))
             await until(lambda: toys.followers == 3)
             await send(ws, {"type": "complete", "id": "1"}, {"type": "complete", "id": "unknown"})
             await until(lambda: toys.followers == 2)
+            await until(lambda: (counted.sockets, counted.streams) == (1, 2))
         await until(lambda: toys.followers == 0)
+        await until(lambda: (counted.sockets, counted.streams) == (0, 0))
 
 
 async def test_operation_beyond_the_limit_is_refused_for_its_id() -> None:

@@ -1,16 +1,19 @@
 """Documents beyond the caps are refused before anything runs, in time that grows with their length alone."""
 
 import time
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
 import pytest
 import strawberry
 from graphql import GraphQLError, get_introspection_query, parse, print_ast
+from strawberry.extensions import SchemaExtension
 
 from hub.entry import limits
+from hub.entry.app import create_app
 from hub.entry.limits import Documents, Known, measure
-from tests.entry.toys import ToyHub, asked, client
+from tests.entry.toys import ToyHub, asked, client, client_of, settings_of
 
 INTROSPECTION = get_introspection_query(
     specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True
@@ -75,6 +78,10 @@ def test_fragment_that_contains_itself_is_refused() -> None:
         "message": "fragment 'A' contains itself",
         "code": "COST_LIMIT_EXCEEDED",
     }
+
+
+def test_fragment_that_nobody_spreads_is_walked_too() -> None:
+    assert refusal("{ item { name } } fragment A on Item { items { ...A } }") is not None
 
 
 def test_fragments_and_spreads_are_counted() -> None:
@@ -162,6 +169,18 @@ async def test_refused_document_is_never_validated(monkeypatch: pytest.MonkeyPat
     assert await answered(nested(13)) == (["COST_LIMIT_EXCEEDED"], None)
 
 
+async def test_caches_of_the_schema_itself_are_left_out_as_they_would_validate_first() -> None:
+    class Validates(SchemaExtension):
+        def on_validate(self) -> Iterator[None]:
+            raise AssertionError("validation ran")
+            yield
+
+    schema = strawberry.Schema(Hello, extensions=[Validates])
+    async with client_of(create_app(ToyHub().hub, settings_of(), schema=schema)) as hub:
+        assert (await asked(hub, "{ hello }")).json() == {"data": {"hello": None}}
+    assert schema.extensions == (Validates,)
+
+
 async def test_known_document_is_neither_parsed_nor_validated_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async with client() as hub:
         first = await asked(hub, "{ viewer }")
@@ -201,4 +220,6 @@ def test_cache_is_bounded_in_number_and_in_text() -> None:
 
 @strawberry.type
 class Hello:
-    hello: str | None = None
+    @strawberry.field
+    def hello(self) -> str | None:
+        return None
