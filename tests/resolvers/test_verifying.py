@@ -142,7 +142,8 @@ async def test_proof_is_null_before_the_batch_is_confirmed_and_whole_afterwards(
     scene = await market(api)
     document = (
         "query($id: ID!) { order(id: $id) { chainStatus anchorBatch { count state root"
-        " orders(first: 5) { nodes { id } } } proof { version chainId hub root index orderKey to tokenId expiry commitment proof bundle }"
+        " orders(first: 5) { nodes { id } } } proof { version chainId hub root index orderKey to tokenId expiry"
+        " commitment proof bundle }"
         " entitlement { chainStatus proof { root } token { tokenId holder } } } }"
     )
     before = (await api.data(scene.viewers["buyer"], document, id=scene.mine["id"]))["order"]
