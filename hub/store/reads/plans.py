@@ -237,7 +237,7 @@ async def _children(
 
 
 async def _rows(rx: "Rx", shape: "Shape", viewer: Viewer, **binds: Any) -> list[Any]:
-    """What a predicate that is false folds away is no bind of the statement any more."""
+    """Run a shape. A predicate that is false folds its neighbours away, so a bind may be none of the statement's."""
     binds |= {"viewer_user": viewer.user_id, "viewer_platform": viewer.platform_id}
     values = {name: value for name, value in binds.items() if name in shape.names}
     return await rx.many(shape.statement, shape.make, **values)
