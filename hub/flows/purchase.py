@@ -209,7 +209,7 @@ async def record_result(
     fact = fact_of(sent, result, Source.ANSWER)
     attempt = await attempts.apply_fact(tx, sent.id, result, fact, draw, vault)
     if attempt.is_live:
-        await tx.tasks.put_back(RESOLVE, attempt.id, {"attempt": attempt.id}, draw.now_us + FIRST_LOOK_US)
+        await tx.tasks.put_back(RESOLVE, attempt.id, {"attempt": attempt.id}, draw.now_us + FIRST_LOOK_US, draw)
     else:
         await tx.tasks.drop(RESOLVE, attempt.id)
     await tx.requests.finish(key, None)
@@ -318,8 +318,10 @@ async def cancel_order(hub: Hub, viewer: Viewer, *, order_id: str, idempotency_k
     canceled = await hub.store.write(begin_cancel, viewer, order_id, key, hub.draw(), hub.vault)
     if not isinstance(canceled, PaymentAttempt):
         return canceled
-    result = await ask(hub.channels[canceled.channel].void(canceled), hub.clock.now_us())
-    await hub.store.write(attempts.record_void, canceled.id, result, hub.draw(), hub.vault)
+    channel = hub.channels.get(canceled.channel)
+    if channel is not None and channel.capabilities.can_void:
+        result = await ask(channel.void(canceled), hub.clock.now_us())
+        await hub.store.write(attempts.record_void, canceled.id, result, hub.draw(), hub.vault)
     return await hub.store.write(finish_cancel, order_id, key, hub.draw(), hub.vault)
 
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -258,6 +259,7 @@ class SqliteStore:
         """One unit in its savepoint: what it raises is its caller's alone, unless the transaction broke with it."""
         raw = self._writer.raw
         tx = Tx(self._writer, self._moved)
+        began = time.perf_counter()
         raw.execute("SAVEPOINT unit")
         try:
             waiting.value = drive(self._unit(waiting, tx), waiting.label)
@@ -268,6 +270,8 @@ class SqliteStore:
             raw.execute("ROLLBACK TO unit")
             waiting.value, waiting.hooks, waiting.error = None, [], _fault(error)
         raw.execute("RELEASE unit")
+        if time.perf_counter() - began > SLOW_UNIT_S:
+            log.warning("unit %s held the writer for %.2f s", waiting.label, time.perf_counter() - began)
 
     @staticmethod
     async def _unit(waiting: Waiting, tx: Tx) -> Any:

@@ -111,10 +111,11 @@ class Tasks:
         text_body = orjson.dumps(task.body if body is None else body).decode()
         return await self._rx.run(_RETRY, **task.fence, run_at=run_at_us, error=error[:500], body_=text_body) == 1
 
-    async def put_back(self, kind: str, key: str, body: dict[str, Any], run_at_us: int) -> bool:
-        """Let go of a task that was leased inline and is to be tried later, whoever holds it."""
+    async def put_back(self, kind: str, key: str, body: dict[str, Any], run_at_us: int, draw: Draw) -> bool:
+        """Let go of a task that this process has leased inline. False: the lease ran out, and it is another's."""
         text_body = orjson.dumps(body).decode()
-        return await self._rx.run(_PUT_BACK, kind_=kind, key_=key, run_at=run_at_us, body_=text_body) == 1
+        binds = {"kind_": kind, "key_": key, "run_at": run_at_us, "body_": text_body, "owner_": draw.owner}
+        return await self._rx.run(_PUT_BACK, **binds) == 1
 
     async def renew(self, task: "LeasedTask", draw: Draw) -> bool:
         return await self._rx.run(_RENEW, **task.fence, until=draw.now_us + LEASE_US) == 1
@@ -230,7 +231,11 @@ _FINISH = delete(task).where(_fenced)
 _DROP = delete(task).where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")))
 _free = {"lease_until_us": null(), "owner": null(), "run_at_us": bindparam("run_at"), "body": bindparam("body_")}
 _RETRY = update(task).where(_fenced).values(last_error=bindparam("error"), **_free)
-_PUT_BACK = update(task).where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_"))).values(**_free)
+_PUT_BACK = (
+    update(task)
+    .where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")) & (_c.owner == bindparam("owner_")))
+    .values(**_free)
+)
 _RENEW = update(task).where(_fenced).values(lease_until_us=bindparam("until"))
 _RECLAIM = update(task).where(_c.lease_until_us.is_not(None)).values(lease_until_us=null(), owner=null())
 _BURY = inserted(dead_task)

@@ -395,7 +395,7 @@ async def test_tasks(store: Store, world: World, called: set[str]) -> None:
         assert [(row.is_dead, row.kind, row.last_error) for row in await tx.tasks.listed()] == [
             (0, "resolve", None), (0, "resolve", None), (1, "anchor", "no answer"),
         ]  # fmt: skip
-        assert await tx.tasks.put_back("resolve", "pat_1", {"again": 1}, START_US)
+        assert await tx.tasks.put_back("resolve", "pat_1", {"again": 1}, START_US, world.draw())
         [task] = await tx.tasks.claim(draw, 10)
         assert task.body == {"again": 1}
         assert await tx.tasks.finish(task)
