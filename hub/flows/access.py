@@ -88,7 +88,10 @@ async def open_or_close(hub: Hub, task: "LeasedTask") -> int | None:
     except NotSupported as no:
         state, detail = "UNSUPPORTED", str(no)
     await _keep(hub, entitlement_id, platform_id, state, detail)
-    return None
+    async with hub.store.reading() as rx:
+        now = await rx.entitlements.get(entitlement_id)
+    # The right changed while we were at it, and the Task of that change may have come before us: look once more.
+    return hub.clock.now_us() if now is not None and now.version != entitlement.version else None
 
 
 async def _bring_about(platform: Platform, request: AccessRequest, *, should_open: bool) -> str:

@@ -141,6 +141,7 @@ class ScriptedPlatform:
     calls: list[str] = field(default_factory=list)
     faults: deque[Exception | None] = field(default_factory=deque)
     is_lossy: bool = False  # do what is asked and then raise the fault, as a lost answer does
+    meanwhile: Callable[[], Awaitable[None]] | None = None  # happens once, while the next write is on its way
 
     async def list_catalogue(self, cursor: str | None, limit: int) -> CataloguePage:
         return CataloguePage((), None)
@@ -154,6 +155,9 @@ class ScriptedPlatform:
     async def _write(self, name: str, act: Callable[[], None]) -> None:
         _outside_of_units()
         self.calls.append(name)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         fault = self.faults.popleft() if self.faults else None
         if fault is None or self.is_lossy:
             act()

@@ -110,6 +110,24 @@ async def test_right_that_ended_before_its_task_ran_is_never_opened(bench: Bench
     assert bench.platforms["bo"].calls.count("grant") == 0
 
 
+async def test_right_that_ends_while_it_is_being_opened_is_closed_at_last(bench: Bench) -> None:
+    await bought(bench)
+    entitlement_id = await bench.one("SELECT id FROM entitlement")
+
+    async def revoked() -> None:
+        await entitlements.revoke(
+            bench.hub, operator(), entitlement_id=entitlement_id, reason="fraud", idempotency_key="revoke-1"
+        )
+        await bench.store.stamp()
+        await access.gather(bench.hub)
+        await bench.rival().work()
+
+    bench.platforms["bo"].meanwhile = revoked
+    await bench.work()
+    assert bench.platforms["bo"].opened == set()
+    assert await told(bench) == [("bo", "CLOSED"), ("xue", "CLOSED")]
+
+
 async def test_revoking_twice_is_refused_and_under_one_key_replayed(bench: Bench) -> None:
     await bought(bench)
     entitlement_id = await bench.one("SELECT id FROM entitlement")

@@ -313,6 +313,15 @@ async def test_void_that_meets_money_leaves_the_order_paid(bench: Bench) -> None
     assert (await bench.order_now(order.id)).fulfilment_status is FulfilmentStatus.FULFILLED
 
 
+async def test_channel_that_cannot_void_is_not_asked_to(bench: Bench) -> None:
+    bench.channel.capabilities = replace(bench.channel.capabilities, can_void=False)
+    viewer = await bench.world.learner()
+    order, attempt = await bench.waiting(viewer, told=result(Outcome.ACTION))
+    answer = await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    assert answer.refusal == AttemptIsLive(attempt.id)
+    assert bench.channel.count("void") == 0
+
+
 async def test_void_without_an_answer_cancels_nothing(bench: Bench) -> None:
     viewer = await bench.world.learner()
     order, attempt = await bench.waiting(viewer, told=result(Outcome.ACTION))
@@ -324,6 +333,13 @@ async def test_void_without_an_answer_cancels_nothing(bench: Bench) -> None:
 
 async def test_two_workers_resolving_one_attempt_have_one_effect(bench: Bench) -> None:
     order, _ = await bench.waiting(told=TimeoutError())
+    both = asyncio.Barrier(2)
+
+    async def meet(attempt: PaymentAttempt) -> Result:
+        await both.wait()
+        return charged(attempt)
+
+    bench.channel.then("query", meet, meet)
     bench.clock.pass_us(2 * SECOND_US)
     [task] = await bench.claimed()
     assert await bench.rival().claimed() == []
