@@ -47,7 +47,9 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(_PRELOADED)
 
 
-async def until(look: Callable[[], Awaitable[T | None]], *, within_s: float = 30.0, what: str = "") -> T:
+async def until(
+    look: Callable[[], Awaitable[T | None]], *, within_s: float = 30.0, every_s: float = LOOK_EVERY_S, what: str = ""
+) -> T:
     """The first true thing that `look` gives; AssertionError with the last other one when the time is over."""
     deadline = time.monotonic() + within_s
     while True:
@@ -55,7 +57,7 @@ async def until(look: Callable[[], Awaitable[T | None]], *, within_s: float = 30
         if seen:
             return seen
         assert time.monotonic() < deadline, f"{what or look} not within {within_s} s: {seen!r}"
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(every_s)
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------

@@ -269,7 +269,8 @@ async def abandoned(stage: Stage, name: str) -> None:
 
 
 async def many_listings(stage: Stage, name: str) -> None:
-    """Before any death: more events than the hub's own consumers leave unread behind them."""
+    """Before any death: more events than the hub's own consumers leave unread behind them, and nobody to read them."""
+    await stage.hub.kill()
     path = _catalogue(stage, name, rows=600)
     code, said = await stage.house.command("import", str(path), "--platform", "lumen", "--format", "udemy")
     assert code == 0, said
@@ -438,20 +439,27 @@ SCENES: dict[str, Scene] = {
 
 def written_units() -> set[str]:
     """The units that the flows hand to a write door: of each call of a `write`, the first argument that is a unit."""
-    trees = [ast.parse(path.read_text()) for path in Path(hub.flows.__file__).parent.glob("*.py")]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    trees = {path.stem: ast.parse(path.read_text()) for path in Path(hub.flows.__file__).parent.glob("*.py")}
     units = {
         node.name
-        for node in nodes
+        for tree in trees.values()
+        for node in ast.walk(tree)
         if isinstance(node, ast.AsyncFunctionDef) and node.args.args and node.args.args[0].arg == "tx"
     }
     written = set()
-    for node in nodes:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "write":
-            named = [argument.id if isinstance(argument, ast.Name) else "" for argument in node.args]
-            named += [argument.attr for argument in node.args if isinstance(argument, ast.Attribute)]
-            written |= set([name for name in named if name in units][:1])
+    for module, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "write":
+                handed = [name for name in map(_name_of, node.args) if name in units][:1]
+                assert handed or module == "rivals", f"{module}:{node.lineno}: which unit is written?"
+                written |= set(handed)
     return written
+
+
+def _name_of(argument: ast.expr) -> str:
+    if isinstance(argument, ast.Attribute):
+        return argument.attr
+    return argument.id if isinstance(argument, ast.Name) else ""
 
 
 def points(engine: str) -> list[str]:
