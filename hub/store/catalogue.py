@@ -4,13 +4,24 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import ForeignKey, Index, Integer, Table, UniqueConstraint, bindparam, literal_column, select, update
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    literal_column,
+    select,
+    update,
+)
 
 from hub.domain.catalogue import Course, CourseKind, Listing, ListingState, Platform
 from hub.domain.merchants import Merchant, MerchantState
 from hub.domain.money import Money
 from hub.domain.shares import ShareAgreement
-from hub.store.metadata import inserted, integer, metadata, text
+from hub.store.metadata import BytewiseText, inserted, integer, metadata, text
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -50,7 +61,7 @@ course = Table(
     text("id", primary_key=True),
     text("kind"),
     text("title"),
-    text("title_folded"),  # casefolded, for search
+    Column("title_folded", BytewiseText, nullable=False),  # casefolded, for search and for sorting alike on both
     text("summary"),
     text("institution"),
     text("subject"),

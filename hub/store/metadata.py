@@ -24,6 +24,8 @@ metadata = MetaData(
     }
 )
 
+# Text that sorts by its bytes on both engines: PostgreSQL would sort it by the database's language.
+BytewiseText = Text().with_variant(Text(collation="C"), "postgresql")
 # A BigInteger that SQLite takes for its rowid.
 Serial = BigInteger().with_variant(Integer, "sqlite")
 

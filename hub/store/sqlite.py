@@ -202,15 +202,27 @@ class SqliteStore:
     async def _borrow(self) -> ReaderConnection:
         if self._readers.empty() and self._open_readers < READERS:
             self._open_readers += 1
-            try:
-                raw = await aiosqlite.connect(self.path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
-                for pragma in pragmas(synchronous=self._synchronous, read_only=True):
-                    await raw.execute(pragma)
-            except BaseException:
-                self._open_readers -= 1
-                raise
-            return ReaderConnection(raw, self._on_statement)
+            opening = asyncio.ensure_future(self._open_reader())
+            opening.add_done_callback(self._opened)
+            # Shielded: a caller who gives up must not leave a connection, and its thread, that nobody closes.
+            await asyncio.shield(opening)
         return await self._readers.get()
+
+    def _opened(self, opening: "asyncio.Future[ReaderConnection]") -> None:
+        if opening.cancelled() or opening.exception() is not None:
+            self._open_readers -= 1
+        else:
+            self._readers.put_nowait(opening.result())
+
+    async def _open_reader(self) -> ReaderConnection:
+        raw = await aiosqlite.connect(self.path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+        try:
+            for pragma in pragmas(synchronous=self._synchronous, read_only=True):
+                await raw.execute(pragma)
+        except BaseException:
+            await raw.close()
+            raise
+        return ReaderConnection(raw, self._on_statement)
 
     # ---- the writer thread ---------------------------------------------------------------------------------------
 

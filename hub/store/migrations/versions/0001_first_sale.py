@@ -136,7 +136,7 @@ def create_tables() -> None:
         text("id"),
         text("kind"),
         text("title"),
-        text("title_folded"),
+        sa.Column("title_folded", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         text("summary"),
         text("institution"),
         text("subject"),
