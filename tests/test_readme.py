@@ -11,7 +11,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from threading import Timer
@@ -299,14 +300,36 @@ def test_the_shells_own_query_is_answered(demo: Demo) -> None:
     assert json.loads(run(demo, blocks[place].text, "")) == json.loads(blocks[place + 1].text)
 
 
+def test_the_program_of_the_partner_page_tells_of_a_grant_and_keeps_its_cursor(demo: Demo) -> None:
+    (demo.folder / "follow.py").write_text(_program("partner-guide"))
+    process = subprocess.Popen(
+        [sys.executable, "follow.py", f"{demo.origin.replace('http', 'ws')}/graphql", demo.token("partner")],
+        cwd=demo.folder, env=environment(), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert read_until(process, "ENTITLEMENT_GRANTED").startswith("ENTITLEMENT_GRANTED double-entry-reader ")
+        _until(lambda: bool((demo.folder / "cursor.txt").exists() and (demo.folder / "cursor.txt").read_text()))
+    finally:
+        end(process)
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + ENDS_WITHIN_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _program(page: str) -> str:
+    """The one Python program that a page prints."""
+    blocks = blocks_of((ROOT / f"hub/docs/{page}.md").read_text(encoding="utf-8"))
+    (program,) = (block.text for block in blocks if block.language == "python")
+    return program
+
+
 def test_the_program_of_the_chain_page_accepts_the_bundle(demo: Demo) -> None:
     """The verifier that the page prints, run as it stands; with one byte changed it refuses."""
-    (program,) = (
-        block.text
-        for block in blocks_of((ROOT / "hub/docs/chain-and-proofs.md").read_text(encoding="utf-8"))
-        if block.language == "python"
-    )
-    (demo.folder / "verify_bundle.py").write_text(program)
+    (demo.folder / "verify_bundle.py").write_text(_program("chain-and-proofs"))
     order = asked(demo, OPENED, {})["data"]["orders"]["nodes"][0]
     told = json.loads(order["proof"]["bundle"]) | {"opening": order["receipt"]["opening"]}
     assert _verdict(demo, told).startswith("ok: ")
