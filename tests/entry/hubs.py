@@ -244,6 +244,12 @@ class House:
         finally:
             tables.close()
 
+    def disarm(self) -> None:
+        """Take back every fault while no hub runs, before the next one asks its channel."""
+        tables = sqlite3.connect(self.data / "sandbox" / "sandbox.sqlite", isolation_level=None)
+        tables.execute("DELETE FROM fault")
+        tables.close()
+
     async def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a SELECT on the hub's own database."""
         store = await open_store(self._url)
@@ -360,7 +366,7 @@ REVOKE = """mutation($input: EntitlementRevokeInput!) { entitlementRevoke(input:
   entitlement { id state } userErrors { code message } } }"""
 ORDER = """query($id: ID, $number: String) { order(id: $id, number: $number) {
   id number status chargeStatus fulfilmentStatus chainStatus receivedAmount { amountMinor }
-  paymentIntent { attempts { id number state } }
+  paymentIntent { status attempts { id number state } }
   entitlement { id isOpen state accesses { state platform { slug } } grants { id } }
   anchorBatch { root count state } proof { bundle } } }"""
 VERIFY = """query($input: VerifyEntitlementInput!, $course: ID!) {

@@ -57,6 +57,9 @@ class Stage:
     operator_token: str
     listings: dict[str, Sold] = field(default_factory=dict)
     is_last: bool = False  # the hub lives: plays may wait for their end
+    ahead_s: float = (
+        0  # how far the clock is ahead: it never goes back while money is under way, or batches wait for it
+    )
 
     @asynccontextmanager
     async def learner(self) -> AsyncIterator[Client]:
@@ -175,7 +178,7 @@ async def unheard_of(stage: Stage, name: str) -> None:
     event = {"id": f"evt_{name}", "object": "event", "type": "payment.succeeded", "created": 1_790_000_000,
              "livemode": False, "data": {"object": intent}}  # fmt: skip
     body = orjson.dumps(event)
-    headers = {HEADER: signature(body, stage.sandbox.keys["notice_secret"], int(time.time()))}
+    headers = {HEADER: signature(body, stage.sandbox.keys["notice_secret"], int(time.time() + stage.ahead_s))}
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         answer = await client.post(f"{stage.hub.origin}/channels/sandbox/notices", content=body, headers=headers)
     assert answer.status_code == 204
@@ -228,16 +231,14 @@ async def unresolved(stage: Stage, name: str) -> None:
             return ("UNRESOLVED", order["id"]) in [(one["kind"], (one["order"] or {}).get("id")) for one in breaks]
 
         await until(is_shown, what="a Break")
-        if stage.is_last:
-            await stage.sandbox.clear()
-            [movement] = await stage.sandbox.find(f"{number}-1")
-            assert movement["status"] == "succeeded"
+        if stage.is_last:  # and the channel speaks again
+            await reached(operator, order["id"], status="PAID", chainStatus="CONFIRMED")
 
 
 async def resumed_after_a_death(stage: Stage, name: str) -> None:
     """Before the death that is meant: another one, over the call, so that the client's next try resumes."""
     await stage.hub.kill()
-    stage.hub = await stage.house.serve(failpoint="channel.create: after answer")
+    stage.hub = await stage.house.serve(failpoint="channel.create: after answer", ahead_s=stage.ahead_s)
     try:
         await sale(stage, name)
     except DEAD:
@@ -284,7 +285,7 @@ async def _sold(stage: Stage, learner: Client, order_id: str) -> None:
 
     async def is_told() -> bool:
         sql = f"SELECT count(*) FROM platform_access WHERE entitlement_id = '{order['entitlement']['id']}'"
-        return (await stage.house.rows(sql))[0][0] > 0
+        return await stage.house.rows(sql) != [(0,)]
 
     await until(is_told, what="the platform told")
 
@@ -365,7 +366,8 @@ async def _buried(stage: Stage, name: str) -> None:
     await abandoned(stage, name)
 
     async def is_dead() -> bool:
-        return len(await stage.house.rows(f"SELECT id FROM dead_task WHERE key = '{name}'")) > 0
+        rows = await stage.house.rows(f"SELECT id FROM dead_task WHERE key = '{name}'")
+        return len(rows) > 0
 
     await until(is_dead, what="a dead task")
     [(dead_id,)] = await stage.house.rows(f"SELECT id FROM dead_task WHERE key = '{name}'")

@@ -207,6 +207,7 @@ async def test_commands_beside_the_server_corrupt_nothing_and_reclaim_no_lease(s
     assert held == [("another process", 1, 9000000000000000)]
 
 
+@pytest.mark.chaos
 async def test_sigterm_under_load_fails_no_request_and_loses_no_task(tmp_path: Path) -> None:
     """Readiness says 503 first; what was taken is answered; what was begun is finished after the next start."""
     house = House(tmp_path / "data")

@@ -1,0 +1,270 @@
+"""The worker's own promises: nothing depends on wake-ups, one poll a process, leases are fenced, tries have an end."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from hub.entry import worker as module
+from hub.entry.worker import HANDLERS, TIRELESS, Worker
+from hub.flows import tasks
+from hub.flows.purchase import CheckoutRequest, checkout
+from hub.ports import ChainUnavailable, Hub
+from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
+from hub.store.transactions import Store
+from hub.wakeups.memory import MemoryWakeups
+from tests.flows.benches import Bench
+from tests.world import World
+
+KIND = "platform_access"  # of all kinds the one that gives up
+
+
+class Deaf(MemoryWakeups):
+    """A bus that loses everything."""
+
+    def publish(self, stream: str, position: int) -> None: ...
+
+
+@asynccontextmanager
+async def working(hub: Hub) -> AsyncIterator[Worker]:
+    worker = Worker(hub)
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        await asyncio.wait_for(running, 10)
+
+
+async def until(look: Callable[[], Any], within_s: float = 10.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not await look():  # noqa: ASYNC110  # there is nothing to be told by
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def bench(store: Store, world: World) -> Bench:
+    return Bench(store, world)
+
+
+def with_wakeups(bench: Bench, wakeups: MemoryWakeups) -> Hub:
+    return replace(bench.hub, wakeups=wakeups)
+
+
+async def add_task(bench: Bench, key: str, *, kind: str = KIND, tries: int = 0) -> None:
+    """A task that is due, as after that many tries."""
+
+    async def put(tx: Any) -> None:
+        tx.tasks.add(kind, key, {"entitlement": "ent_none", "platform": "plt_none"}, bench.clock.now_us())
+
+    async def age(tx: Any) -> None:
+        await tx.run(text(f"UPDATE task SET attempts = {tries} WHERE key = '{key}'"))
+
+    await bench.store.write(put)
+    await bench.store.write(age)
+
+
+async def left(bench: Bench) -> list[tuple[Any, ...]]:
+    return await bench.rows("SELECT key, attempts FROM task ORDER BY key")
+
+
+async def test_everything_is_done_though_every_wake_up_is_lost(bench: Bench) -> None:
+    deaf = with_wakeups(bench, Deaf())
+    async with working(deaf):
+        learner, listing = await bench.world.learner(), await bench.world.listing()
+        assert listing.price is not None
+        await checkout(deaf, learner, CheckoutRequest(listing.id, "sandbox", listing.price, "key"))
+        await until(lambda: confirmed(bench))
+        await until(lambda: is_done(bench))
+
+
+async def confirmed(bench: Bench) -> bool:
+    return await bench.rows("SELECT status, chain_status FROM order_") == [("PAID", "CONFIRMED")]
+
+
+async def test_follower_is_woken_by_the_poll_when_the_wake_up_was_lost(bench: Bench) -> None:
+    """The write goes past this process's bus, as another process's would."""
+    wakeups = MemoryWakeups()
+    learner, listing = await bench.world.learner(), await bench.world.listing()
+    async with working(with_wakeups(bench, wakeups)):
+        await bench.order(learner, listing, key="before")  # so that the poll has seen a position
+        await asyncio.sleep(module.POLL_S * 1.2)
+        assert learner.user_id is not None
+        mark = wakeups.mark(learner.user_id)
+        await bench.order(learner, listing, key="after")
+        await asyncio.wait_for(wakeups.wait(learner.user_id, mark), module.POLL_S * 4)
+
+
+async def test_idle_process_polls_once_a_second_however_many_follow(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polls: list[float] = []
+    poll = Worker._poll
+
+    async def counted(worker: Worker) -> float:
+        polls.append(asyncio.get_running_loop().time())
+        return await poll(worker)
+
+    monkeypatch.setattr(Worker, "_poll", counted)
+    wakeups = MemoryWakeups()
+    followers = [asyncio.create_task(wakeups.wait(f"usr_{number}", 0)) for number in range(200)]
+    async with working(with_wakeups(bench, wakeups)):
+        await until(lambda: enough(polls, 3))
+    for follower in followers:
+        follower.cancel()
+    await asyncio.gather(*followers, return_exceptions=True)
+    pauses = [later - earlier for earlier, later in pairwise(polls)]
+    assert all(pause >= module.POLL_S * 0.95 for pause in pauses)
+
+
+async def enough(polls: list[float], count: int) -> bool:
+    return len(polls) >= count
+
+
+async def test_worker_that_lost_its_lease_cannot_finish_what_another_does(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(hub: Hub, task: LeasedTask) -> int | None:
+        begun.set()
+        await may_end.wait()
+        return None
+
+    monkeypatch.setitem(HANDLERS, KIND, slow)
+    await add_task(bench, "held")
+    async with working(bench.hub):
+        await asyncio.wait_for(begun.wait(), 10)
+        bench.clock.pass_us(LEASE_US + 1)
+        rival = bench.rival()
+        [taken] = await tasks.claim_due(rival.hub, 10)
+        assert taken.attempts == 2
+        may_end.set()
+    assert await left(bench) == [("held", 2)]
+    assert await tasks.finish_task(rival.hub, taken)
+    assert await left(bench) == []
+
+
+async def test_lease_is_renewed_while_the_handler_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(hub: Hub, task: LeasedTask) -> int | None:
+        await may_end.wait()
+        return None
+
+    async def renew(hub: Hub, task: LeasedTask) -> bool:
+        is_held = await original(hub, task)
+        renewed.set()
+        return is_held
+
+    original = tasks.renew_task
+    monkeypatch.setitem(HANDLERS, KIND, slow)
+    monkeypatch.setattr(tasks, "renew_task", renew)
+    monkeypatch.setitem(vars(module), "LEASE_US", 300_000)  # the pause between renewals, not the lease itself
+    await add_task(bench, "held")
+    async with working(bench.hub):
+        await until(lambda: is_leased(bench))
+        bench.clock.pass_us(LEASE_US - 1)
+        renewed.clear()
+        await asyncio.wait_for(renewed.wait(), 10)
+        bench.clock.pass_us(2)
+        assert await tasks.claim_due(bench.rival().hub, 10) == []
+        may_end.set()
+    assert await left(bench) == []
+
+
+async def is_leased(bench: Bench) -> bool:
+    return await bench.rows("SELECT key FROM task WHERE lease_until_us IS NOT NULL") != []
+
+
+async def test_task_that_fails_too_often_is_kept_for_a_person(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(hub: Hub, task: LeasedTask) -> int | None:
+        raise RuntimeError("does not work")
+
+    monkeypatch.setitem(HANDLERS, KIND, broken)
+    await add_task(bench, "last try", tries=MAX_TRIES - 1)
+    await add_task(bench, "first try")
+    with caplog.at_level(logging.CRITICAL):
+        async with working(bench.hub):
+            await until(lambda: both_failed(bench))
+    dead = await bench.rows("SELECT key, attempts, last_error FROM dead_task")
+    assert dead == [("last try", MAX_TRIES, "RuntimeError: does not work")]
+    assert await bench.rows("SELECT key, last_error FROM task") == [("first try", "RuntimeError: does not work")]
+
+
+async def both_failed(bench: Bench) -> bool:
+    first = await bench.rows("SELECT key FROM task WHERE last_error <> ''")
+    return len(first) + len(await bench.rows("SELECT key FROM dead_task")) == 2
+
+
+@pytest.mark.parametrize("kind", sorted(TIRELESS))
+async def test_money_and_chain_are_never_given_up(kind: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(hub: Hub, task: LeasedTask) -> int | None:
+        raise ChainUnavailable("for a long time")
+
+    monkeypatch.setitem(HANDLERS, kind, away)
+    await add_task(bench, "hundredth try", kind=kind, tries=99)
+    async with working(bench.hub):
+        await until(lambda: is_put_back(bench))
+    assert await bench.rows("SELECT key FROM dead_task") == []
+    [(attempts, run_at_us)] = await bench.rows("SELECT attempts, run_at_us FROM task")
+    assert attempts == 100
+    assert run_at_us - bench.clock.now_us() <= module.CHAIN_BACKOFF_MOST_S * 1_000_000
+
+
+async def is_put_back(bench: Bench) -> bool:
+    return await bench.rows("SELECT key FROM task WHERE attempts = 100 AND lease_until_us IS NULL") != []
+
+
+async def test_stopped_worker_finishes_what_it_holds_and_claims_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(hub: Hub, task: LeasedTask) -> int | None:
+        begun.set()
+        await may_end.wait()
+        return None
+
+    monkeypatch.setitem(HANDLERS, KIND, slow)
+    await add_task(bench, "held")
+    worker = Worker(bench.hub)
+    running = asyncio.create_task(worker.run())
+    await asyncio.wait_for(begun.wait(), 10)
+    worker.stop()
+    await add_task(bench, "too late")
+    done, _ = await asyncio.wait([running], timeout=module.POLL_S * 2)
+    assert not done
+    may_end.set()
+    await asyncio.wait_for(running, 10)
+    assert await left(bench) == [("too late", 0)]
+
+
+async def test_loop_that_fails_is_logged_and_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim = tasks.claim_due
+    failures = [OSError("the database is away")]
+
+    async def failing(hub: Hub, limit: int) -> list[LeasedTask]:
+        if failures:
+            raise failures.pop()
+        return await claim(hub, limit)
+
+    monkeypatch.setattr(tasks, "claim_due", failing)
+    await add_task(bench, "after all")
+    async with working(bench.hub):
+        await until(lambda: is_done(bench))
+    assert "the worker's loop 'tasks' failed and goes on" in caplog.text
+
+
+async def is_done(bench: Bench) -> bool:
+    return await left(bench) == []
