@@ -23,6 +23,7 @@ from hub.security.keys import Key
 from hub.security.signing import Cursors, SignedReceipts
 from hub.security.tokens import UserTokens
 from hub.security.vault import KeyVault
+from hub.store.sqlite import SqliteStore
 from hub.store.tasks import LeasedTask
 from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
@@ -58,6 +59,11 @@ class Bench:
     @property
     def clock(self) -> SetClock:
         return self.world.clock
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the embedded engine, on which a test can afford every case rather than some."""
+        return isinstance(self.store, SqliteStore)
 
     @property
     def hub(self) -> Hub:

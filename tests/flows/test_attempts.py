@@ -209,6 +209,16 @@ async def test_late_money_stays_in_escrow_without_a_grant(bench: Bench, status: 
     assert "ORDER_MONEY_CHANGED" in await bench.events(order.user_id)
 
 
+async def test_late_money_of_another_currency_is_in_suspense_with_one_break(bench: Bench) -> None:
+    viewer = await bench.world.learner()
+    order, attempt = await bench.waiting(viewer, told=DECLINED)
+    await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    await told(bench, attempt, charged(attempt, amount=Money(9900, "USD")))
+    assert (await bench.order_now(order.id)).charge_status is ChargeStatus.NONE
+    assert await bench.balance("suspense:sandbox", "USD") == 9900
+    assert await bench.break_kinds() == ["CURRENCY"]
+
+
 async def test_late_money_on_an_open_order_pays_it(bench: Bench) -> None:
     order, attempt = await bench.waiting(told=DECLINED)
     await told(bench, attempt, charged(attempt))
@@ -243,6 +253,20 @@ async def test_attempt_that_never_arrived_is_sent_again_under_its_key(bench: Ben
     assert bench.channel.calls == [("create", attempt.key), ("query", attempt.key), ("create", attempt.key)]
     [paid] = await bench.attempts(order.id)
     assert (paid.state, paid.calls) == (AttemptState.CHARGED, 2)
+
+
+async def test_attempt_that_never_arrived_is_not_sent_again_once_the_order_is_paid(bench: Bench) -> None:
+    viewer = await bench.world.learner()
+    order, first = await bench.waiting(viewer, told=DECLINED)
+    bench.other.then("create", UNKNOWN)
+    await bench.pay(viewer, order, key="pay-2", channel="other")
+    await told(bench, first, charged(first))
+    bench.other.then("query", NEVER_SEEN)
+    bench.clock.pass_us(2 * SECOND_US)
+    await bench.work()
+    assert await bench.states(order.id) == [AttemptState.CHARGED, AttemptState.NOT_SENT]
+    assert bench.other.count("create") == 1
+    assert (await bench.order_now(order.id)).received_minor == 9900
 
 
 async def test_never_seen_is_not_believed_too_early(bench: Bench) -> None:

@@ -20,9 +20,10 @@ def mortal(bench: Bench, fuse: Fuse, owner: str) -> Bench:
 async def test_sale_ends_alike_wherever_its_process_dies(bench: Bench, is_action: bool) -> None:
     listing = await bench.world.listing()
     provider = bench.channel = Provider(decide=lambda: "OPEN" if is_action else "TAKEN")
-    at, deaths = 0, 0
+    at, deaths, sales = 0, 0, 0
+    stride = 1 if bench.is_embedded else 4
     while True:
-        at += 1
+        at, sales = at + stride, sales + 1
         fuse = provider.fuse = Fuse(at)
         viewer, before = await bench.world.learner(), set(provider.payments)
         try:
@@ -48,10 +49,10 @@ async def test_sale_ends_alike_wherever_its_process_dies(bench: Bench, is_action
         assert await bench.rows("SELECT kind, attempts FROM task") == []
         if fuse.steps < at:
             break
-    assert deaths >= 15
+    assert deaths >= 15 // stride
     for check in await verified(bench.hub, with_chain=False):
         assert check.is_fine, (check.name, check.wrong)
-    assert sum(bench.chain.roots.values()) == at
+    assert sum(bench.chain.roots.values()) == sales
     assert len(bench.chain.roots) == len(set(bench.chain.sent))
 
 

@@ -159,6 +159,25 @@ async def test_fifty_checkouts_at_once_give_one_order_and_one_charge(bench: Benc
     assert bench.channel.count("create") == 1
 
 
+async def test_sixteen_buyers_of_three_processes_at_once_keep_the_books(bench: Bench) -> None:
+    listings = [await bench.world.listing() for _ in range(4)]
+    buyers = [await bench.world.learner() for _ in range(16)]
+    processes = [bench, bench.rival("worker-2"), bench.rival("worker-3")]
+
+    async def shop(n: int) -> None:
+        for listing in listings[n % 4 :] + listings[: n % 4]:
+            await processes[n % 3].buy(buyers[n], listing, key=listing.id)
+
+    await asyncio.gather(*[shop(n) for n in range(16)])
+    assert await bench.rows("SELECT status, count(*) FROM order_ GROUP BY status") == [("PAID", 64)]
+    assert await bench.balance("channel:sandbox:clearing") == -64 * 9900
+    assert await bench.one("SELECT count(*) FROM grant_") == 64
+    assert await bench.balance("hub:fees") == 0
+    await bench.assert_books_fold()
+    await bench.record()
+    assert list(bench.chain.roots.values()) == [64]
+
+
 # ---- a process that died over it -------------------------------------------------------------------------------------
 
 
