@@ -5,7 +5,7 @@ holds its own external id and its own name for the buyer, and nothing that it ma
 in a body. The `hub` row also holds the transition (from, to): it is the history of every machine.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 from hub.domain.orders import Order
@@ -44,7 +44,7 @@ class Event:
         raise NotImplementedError(self.kind)
 
     def body(self) -> dict[str, Any]:
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # plain values: nothing to copy
 
 
 @dataclass(frozen=True, slots=True)

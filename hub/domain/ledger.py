@@ -42,7 +42,6 @@ class ReferenceTaken(LedgerFault):
     pass
 
 
-
 class AccountType(StrEnum):
     ASSET = "ASSET"
     LIABILITY = "LIABILITY"

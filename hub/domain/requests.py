@@ -1,8 +1,8 @@
 """Idempotency (幂等): whose request it is, and what we know when the same key comes again.
 
-    RequestFault                  told to the client as a top-level error, nothing has been done
-    ├── IdempotencyConflict       the key was used for another input
-    └── InProgress                the first request with this key is still running
+RequestFault                  told to the client as a top-level error, nothing has been done
+├── IdempotencyConflict       the key was used for another input
+└── InProgress                the first request with this key is still running
 """
 
 from dataclasses import asdict, dataclass

@@ -27,6 +27,7 @@ TOKEN_LIFETIME_S = 24 * 3600
 async def opened(settings: Settings) -> AsyncIterator[tuple[Hub, ChainSide]]:
     """A hub on the folder's database, without server, worker or sandbox; nothing on chain is started."""
     settings.data.mkdir(parents=True, exist_ok=True)
+    wiring.demand_startable(settings)
     await migrate(settings.database)
     side = chain_side(settings)
     hub = await wiring.build(settings, side)

@@ -240,12 +240,15 @@ async def _recorded(hub: Running, learner: Client, operator: Client, order_id: s
 
 
 def _show(hub: Running, tokens: dict[str, str]) -> None:
+    """What is worth opening now: the IDE as each kind of caller, and the course on the platform that honours it."""
     say("")
-    say(f"GraphiQL    {hub.origin}/graphiql#token={tokens['learner']}")
     for kind, token in tokens.items():
         say(f"{kind:<11} {token}")
+    for kind, token in tokens.items():
+        say(f"GraphiQL    as {kind}: {hub.origin}/graphiql#token={token}")
     assert hub.sandbox is not None
-    say(f"platforms   {', '.join(address.pages_url for address in hub.sandbox.platforms.values())}")
+    for slug, address in hub.sandbox.platforms.items():
+        say(f"{slug:<11} {address.pages_url}")
     say("stop with Ctrl-C")
 
 

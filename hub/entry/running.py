@@ -52,6 +52,7 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
     async with AsyncExitStack() as stack:
         if settings.sqlite_path is not None:
             stack.enter_context(locked(settings.data))
+        wiring.demand_startable(settings)
         await migrate(settings.database)
         listener = stack.enter_context(contextlib.closing(listen(settings))) if is_server else None
         origin = url_of("127.0.0.1", listener.getsockname()[1]) if listener else None

@@ -1,8 +1,8 @@
-"""Every setting of the hub, read once: from a flag, else from its HUB_… variable, else its default.
+"""Every setting of the hub, read once: from its HUB_… variable, else its default. The commonest have a flag as well
+(`--data --database --host --port`), which comes first.
 
-The variable of a field is its name in capitals under HUB_, its flag the same with hyphens: `chain_batch_ms` is
-HUB_CHAIN_BATCH_MS and `--chain-batch-ms`. Channels alone have a prefix each: HUB_CHANNEL_STRIPE_SECRET_KEY is
-`channels["stripe"]["secret_key"]`. An empty variable counts as not set.
+The variable of a field is its name in capitals under HUB_: `chain_batch_ms` is HUB_CHAIN_BATCH_MS. Channels alone have
+a prefix each: HUB_CHANNEL_STRIPE_SECRET_KEY is `channels["stripe"]["secret_key"]`. An empty variable counts as not set.
 """
 
 import re

@@ -17,6 +17,7 @@ from hub.entry.settings import SettingRefused, Settings, SqliteSync
 from hub.platforms.sandbox import SandboxPlatform
 from hub.ports import Channel, Clock, Hub, Platform
 from hub.sandbox.server import SandboxAddress
+from hub.security.keys import MASTER_KEY, load_or_create
 from hub.security.signing import Cursors, SignedReceipts
 from hub.security.tokens import UserTokens
 from hub.security.vault import KeyVault
@@ -95,7 +96,6 @@ async def aclose(hub: Hub) -> None:
 def _channels(
     settings: Settings, sandbox: SandboxAddress | None, origin: str | None, clock: Clock, failpoint: Failpoint
 ) -> Mapping[str, Channel]:
-    _demand_known(settings)
     if sandbox is None or settings.is_production:
         return {}
     channel = SandboxChannel(
@@ -110,8 +110,10 @@ def _channels(
     return {channel.code: failpoint.around("channel", channel)}
 
 
-def _demand_known(settings: Settings) -> None:
-    """Settings of a channel that this release does not have, or not in this mode, are a slip that costs sales."""
+def demand_startable(settings: Settings) -> None:
+    """Refuse, before anything is touched, what this hub could not run with: keys of the other mode, and channels that
+    this release or this mode does not have. Raises KeyRefused, SettingRefused."""
+    load_or_create(settings.data / MASTER_KEY, is_production=settings.is_production, draw_seed=system_seed)
     for code in settings.channels:
         name = f"HUB_CHANNEL_{code.upper()}_*"
         if code not in CHANNELS:

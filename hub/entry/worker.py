@@ -137,11 +137,15 @@ class Worker:
     # ---- the rest ----------------------------------------------------------------------------------------------------
 
     async def _gather(self) -> float:
+        """Look at once when the log moves, but at most once a second at leaves that wait for their batch to close."""
         await self._hub.store.stamp()
         again_at_us = await purchase.record_on_chain(self._hub)
         if again_at_us is None:
             return POLL_S
-        return max(0.0, min((again_at_us - self._hub.clock.now_us()) / 1_000_000, POLL_S))
+        wait_s = min((again_at_us - self._hub.clock.now_us()) / 1_000_000, POLL_S)
+        if wait_s > 0:
+            await self._pause(wait_s, None, 0)
+        return 0
 
     async def _tell_platforms(self) -> float:
         await self._hub.store.stamp()

@@ -212,6 +212,12 @@ async def _follow(
     if has_ended and (is_paid_now or order.status is not OrderStatus.PAID):
         order = replace(order, chain_status=ChainStatus.QUEUED)
     audiences = await audiences_of(tx, order, vault)
+    cause = f"{fact.source}: {fact.kind}"
+    if attempt.state is not before.state:
+        tell_attempt(tx, before.state, attempt, cause, audiences, draw)
+    if order != held:
+        order = await tx.orders.update(order)
+        _tell_money(tx, held, order, cause, audiences, draw)
     if is_paid_now:
         await grant_purchase(tx, order, audiences, draw)
     if has_ended:
@@ -226,15 +232,15 @@ async def _follow(
             draw=draw,
             vault=vault,
         )
-    if attempt.state is not before.state:
-        tell_attempt(tx, before.state, attempt, f"{fact.source}: {fact.kind}", audiences, draw)
-    if order == held:
-        return
-    order = await tx.orders.update(order)
+
+
+def _tell_money(tx: "Tx", held: Order, order: Order, cause: str, audiences: list[Audience], draw: Draw) -> None:
+    """Paid, or money that does not pay: too little, too much, too late, or not as asked."""
+    is_paid_now = order.status is OrderStatus.PAID and held.status is not OrderStatus.PAID
     is_about_money = order.received_minor != held.received_minor or order.has_conflict != held.has_conflict
     if is_paid_now or is_about_money:
         kind: type[OrderEvent] = OrderPaid if is_paid_now else OrderMoneyChanged
-        change = Change(held.status, order.status, f"{fact.source}: {fact.kind}")
+        change = Change(held.status, order.status, cause)
         tx.events.append(order, kind.of(order), audiences, draw, change)
 
 

@@ -70,6 +70,11 @@ class Statements:
                 parameters[i] = self._adapt_list(sorted(value) if value.__class__ in SETS else value)
         return rendered.sql, parameters
 
+    def bound_many(self, statement: ClauseElement, rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[list[Any]]]:
+        """The text, and the parameters of each row; rows of one statement hold plain values, no lists."""
+        rendered = self.render(statement)
+        return rendered.sql, [rendered.parameters(row) for row in rows]
+
 
 def json_list(values: Sequence[Any]) -> str:
     return orjson.dumps(list(values)).decode()

@@ -166,8 +166,7 @@ class Rx:
         """The same statement for many rows, as one."""
         if not rows:
             return
-        bound = [self._connection.statements.bound(statement, row) for row in rows]
-        await self._connection.execute_many(bound[0][0], [parameters for _, parameters in bound])
+        await self._connection.execute_many(*self._connection.statements.bound_many(statement, rows))
 
     async def changed(self, statement: ClauseElement, **binds: Any) -> None:
         """Change exactly one row; any other number means the unit did not hold what it thought it held."""
