@@ -33,6 +33,8 @@ class ChainSide:
 
 def chain_side(settings: Settings) -> ChainSide:
     """The chain of these settings, not started: the embedded node, or any node by URL. Raises KeyFault."""
+    if slower := keys.slow_signatures():
+        log.warning(slower)
     if settings.chain_url is None:
         owned = keys.prepare_embedded(settings.data)
         node = embedded.EmbeddedNode(settings.data)

@@ -34,9 +34,6 @@ LIST = """
 mutation($input: ListingUpsertInput!) { listingUpsert(input: $input) {
   listing { id isHonoured course { id } } userErrors { message } } }
 """
-MEMBER = """
-mutation($input: MemberUpsertInput!) { memberUpsert(input: $input) { member { id } userErrors { message } } }
-"""
 LINK = """
 mutation($input: IdentityLinkInput!) { identityLink(input: $input) {
   member { id externalId user { id } } userErrors { message } } }

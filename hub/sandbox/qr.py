@@ -6,7 +6,6 @@ bytes, and small enough to read.
 
 # Per version: (codewords of data, codewords of error correction), level L.
 CODEWORDS = {1: (19, 7), 2: (34, 10), 3: (55, 15), 4: (80, 20), 5: (108, 26)}
-LARGEST_BYTES = CODEWORDS[5][0] - 2  # the mode and the length take 12 bits, the end mark up to 4
 QUIET = 4  # modules of white around, as the standard demands
 FORMAT = 0b111011111000100  # level L, mask 0, with its BCH check bits and the standard's XOR pattern
 

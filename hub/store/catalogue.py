@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
-    Integer,
     Table,
     UniqueConstraint,
     bindparam,
@@ -154,10 +153,6 @@ class Catalogue:
     async def course_of_listing(self, platform_id: str, external_id: str) -> str | None:
         return await self._rx.one(_COURSE_OF, str, platform_id=platform_id, external_id=external_id)
 
-    async def course_lists_platform(self, course_id: str, platform_id: str) -> bool:
-        """Whether the platform sells the course or honours it."""
-        return await self._rx.one(_HONOURS, int, course_id=course_id, platform_id=platform_id) is not None
-
 
 @dataclass(frozen=True, slots=True)
 class _Digest:
@@ -252,9 +247,4 @@ _DIGESTS = select(listing.c.external_id, listing.c.digest, listing.c.state).wher
 )
 _COURSE_OF = select(listing.c.course_id).where(
     (listing.c.platform_id == bindparam("platform_id")) & (listing.c.external_id == bindparam("external_id"))
-)
-_HONOURS = (
-    select(literal_column("1", Integer))
-    .where((listing.c.course_id == bindparam("course_id")) & (listing.c.platform_id == bindparam("platform_id")))
-    .limit(literal_column("1"))
 )

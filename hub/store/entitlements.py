@@ -124,10 +124,6 @@ class Entitlements:
     async def move_grant(self, grant_id: str, state: GrantState) -> None:
         await self._rx.changed(_MOVE_GRANT, grant_id=grant_id, state_=state)
 
-    async def access(self, entitlement_id: str, platform_id: str) -> str | None:
-        """What the platform's access list says of the right, as far as we know."""
-        return await self._rx.one(_ACCESS, str, entitlement_id=entitlement_id, platform_id=platform_id)
-
     async def set_access(self, access: AccessState, detail: str, now_us: int) -> None:
         await self._rx.run(
             _SET_ACCESS, entitlement_id=access.entitlement_id, platform_id=access.platform_id, state=access.state,
@@ -207,9 +203,6 @@ _MOVE_GRANT = (
     update(grant)
     .where(_g.id == bindparam("grant_id"))
     .values(state=bindparam("state_"), version=_g.version + literal_column("1"))
-)
-_ACCESS = select(_a.state).where(
-    (_a.entitlement_id == bindparam("entitlement_id")) & (_a.platform_id == bindparam("platform_id"))
 )
 _set = inserted(platform_access)
 _SET_ACCESS = _set.on_conflict_do_update(

@@ -94,10 +94,6 @@ class Tasks:
             _CLAIM, _leased, now=draw.now_us, most=limit, until=draw.now_us + LEASE_US, owner_=draw.owner
         )
 
-    async def held(self, kind: str, key: str, draw: Draw) -> "LeasedTask | None":
-        """The task as this process holds it, if it does."""
-        return await self._rx.one(_HELD, _leased, kind_=kind, key_=key, owner_=draw.owner)
-
     async def finish(self, task: "LeasedTask") -> bool:
         """Done: the row goes. False: the lease was lost, and the task is another's."""
         return await self._rx.run(_FINISH, **task.fence) == 1
@@ -222,9 +218,6 @@ _CLAIM = (
         owner=bindparam("owner_", type_=Text()),
     )
     .returning(*_FIELDS)
-)
-_HELD = select(*_FIELDS).where(
-    (_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")) & (_c.owner == bindparam("owner_"))
 )
 _fenced = (_c.id == bindparam("task_id")) & (_c.attempts == bindparam("tries"))
 _FINISH = delete(task).where(_fenced)

@@ -1,0 +1,28 @@
+"""The chain's side of a hub, before anything is started."""
+
+from pathlib import Path
+
+import pytest
+from eth_keys.backends.coincurve import CoinCurveECCBackend
+from eth_keys.backends.native import NativeECCBackend
+from eth_keys.datatypes import PrivateKey
+
+from hub.chain import keys
+from hub.entry.chain import chain_side
+from tests.entry.toys import settings_of
+
+
+async def test_without_coincurve_the_hub_says_so_and_signs_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_of(data=str(tmp_path))
+    await chain_side(settings).aclose()
+    assert caplog.messages == []
+
+    monkeypatch.setattr(keys, "get_backend", NativeECCBackend)
+    await chain_side(settings).aclose()
+    assert [text.split(",")[0] for text in caplog.messages] == ["chain signatures: pure Python"]
+
+    key, digest = PrivateKey(bytes([7]) * 32), bytes(range(32))
+    slow, fast = (backend.ecdsa_sign(digest, key) for backend in (NativeECCBackend(), CoinCurveECCBackend()))
+    assert slow.to_bytes() == fast.to_bytes()
