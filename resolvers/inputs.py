@@ -1,6 +1,7 @@
 """Structured arguments, and what they come to. Each is checked here once; what cannot be taken is a Refusal."""
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import strawberry
 
@@ -105,4 +106,17 @@ def storable(value: str, field: str, most: int = MAX_TEXT) -> str:
         raise Refused(InvalidInput(field, f"{field} has more than {most} characters"))
     if not is_storable(value):
         raise Refused(InvalidInput(field, f"{field} holds a NUL or half a character, which no database keeps"))
+    return value
+
+
+def web_address(value: str, field: str) -> str:
+    """Raises Refused with InvalidInput for what a browser could not be sent to, before there is an order: one whose
+    channel refuses it can no longer be paid."""
+    storable(value, field)
+    try:
+        has_host = bool(urlsplit(value).hostname)
+    except ValueError:
+        has_host = False
+    if not (has_host and value.startswith(("https://", "http://")) and value.isprintable() and " " not in value):
+        raise Refused(InvalidInput(field, f"{field} is a whole http or https address"))
     return value

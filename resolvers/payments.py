@@ -11,7 +11,7 @@ from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest
 from hub.domain.requests import Answer
 from hub.flows import purchase
 from resolvers.context import Info
-from resolvers.inputs import MoneyInput, id_of, key, money, storable
+from resolvers.inputs import MoneyInput, id_of, key, money, storable, web_address
 from resolvers.lookahead import Wanted, wanted
 from resolvers.orders import IdempotencyKey, ListingToBuy, OrderId, is_plain
 from resolvers.payloads import Payload, told
@@ -52,7 +52,7 @@ async def checkout(
             expected=money(expected_amount, "expectedAmount"),
             idempotency_key=key(idempotency_key),
             method=None if method is None else storable(method, "method", MAX_CODE),
-            return_url=None if return_url is None else storable(return_url, "returnUrl"),
+            return_url=None if return_url is None else web_address(return_url, "returnUrl"),
         )
         return await purchase.checkout(info.context.hub, info.context.viewer, request)
 
@@ -77,7 +77,7 @@ async def payment_create(
             expected=money(expected_amount, "expectedAmount"),
             idempotency_key=key(idempotency_key),
             method=None if method is None else storable(method, "method", MAX_CODE),
-            return_url=None if return_url is None else storable(return_url, "returnUrl"),
+            return_url=None if return_url is None else web_address(return_url, "returnUrl"),
         )
         return await purchase.request_payment(info.context.hub, info.context.viewer, request)
 

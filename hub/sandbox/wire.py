@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -242,9 +243,17 @@ def optional_integer(body: Mapping[str, Any], name: str, *, least: int, most: in
 def web_address(body: Mapping[str, Any], name: str) -> str | None:
     """An absolute http(s) address, or None when it is absent. Raises Refused (400)."""
     value = text(body, name, longest=ADDRESS_LIMIT)
-    if value is not None and not value.startswith(("http://", "https://")):
+    if value is not None and not (value.startswith(("http://", "https://")) and _has_host(value)):
         raise Refused(400, "parameter_invalid", f"{name} must be an absolute http(s) address", name)
     return value
+
+
+def _has_host(address: str) -> bool:
+    """What cannot be taken apart could not be given the outcome of a payment later on."""
+    try:
+        return bool(urlsplit(address).hostname)
+    except ValueError:
+        return False
 
 
 def known_only(body: Mapping[str, Any], *names: str) -> None:
