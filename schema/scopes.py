@@ -43,6 +43,8 @@ _BUYING = Rule(frozenset({"orders:write"}), frozenset({ViewerKind.USER}))  # nob
 _OWN_LISTINGS = Rule(frozenset({"catalog:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
 _OWN_MEMBERS = Rule(frozenset({"members:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
 
+_STAFF = Rule(frozenset({"operations:write"}), frozenset({ViewerKind.OPERATOR}))  # rights of every platform
+
 Resolver = Callable[..., object]
 
 SCOPES: dict[str, Rule] = {
@@ -64,7 +66,7 @@ SCOPES: dict[str, Rule] = {
     "Mutation.listingUpsert": _OWN_LISTINGS,
     "Mutation.memberUpsert": _OWN_MEMBERS,
     "Mutation.identityLink": _OWN_MEMBERS,
-    "Mutation.entitlementRevoke": _scope("operations:write"),
+    "Mutation.entitlementRevoke": _STAFF,
 }
 
 # Within a payload the mutation has demanded its own rule: what it gives back is the answer, not a read.

@@ -48,6 +48,12 @@ class Viewer:
         """The event stream that is this viewer's own; a stranger has none."""
         return "hub" if self.kind is ViewerKind.OPERATOR else self.user_id or self.platform_id
 
+    def acting_for(self, platform_id: str | None) -> str | None:
+        """The platform that the viewer may write for: its own, of an operator the named one. None: no such."""
+        if self.platform_id is None:
+            return platform_id
+        return self.platform_id if platform_id in (None, self.platform_id) else None
+
 
 ANONYMOUS = Viewer(ViewerKind.ANONYMOUS)
 

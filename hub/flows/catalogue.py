@@ -33,7 +33,7 @@ async def upsert_listing(
     hub: Hub, viewer: Viewer, draft: ListingDraft, *, platform_id: str | None = None
 ) -> Answer[Listing]:
     """A platform's listing by its own id: new, changed, or as it was. `course_id` lists a Course that is known."""
-    owner = viewer.platform_id or platform_id
+    owner = viewer.acting_for(platform_id)
     if owner is None:
         return Answer(refusal=NotFound("platformId"))
     if refusal := checked(draft):

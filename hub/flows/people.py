@@ -32,7 +32,7 @@ async def upsert_member(
     hub: Hub, viewer: Viewer, *, external_id: str, platform_id: str | None = None
 ) -> Answer[Member]:
     """A platform's own record of a person. A new one gets a provisional User: it may hold grants, not spend."""
-    owner = viewer.platform_id or platform_id
+    owner = viewer.acting_for(platform_id)
     if refusal := _external_id_fault(external_id) or (None if owner else NotFound("platformId")):
         return Answer(refusal=refusal)
     assert owner is not None
@@ -65,7 +65,7 @@ async def link_identity(
 ) -> Answer[Member]:
     """A platform's member and a User are one person: the platform vouches for the member by its key, the User for
     themselves by a live token of the hub. A member that is somebody's with rights already stays theirs."""
-    owner = viewer.platform_id or platform_id
+    owner = viewer.acting_for(platform_id)
     if refusal := _external_id_fault(external_id) or (None if owner else NotFound("platformId")):
         return Answer(refusal=refusal)
     try:

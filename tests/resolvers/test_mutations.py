@@ -128,6 +128,31 @@ async def test_keys_that_cannot_be(api: Api, key: str) -> None:
     assert (await api.data(viewer, "{ orders(first: 1) { totalCount } }"))["orders"]["totalCount"] == 0
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "//shop.test/x",
+        "https:///x",
+        "http://[::1",
+        "https://a b",
+        "https://a\nb",
+        "https://\ud800",
+    ],
+    ids=repr,
+)
+async def test_address_to_return_to_that_no_browser_could_go_to_makes_no_order(api: Api, address: str) -> None:
+    listing, viewer = await api.world.listing(), await api.world.learner()
+    document = (
+        'mutation ($listing: ID!, $url: String!) { checkout(input: {listingId: $listing, channel: "test",'
+        ' idempotencyKey: "k", returnUrl: $url, expectedAmount: {amountMinor: "1900", currency: "CNY"}}) {'
+        " userErrors { __typename path } } }"
+    )
+    told = (await api.data(viewer, document, listing=listing.id, url=address))["checkout"]
+    assert told["userErrors"] == [{"__typename": "InvalidInputError", "path": ["input", "returnUrl"]}]
+    assert (await api.data(viewer, "{ orders(first: 1) { totalCount } }"))["orders"]["totalCount"] == 0
+
+
 @pytest.mark.parametrize("listing", ["", "nonsense", "lst_" + "0" * 26, "ord_" + "0" * 26, "\x00"], ids=repr)
 async def test_an_unknown_or_malformed_listing_is_not_found(api: Api, listing: str) -> None:
     viewer = await api.world.learner()
@@ -237,6 +262,26 @@ async def test_a_platform_lists_a_course_of_another(api: Api) -> None:
     assert wrong["listing"] is None
     empty = (await api.data(partner(beta), LISTING_UPSERT, id="", title="x"))["listingUpsert"]
     assert empty["userErrors"] == [{"__typename": "InvalidInputError", "path": ["input", "externalId"]}]
+
+
+@pytest.mark.parametrize(
+    ("mutation", "rest"),
+    [
+        ("listingUpsert", ', title: "x"'),
+        ("memberUpsert", ""),
+        ("identityLink", ', userToken: "x"'),
+    ],
+)
+async def test_a_platform_writes_for_no_other(api: Api, mutation: str, rest: str) -> None:
+    own, other = await api.world.platform("own"), await api.world.platform("other")
+    document = (
+        f'mutation ($p: ID!) {{ {mutation}(input: {{externalId: "x", platformId: $p{rest}}})'
+        " { userErrors { __typename path } } }"
+    )
+    told = (await api.data(partner(own), document, p=other.id))[mutation]
+    assert told["userErrors"] == [{"__typename": "NotFoundError", "path": ["input", "platformId"]}]
+    seen = await api.data(operator(), "{ courses(first: 1) { totalCount } }")
+    assert seen["courses"]["totalCount"] == 0
 
 
 async def test_members_are_made_known_and_linked(api: Api) -> None:

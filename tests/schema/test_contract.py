@@ -220,6 +220,13 @@ def test_nobody_but_a_user_buys() -> None:
         assert rule.lets(Viewer(ViewerKind.USER, user_id="usr_1", scopes=LEARNER_SCOPES))
 
 
+def test_nobody_but_staff_ends_rights() -> None:
+    rule, scopes = SCOPES["Mutation.entitlementRevoke"], frozenset({"operations:write"})
+    assert not rule.lets(Viewer(ViewerKind.PLATFORM, platform_id="plt_1", scopes=scopes))
+    assert not rule.lets(Viewer(ViewerKind.USER, user_id="usr_1", scopes=scopes))
+    assert rule.lets(Viewer(ViewerKind.OPERATOR, scopes=scopes))
+
+
 def test_every_mutation_and_subscription_has_a_rule() -> None:
     assert CORE.subscription_type is not None
     needed = {f"Mutation.{name}" for name in mutations()}
