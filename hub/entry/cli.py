@@ -14,6 +14,9 @@ from hub.entry.settings import SettingRefused, Settings, read_settings
 
 Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
+# Whatever is made is its account's alone, as the keys are: the database and its neighbours say who bought what.
+PRIVATE = 0o077
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
@@ -22,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parsed.run is None:
         parser.print_help()
         sys.exit(2)
+    os.umask(PRIVATE)
     try:
         settings = read_settings(os.environ, vars(parsed))
         for name in settings.unknown:

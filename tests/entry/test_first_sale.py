@@ -180,6 +180,14 @@ async def test_second_server_on_the_folder_refuses_and_names_the_first(shop: Sho
     assert (await shop.learner.query("{ viewer { kind } }", {}))["viewer"]["kind"] == "USER"
 
 
+async def test_what_is_in_the_data_folder_is_its_accounts_alone(
+    shop: Shop, sale: tuple[str, list[tuple[str, str, str]]]
+) -> None:
+    made = [path for path in shop.house.data.rglob("*") if path.is_file()]
+    assert {"hub.sqlite3", "chain.sqlite3", "sandbox.sqlite", "hub.lock", "node.log"} <= {path.name for path in made}
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
 async def test_commands_beside_the_server_corrupt_nothing_and_reclaim_no_lease(shop: Shop, tmp_path: Path) -> None:
     catalogue = tmp_path / "courses.csv"
     catalogue.write_text(COURSES)
