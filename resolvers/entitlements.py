@@ -186,6 +186,7 @@ async def _by_proof(info: Info, bundle: Bundle, right: "EntitlementRow | None", 
     claim, keccak = bundle.proof, hub.vault.keccak
     if not anchors.verify(claim, keccak):
         return _checked(info, EntitlementReason.PROOF_INVALID)
+    # The course alone: kind and version of the token are below.
     if claim.token_id >> 160 != anchors.token_id(course_id, 1, 1, keccak) >> 160:
         return _checked(info, EntitlementReason.OTHER_COURSE)
     if right is not None and not _gives_access(info, right.joined["grants"]):

@@ -11,6 +11,7 @@ from hub.domain.money import Money
 from hub.domain.orders import Order, OrderStatus, PaymentAction
 from hub.domain.payments import IntentStatus
 from hub.domain.requests import Answer
+from hub.flows import orders as flow_orders
 from hub.flows import purchase
 from resolvers.context import Info
 from resolvers.errors import bad_input
@@ -100,7 +101,7 @@ async def order_cancel(info: Info, order_id: OrderId, idempotency_key: Idempoten
     """Cancel an order that awaits its payment."""
 
     async def flow() -> Answer[Order]:
-        return await purchase.cancel_order(
+        return await flow_orders.cancel_order(
             info.context.hub,
             info.context.viewer,
             order_id=id_of("Order", order_id, "orderId"),

@@ -1,11 +1,13 @@
-"""The whole schema, put together once: roots by inheritance, caches, guards, and the shortest way to plain values."""
+"""The whole schema, put together once: roots by inheritance, guards, and the shortest way to plain values.
+
+Caches of documents are the server's (hub/entry/limits.py): it refuses a document before it validates one.
+"""
 
 from collections.abc import Callable
 from operator import attrgetter
 
 import strawberry
 from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
-from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 
 import schema.enums  # registers the domain's enums before any type is built
@@ -22,9 +24,6 @@ from schema.people import PeopleMutations, PeopleQueries
 from schema.reconciliation import ReconciliationQueries
 from schema.scalars import SCALARS
 from schema.scopes import guard
-
-# Documents kept parsed and validated: an application has tens, and their text comes from clients.
-MAX_DOCUMENTS = 512
 
 
 @strawberry.type(description="What can be read.")
@@ -45,16 +44,15 @@ class Subscription(EventSubscriptions):
     pass
 
 
-def build(*, hides_suggestions: bool = False) -> strawberry.Schema:
-    """The schema. `hides_suggestions` in production: a wrong name is not answered with right ones."""
+def build() -> strawberry.Schema:
+    """The schema, with the scope of each field before its resolver."""
     assert schema.enums
     built = strawberry.Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         types=USER_ERRORS,
-        extensions=[lambda: ParserCache(maxsize=MAX_DOCUMENTS), lambda: ValidationCache(maxsize=MAX_DOCUMENTS)],
-        config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=hides_suggestions),
+        config=StrawberryConfig(scalar_map=SCALARS),
     )
     _shorten(built._schema)
     guard(built._schema)

@@ -42,7 +42,7 @@ ANY_ALLOWED = {
     "hub/domain/ids.py": "the fingerprint of a JSON input",
     "hub/domain/payments.py": "the normalised JSON of a request",
     "hub/domain/requests.py": "a stored refusal is JSON",
-    "hub/flows/anchors.py": "a record is hashed as canonical JSON",
+    "hub/flows/records.py": "a record is hashed as canonical JSON",
     "hub/flows/attempts.py": "a coroutine's type has two slots that nobody uses",
     "hub/flows/purchase.py": "the normalised JSON of a request",
     "hub/channels/": "providers answer JSON",

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from hub.domain.orders import ChargeStatus, Order, OrderStatus, charge_status
 from hub.domain.payments import LIVE, AttemptState, Fact, PaymentAttempt, reduce
 from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf
-from hub.flows.anchors import commitment, planted
+from hub.flows.anchors import planted
+from hub.flows.records import commitment
 from hub.ports import ChainRefused, ChainUnavailable, Hub, LeafClaim
 from hub.store.transactions import Rx
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from hub.flows import access, anchors, attempts, notices, purchase, tasks
+from hub.flows import access, anchors, attempts, notices, orders, purchase, tasks
 from hub.ports import ChainUnavailable, Hub
 from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
 
@@ -152,8 +152,8 @@ class Worker:
         return 0 if await purchase.issue_right(self._hub) else POLL_S
 
     async def _expire(self) -> float:
-        expired = await purchase.expire_orders(self._hub)
-        return 0 if expired == purchase.SWEEP else self._sweep_s
+        expired = await orders.expire_orders(self._hub)
+        return 0 if expired == orders.SWEEP else self._sweep_s
 
     async def _poll(self) -> float:
         """Once a second and process: find what wake-ups have lost, and wake whoever follows it."""

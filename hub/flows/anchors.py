@@ -1,20 +1,19 @@
-"""B 区块链: every request's end becomes a leaf, leaves become batches, batches become roots on chain.
+"""B 区块链, SC 智能合约: recorded leaves become batches, batches become roots on chain.
 
-Payments never wait for any of this. A leaf is written in the unit that records the result. `gather` turns the leaves
-told of by a range of the log into one batch and one Task; `anchor` signs, commits the signed bytes, sends, and looks.
+Payments never wait for any of this. `gather` turns the leaves told of by a range of the log into one batch and one
+Task; `anchor` signs, commits the signed bytes, sends, and looks. The leaves are written by flows/records.py.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hub.domain import anchors
 from hub.domain.anchors import Leaf, Tree
-from hub.domain.events import HUB_STREAM, Audience, Change, OrderRecorded, PaymentRecorded
+from hub.domain.events import HUB_STREAM, Change, OrderRecorded, PaymentRecorded
 from hub.domain.ids import Draw
-from hub.domain.orders import ChainStatus, Order
-from hub.domain.payments import PaymentAttempt
+from hub.domain.orders import ChainStatus
 from hub.domain.reconciliation import BreakKind
 from hub.domain.records import (
     AnchorBatch,
@@ -32,113 +31,11 @@ if TYPE_CHECKING:
     from hub.store.tasks import LeasedTask
     from hub.store.transactions import Tx
 
-COMMITMENT_VERSION = 1
-# What the token is: access to the canonical Course. Not the course's own kind, which may be corrected later.
-TOKEN_KIND, TOKEN_VERSION = 1, 1
-NO_HOLDER = "0x" + "00" * 20
 # A root is shown as CONFIRMED when this many blocks hold it; deeper finality comes with chains that reorganise.
 CONFIRMATIONS = 1
 # How soon to look again for a transaction that is in no block yet, or for a batch that is not confirmed.
 LOOK_AGAIN_US = 1_000_000
 BATCHER = "batcher"
-
-
-# ---- in the unit of the result ---------------------------------------------------------------------------------------
-
-
-async def record_end(
-    tx: "Tx",
-    order: Order,
-    attempt: PaymentAttempt | None,
-    *,
-    is_right: bool,
-    had_ended: bool,
-    audiences: list[Audience],
-    draw: Draw,
-    vault: Vault,
-) -> None:
-    """The leaf that binds one request and its result; `attempt` None for an order of total 0.
-
-    `had_ended`: the request may have an earlier leaf (declined, then charged after all), which no longer tells its end
-    and is revoked by a Task: one request, one standing leaf.
-    """
-    leaf_id = draw.id("lef", attempt.id if attempt else order.id)
-    salt = draw.bytes("salt", leaf_id)
-    request, result = request_of(order, attempt), result_of(order, attempt)
-    await tx.anchors.add_leaf(
-        RecordedLeaf(
-            id=leaf_id,
-            order_id=order.id,
-            attempt_id=attempt.id if attempt else None,
-            generation=0,
-            order_key=vault.order_key(order.merchant_id, order.number),
-            holder=NO_HOLDER,
-            token_id=str(token_id(order.course_id, vault)) if is_right else "0",
-            expiry=anchors.NO_END if is_right else 0,
-            request=anchors.canonical(request).decode(),
-            result=anchors.canonical(result).decode(),
-            commitment=commitment(request, result, salt, vault),
-            sealed_salt=vault.seal(salt, leaf_id),
-            is_superseded=False,
-            batch_id=None,
-            index=None,
-            created_at_us=draw.now_us,
-        )
-    )
-    if attempt is not None and had_ended:
-        for earlier in await tx.anchors.supersede(attempt.id, leaf_id):
-            tx.tasks.add("revoke_leaf", earlier.id, {"leaf": earlier.id}, draw.now_us)
-    tx.events.append(_Row(leaf_id), PaymentRecorded(leaf_id, order.id), audiences, draw)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A row that is written once: its only version is the first."""
-
-    id: str
-    version: int = 1
-
-
-def request_of(order: Order, attempt: PaymentAttempt | None) -> dict[str, Any]:
-    """The PaymentRequest as it is recorded: (user, amount, channel, course) under the order number. Amounts as text:
-    a verifier in JavaScript must not lose a unit."""
-    return {
-        "order": order.number,
-        "user": order.user_id,
-        "course": order.course_id,
-        "channel": attempt.channel if attempt else None,
-        "reference": attempt.key if attempt else None,
-        "amountMinor": str(order.total.amount_minor),
-        "currency": order.total.currency,
-    }
-
-
-def result_of(order: Order, attempt: PaymentAttempt | None) -> dict[str, Any]:
-    """The PaymentResult as it is recorded."""
-    return {
-        "state": attempt.state if attempt else order.status,
-        "channelReference": attempt.channel_ref if attempt else None,
-        "code": attempt.code if attempt else None,
-        "providerTime": str(attempt.heard_at_us) if attempt and attempt.heard_at_us is not None else None,
-        "orderStatus": order.status,
-        "receivedMinor": str(order.received_minor),
-    }
-
-
-def commitment(request: dict[str, Any], result: dict[str, Any], salt: bytes, vault: Vault) -> bytes:
-    """What the leaf says of request and result, to whoever has the opening and to nobody else."""
-    return anchors.commitment(
-        COMMITMENT_VERSION,
-        anchors.content_hash(request, vault.keccak),
-        anchors.content_hash(result, vault.keccak),
-        salt,
-        vault.keccak,
-    )
-
-
-def token_id(course_id: str, vault: Vault) -> int:
-    """One token for a Course on every platform."""
-    return anchors.token_id(course_id, TOKEN_KIND, TOKEN_VERSION, vault.keccak)
 
 
 # ---- batches ---------------------------------------------------------------------------------------------------------

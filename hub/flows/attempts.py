@@ -37,9 +37,9 @@ from hub.domain.payments import (
     void_fact_of,
 )
 from hub.domain.reconciliation import BreakKind
-from hub.flows.anchors import record_end
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, grant_purchase
+from hub.flows.records import record_end
 from hub.ports import Channel, Hub, Vault
 
 if TYPE_CHECKING:

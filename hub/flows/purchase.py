@@ -5,23 +5,22 @@ request_payment    R G    looks the key up, refuses what cannot be, commits the 
                    API    the channel is asked, no transaction open
                    G      the result is recorded: facts, postings, right, leaf, events, in one transaction
 checkout           both in one call, under one key
-record_on_chain    B SC   the leaves become a root (flows/anchors.py)
+record_on_chain    B SC   the leaves (flows/records.py) become a root (flows/anchors.py)
 issue_right        T      the right opens on every platform that honours it (flows/access.py)
+
+How an order ends otherwise stands in flows/orders.py.
 """
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hub.domain.events import Audience, Change, OrderCanceled, OrderCreated, OrderEvent, OrderExpired, OrderPaid
+from hub.domain.events import Audience, Change, OrderCreated, OrderPaid
 from hub.domain.ids import Draw, fingerprint
 from hub.domain.money import Money
 from hub.domain.orders import (
     ATTEMPT_WITHIN_US,
-    ChainStatus,
     Order,
     OrderStatus,
-    closed,
-    may_be_closed,
     may_be_paid,
     settled,
 )
@@ -29,7 +28,7 @@ from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest, Re
 from hub.domain.people import Viewer
 from hub.domain.refusals import AttemptIsLive, ChannelUnavailable, NotFound, Refusal
 from hub.domain.requests import Answer, RequestKey, Seen
-from hub.flows import access, anchors, attempts
+from hub.flows import access, anchors, attempts, records
 from hub.flows.attempts import RESOLVE, ask, ask_once, tell_attempt
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.merchants import admit
@@ -79,7 +78,7 @@ async def _announce(tx: "Tx", order: Order, audiences: list[Audience], draw: Dra
     if order.status is OrderStatus.PAID:
         tx.events.append(order, OrderPaid.of(order), audiences, draw)
         await grant_purchase(tx, order, audiences, draw)
-        await anchors.record_end(
+        await records.record_end(
             tx, order, None, is_right=True, had_ended=False, audiences=audiences, draw=draw, vault=vault
         )
 
@@ -304,90 +303,6 @@ async def _seen_checkout(tx: "Tx", seen: Seen) -> Opened:
         is_resumed=seen.is_dead,
         order=None if made else order,
     )
-
-
-# ---- the order's other ends ------------------------------------------------------------------------------------------
-
-
-async def cancel_order(hub: Hub, viewer: Viewer, *, order_id: str, idempotency_key: str) -> Answer[Order]:
-    """The buyer changes their mind. An attempt that is still payable is closed at its channel first: if it turns out
-    paid, the order is paid and the answer says so."""
-    key = RequestKey(
-        viewer.principal, "orderCancel", idempotency_key, fingerprint("orderCancel", {"orderId": order_id})
-    )
-    canceled = await hub.store.write(begin_cancel, viewer, order_id, key, hub.draw(), hub.vault)
-    if not isinstance(canceled, PaymentAttempt):
-        return canceled
-    channel = hub.channels.get(canceled.channel)
-    if channel is not None and channel.capabilities.can_void:
-        result = await ask(channel.void(canceled), hub.clock.now_us())
-        await hub.store.write(attempts.record_void, canceled.id, result, hub.draw(), hub.vault)
-    return await hub.store.write(finish_cancel, order_id, key, hub.draw(), hub.vault)
-
-
-async def begin_cancel(
-    tx: "Tx", viewer: Viewer, order_id: str, key: RequestKey, draw: Draw, vault: Vault
-) -> Answer[Order] | PaymentAttempt:
-    """Canceled, refused, or the attempt that has to be closed first."""
-    seen = await tx.requests.begin(key, order_id, draw)
-    order = await tx.orders.lock(order_id)
-    if order is None or order.user_id != viewer.user_id:
-        await tx.requests.finish(key, NotFound("orderId"))
-        return Answer(refusal=NotFound("orderId"), is_replay=seen is not None)
-    if seen is not None and seen.is_done:
-        return Answer(order, seen.refusal, is_replay=True)
-    for attempt in await tx.payments.of_order(order_id):
-        if attempt.state in attempts.VOIDABLE:
-            return attempt
-    return await finish_cancel(tx, order_id, key, draw, vault)
-
-
-async def finish_cancel(tx: "Tx", order_id: str, key: RequestKey, draw: Draw, vault: Vault) -> Answer[Order]:
-    closing = await close_order(tx, order_id, OrderStatus.CANCELED, key.operation, draw, vault)
-    refusal = closing if isinstance(closing, Refusal) else None
-    await tx.requests.finish(key, refusal)
-    return Answer(await tx.orders.lock(order_id), refusal)
-
-
-async def close_order(
-    tx: "Tx", order_id: str, status: OrderStatus, event: str, draw: Draw, vault: Vault
-) -> Order | Refusal:
-    """EXPIRED or CANCELED, if no attempt may still take the money. A request that never reached its channel has its
-    end now, and is recorded."""
-    order = await tx.orders.lock(order_id)
-    if order is None:
-        return NotFound("orderId")
-    made = await tx.payments.of_order(order_id)
-    if refusal := may_be_closed(order, made, event):
-        return refusal
-    ended = closed(order, status, draw.now_us)
-    unsent = [attempt for attempt in made if attempt.state is AttemptState.NOT_SENT]
-    if unsent:
-        ended = replace(ended, chain_status=ChainStatus.QUEUED)
-    audiences = await audiences_of(tx, ended, vault)
-    for attempt in unsent:
-        await anchors.record_end(
-            tx, ended, attempt, is_right=False, had_ended=False, audiences=audiences, draw=draw, vault=vault
-        )
-    ended = await tx.orders.update(ended)
-    kind: type[OrderEvent] = OrderCanceled if status is OrderStatus.CANCELED else OrderExpired
-    tx.events.append(ended, kind.of(ended), audiences, draw, Change(order.status, status, event))
-    return ended
-
-
-# Orders closed by one sweep: short units, so that buyers do not wait behind them.
-SWEEP = 100
-
-
-async def expire_orders(hub: Hub) -> int:
-    """Close the orders whose deadline has passed. Returns how many; those with money under way stay."""
-    async with hub.store.reading() as rx:
-        overdue = await rx.orders.overdue(hub.clock.now_us(), SWEEP)
-    expired = 0
-    for order_id in overdue:
-        closing = await hub.store.write(close_order, order_id, OrderStatus.EXPIRED, "deadline", hub.draw(), hub.vault)
-        expired += isinstance(closing, Order)
-    return expired
 
 
 # ---- B 区块链, SC 智能合约, T Token 化 -------------------------------------------------------------------------------

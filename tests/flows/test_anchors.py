@@ -7,7 +7,7 @@ import pytest
 
 from hub.domain import anchors as tree
 from hub.domain.orders import ChainStatus, OrderStatus
-from hub.flows import anchors, notices, purchase
+from hub.flows import anchors, notices, orders, purchase, records
 from hub.ports import ChainRefused, SignedTransaction
 from hub.store.transactions import LostRow
 from tests.flows.benches import Bench
@@ -50,7 +50,7 @@ async def test_opening_yields_the_commitment_of_request_and_result(bench: Bench)
     request, result = json.loads(leaf.request), json.loads(leaf.result)
     assert (request["amountMinor"], request["currency"], result["state"]) == ("9900", "CNY", "CHARGED")
     salt = bench.vault.open(leaf.sealed_salt, leaf.id)
-    assert anchors.commitment(request, result, salt, bench.vault) == leaf.commitment
+    assert records.commitment(request, result, salt, bench.vault) == leaf.commitment
     assert leaf.expiry == tree.NO_END
 
 
@@ -189,7 +189,7 @@ async def test_later_end_of_one_request_replaces_its_leaf_and_revokes_it(bench: 
 async def test_word_after_an_unsent_requests_order_was_closed_replaces_its_leaf(bench: Bench, late: object) -> None:
     viewer = await bench.world.learner()
     order, attempt = await bench.waiting(viewer, told=NOT_SENT)
-    await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
     assert await leaves(bench) == [(1, False, False)]
     words = late(attempt)  # type: ignore[operator]  # one of the two above
     await notices.receive(bench.hub, "sandbox", delivery("evt-1", attempt.key, words))

@@ -10,7 +10,7 @@ from hub.domain.orders import ChargeStatus, FulfilmentStatus, Order, OrderStatus
 from hub.domain.payments import AttemptState, IntentStatus, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import Viewer
 from hub.domain.refusals import AttemptIsLive, Refusal, StateConflict
-from hub.flows import attempts, notices, purchase
+from hub.flows import attempts, notices, orders
 from tests.flows.benches import Bench
 from tests.flows.scripted import (
     DECLINED,
@@ -195,10 +195,10 @@ async def test_late_money_stays_in_escrow_without_a_grant(bench: Bench, status: 
     viewer = await bench.world.learner()
     order, attempt = await bench.waiting(viewer, told=DECLINED)
     if status is OrderStatus.CANCELED:
-        await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+        await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
     else:
         bench.clock.pass_us(DAY_US)
-        await purchase.expire_orders(bench.hub)
+        await orders.expire_orders(bench.hub)
     await told(bench, attempt, charged(attempt))
     after = await bench.order_now(order.id)
     assert (after.status, after.charge_status) == (status, ChargeStatus.LATE_PAYMENT)
@@ -212,7 +212,7 @@ async def test_late_money_stays_in_escrow_without_a_grant(bench: Bench, status: 
 async def test_late_money_of_another_currency_is_in_suspense_with_one_break(bench: Bench) -> None:
     viewer = await bench.world.learner()
     order, attempt = await bench.waiting(viewer, told=DECLINED)
-    await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
     await told(bench, attempt, charged(attempt, amount=Money(9900, "USD")))
     assert (await bench.order_now(order.id)).charge_status is ChargeStatus.NONE
     assert await bench.balance("suspense:sandbox", "USD") == 9900
@@ -291,11 +291,11 @@ async def test_unknown_stays_unknown_whatever_time_passes_and_opens_a_break_afte
     for _ in range(26):
         bench.clock.pass_us(3600 * SECOND_US)
         await bench.work()
-        assert await purchase.expire_orders(bench.hub) == 0
+        assert await orders.expire_orders(bench.hub) == 0
     assert await bench.states(order.id) == [AttemptState.UNKNOWN]
     [opened] = await bench.breaks()
     assert (opened.kind, opened.subject_id, opened.order_id) == ("UNRESOLVED", attempt.id, order.id)
-    cancel = await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    cancel = await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
     assert cancel.refusal == AttemptIsLive(attempt.id)
     assert bench.channel.count("create") == 1
     bench.channel.steps.clear()
@@ -332,7 +332,7 @@ async def test_void_that_meets_money_leaves_the_order_paid(bench: Bench) -> None
     viewer = await bench.world.learner()
     order, _ = await bench.waiting(viewer, told=result(Outcome.ACTION))
     bench.channel.then("void", charged)
-    answer = await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    answer = await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
     assert answer.refusal == StateConflict(OrderStatus.PAID, "orderCancel")
     assert (await bench.order_now(order.id)).fulfilment_status is FulfilmentStatus.FULFILLED
 
@@ -341,7 +341,7 @@ async def test_channel_that_cannot_void_is_not_asked_to(bench: Bench) -> None:
     bench.channel.capabilities = replace(bench.channel.capabilities, can_void=False)
     viewer = await bench.world.learner()
     order, attempt = await bench.waiting(viewer, told=result(Outcome.ACTION))
-    answer = await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    answer = await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
     assert answer.refusal == AttemptIsLive(attempt.id)
     assert bench.channel.count("void") == 0
 
@@ -350,7 +350,7 @@ async def test_void_without_an_answer_cancels_nothing(bench: Bench) -> None:
     viewer = await bench.world.learner()
     order, attempt = await bench.waiting(viewer, told=result(Outcome.ACTION))
     bench.channel.then("void", UNKNOWN)
-    answer = await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    answer = await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
     assert answer.refusal == AttemptIsLive(attempt.id)
     assert await bench.states(order.id) == [AttemptState.ACTION]
 
@@ -405,7 +405,7 @@ async def paid(bench: Bench, viewer: Viewer, order: Order) -> None:
 
 
 async def canceled(bench: Bench, viewer: Viewer, order: Order) -> None:
-    await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
 
 
 async def overdue(bench: Bench, viewer: Viewer, order: Order) -> None:
@@ -414,7 +414,7 @@ async def overdue(bench: Bench, viewer: Viewer, order: Order) -> None:
 
 async def expired(bench: Bench, viewer: Viewer, order: Order) -> None:
     bench.clock.pass_us(DAY_US)
-    assert await purchase.expire_orders(bench.hub) == 1
+    assert await orders.expire_orders(bench.hub) == 1
 
 
 @pytest.mark.parametrize(

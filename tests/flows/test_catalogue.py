@@ -14,7 +14,7 @@ from hub.domain.catalogue import MAX_TITLE, CourseKind, Listing, ListingDraft, P
 from hub.domain.catalogue_files import ENCODING, ENCODING_ERRORS, Format, read, summarise
 from hub.domain.money import MAX_PRICE_MINOR, Money
 from hub.domain.refusals import InvalidInput, NotFound, NotPurchasable
-from hub.flows import catalogue, purchase
+from hub.flows import catalogue, orders
 from hub.flows.catalogue import ImportReport
 from hub.store.transactions import Store
 from tests.flows.benches import Bench
@@ -231,4 +231,4 @@ async def test_five_hundred_purchases_by_sixteen_buyers_at_once(sqlite_store: St
     await bench.record()
     assert list(bench.chain.roots.values()) == [500]
     assert await bench.rows("SELECT DISTINCT chain_status FROM order_") == [("CONFIRMED",)]
-    assert await purchase.expire_orders(bench.hub) == 0
+    assert await orders.expire_orders(bench.hub) == 0

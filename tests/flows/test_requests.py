@@ -23,7 +23,7 @@ from hub.domain.refusals import (
     Refusal,
 )
 from hub.domain.requests import REQUEST_LEASE_US, Answer, IdempotencyConflict, InProgress
-from hub.flows import catalogue, purchase
+from hub.flows import catalogue, orders, purchase
 from hub.ports import AmountRange
 from tests.flows.benches import Bench
 from tests.flows.scripted import DECLINED, NEVER_SEEN, result
@@ -243,7 +243,7 @@ async def test_cancel_of_a_dead_process_is_resumed(bench: Bench) -> None:
     bench.channel.then("void", stop)
 
     async def cancel() -> Answer[Order]:
-        return await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="k")
+        return await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="k")
 
     await died(bench, cancel())
     with pytest.raises(InProgress):
@@ -355,7 +355,7 @@ async def test_order_of_another_buyer_is_not_found(bench: Bench) -> None:
     order = await bench.order(await bench.world.learner(), await bench.world.listing())
     stranger = await bench.world.learner()
     assert (await bench.pay(stranger, order)).refusal == NotFound("orderId")
-    answer = await purchase.cancel_order(bench.hub, stranger, order_id=order.id, idempotency_key="k")
+    answer = await orders.cancel_order(bench.hub, stranger, order_id=order.id, idempotency_key="k")
     assert (answer.value, answer.refusal) == (None, NotFound("orderId"))
     assert (await bench.order_now(order.id)).status is OrderStatus.AWAITING_PAYMENT
 

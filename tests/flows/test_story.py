@@ -8,7 +8,7 @@ from hub.domain.money import MAX_PRICE_MINOR, Money
 from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, Order, OrderStatus
 from hub.domain.payments import AttemptState, IntentStatus, NextAction, Outcome, PaymentAttempt
 from hub.domain.refusals import StateConflict
-from hub.flows import catalogue, entitlements, notices, people, purchase
+from hub.flows import catalogue, entitlements, notices, orders, people, purchase
 from hub.ports import AmountRange
 from tests.flows.benches import Bench
 from tests.flows.scripted import DECLINED, NOT_SENT, UNKNOWN, ScriptedPlatform, charged, delivery, result
@@ -101,20 +101,20 @@ async def test_price_of_zero_is_granted_and_recorded_without_an_attempt(bench: B
 async def test_canceled_order_voids_what_is_payable_first(bench: Bench) -> None:
     viewer = await bench.world.learner()
     order, attempt = await bench.waiting(viewer, told=result(Outcome.ACTION))
-    answer = await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
+    answer = await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-1")
     assert answer.value is not None
     assert (answer.value.status, answer.value.intent_status) == (OrderStatus.CANCELED, IntentStatus.CANCELED)
     assert await bench.states(order.id) == [AttemptState.VOIDED]
     assert bench.channel.calls[-1] == ("void", attempt.key)
-    again = await purchase.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-2")
+    again = await orders.cancel_order(bench.hub, viewer, order_id=order.id, idempotency_key="cancel-2")
     assert again.refusal == StateConflict(OrderStatus.CANCELED, "orderCancel")
 
 
 async def test_overdue_orders_expire_and_their_unsent_requests_are_recorded(bench: Bench) -> None:
     order, _ = await bench.waiting(told=NOT_SENT)
-    assert await purchase.expire_orders(bench.hub) == 0
+    assert await orders.expire_orders(bench.hub) == 0
     bench.clock.pass_us(DAY_US)
-    assert await purchase.expire_orders(bench.hub) == 1
+    assert await orders.expire_orders(bench.hub) == 1
     expired = await bench.order_now(order.id)
     assert (expired.status, expired.intent_status, expired.chain_status) == (
         OrderStatus.EXPIRED, IntentStatus.EXPIRED, ChainStatus.QUEUED,

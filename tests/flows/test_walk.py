@@ -11,7 +11,7 @@ from hub.domain.orders import Order, OrderStatus
 from hub.domain.people import Viewer
 from hub.domain.requests import InProgress
 from hub.entry.verification import verified
-from hub.flows import notices, purchase
+from hub.flows import notices, orders, purchase
 from hub.ports import ChainUnavailable
 from tests.flows.benches import Bench
 from tests.flows.provider import Died, Fuse, MortalStore, Provider, chosen
@@ -114,12 +114,12 @@ class Walk:
         if not self.orders:
             return
         viewer, order = self.chance.choice(self.orders)
-        await purchase.cancel_order(process.hub, viewer, order_id=order.id, idempotency_key=f"x-{self.number}")
+        await orders.cancel_order(process.hub, viewer, order_id=order.id, idempotency_key=f"x-{self.number}")
 
     async def time(self, process: Bench) -> None:
         seconds = self.chance.choice([1, 5, 30, 60, 600, 3600, 6 * 3600, -30])
         self.bench.clock.pass_us(seconds * SECOND_US)
-        await purchase.expire_orders(process.hub)
+        await orders.expire_orders(process.hub)
 
     async def work(self, process: Bench) -> None:
         for task in await process.claimed():
@@ -148,7 +148,7 @@ class Walk:
             for task in await self.bench.claimed():
                 await self.bench.run(task)
             await self.record(self.bench)
-            await purchase.expire_orders(self.bench.hub)
+            await orders.expire_orders(self.bench.hub)
             for provider in self.providers.values():
                 while provider.notices:
                     await notices.receive(self.bench.hub, provider.code, provider.notices.pop())
@@ -157,8 +157,8 @@ class Walk:
         """The hub's books against the provider's, and the hub's against themselves."""
         bench = self.bench
         await bench.assert_books_fold()
-        orders = await bench.rows("SELECT id, number, status, total_minor, received_minor FROM order_")
-        for id_, number, status, total_minor, received_minor in orders:
+        bought = await bench.rows("SELECT id, number, status, total_minor, received_minor FROM order_")
+        for id_, number, status, total_minor, received_minor in bought:
             taken = sum(provider.taken_minor(number) for provider in self.providers.values())
             assert (await bench.balance(f"order:{id_}:escrow"), received_minor) == (taken, taken), number
             rights = await bench.one(f"SELECT count(*) FROM grant_ WHERE source_ref = '{id_}'")

@@ -1,0 +1,118 @@
+"""What goes on chain of one request and its result: a leaf, written in the unit that records the result.
+
+Only its commitment leaves this house, and only as part of a root (flows/anchors.py).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hub.domain import anchors
+from hub.domain.events import Audience, PaymentRecorded
+from hub.domain.ids import Draw
+from hub.domain.orders import Order
+from hub.domain.payments import PaymentAttempt
+from hub.domain.records import RecordedLeaf
+from hub.ports import Vault
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Tx
+
+COMMITMENT_VERSION = 1
+# What the token is: access to the canonical Course. Not the course's own kind, which may be corrected later.
+TOKEN_KIND, TOKEN_VERSION = 1, 1
+NO_HOLDER = "0x" + "00" * 20
+
+
+async def record_end(
+    tx: "Tx",
+    order: Order,
+    attempt: PaymentAttempt | None,
+    *,
+    is_right: bool,
+    had_ended: bool,
+    audiences: list[Audience],
+    draw: Draw,
+    vault: Vault,
+) -> None:
+    """The leaf that binds one request and its result; `attempt` None for an order of total 0.
+
+    `had_ended`: the request may have an earlier leaf (declined, then charged after all), which no longer tells its end
+    and is revoked by a Task: one request, one standing leaf.
+    """
+    leaf_id = draw.id("lef", attempt.id if attempt else order.id)
+    salt = draw.bytes("salt", leaf_id)
+    request, result = request_of(order, attempt), result_of(order, attempt)
+    await tx.anchors.add_leaf(
+        RecordedLeaf(
+            id=leaf_id,
+            order_id=order.id,
+            attempt_id=attempt.id if attempt else None,
+            generation=0,
+            order_key=vault.order_key(order.merchant_id, order.number),
+            holder=NO_HOLDER,
+            token_id=str(token_id(order.course_id, vault)) if is_right else "0",
+            expiry=anchors.NO_END if is_right else 0,
+            request=anchors.canonical(request).decode(),
+            result=anchors.canonical(result).decode(),
+            commitment=commitment(request, result, salt, vault),
+            sealed_salt=vault.seal(salt, leaf_id),
+            is_superseded=False,
+            batch_id=None,
+            index=None,
+            created_at_us=draw.now_us,
+        )
+    )
+    if attempt is not None and had_ended:
+        for earlier in await tx.anchors.supersede(attempt.id, leaf_id):
+            tx.tasks.add("revoke_leaf", earlier.id, {"leaf": earlier.id}, draw.now_us)
+    tx.events.append(_Row(leaf_id), PaymentRecorded(leaf_id, order.id), audiences, draw)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row that is written once: its only version is the first."""
+
+    id: str
+    version: int = 1
+
+
+def request_of(order: Order, attempt: PaymentAttempt | None) -> dict[str, Any]:
+    """The PaymentRequest as it is recorded: (user, amount, channel, course) under the order number. Amounts as text:
+    a verifier in JavaScript must not lose a unit."""
+    return {
+        "order": order.number,
+        "user": order.user_id,
+        "course": order.course_id,
+        "channel": attempt.channel if attempt else None,
+        "reference": attempt.key if attempt else None,
+        "amountMinor": str(order.total.amount_minor),
+        "currency": order.total.currency,
+    }
+
+
+def result_of(order: Order, attempt: PaymentAttempt | None) -> dict[str, Any]:
+    """The PaymentResult as it is recorded."""
+    return {
+        "state": attempt.state if attempt else order.status,
+        "channelReference": attempt.channel_ref if attempt else None,
+        "code": attempt.code if attempt else None,
+        "providerTime": str(attempt.heard_at_us) if attempt and attempt.heard_at_us is not None else None,
+        "orderStatus": order.status,
+        "receivedMinor": str(order.received_minor),
+    }
+
+
+def commitment(request: dict[str, Any], result: dict[str, Any], salt: bytes, vault: Vault) -> bytes:
+    """What the leaf says of request and result, to whoever has the opening and to nobody else."""
+    return anchors.commitment(
+        COMMITMENT_VERSION,
+        anchors.content_hash(request, vault.keccak),
+        anchors.content_hash(result, vault.keccak),
+        salt,
+        vault.keccak,
+    )
+
+
+def token_id(course_id: str, vault: Vault) -> int:
+    """One token for a Course on every platform."""
+    return anchors.token_id(course_id, TOKEN_KIND, TOKEN_VERSION, vault.keccak)
