@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from eth_keys.backends.coincurve import CoinCurveECCBackend
-from eth_keys.backends.native import NativeECCBackend
+from eth_keys.backends.native.main import NativeECCBackend
 from eth_keys.datatypes import PrivateKey
 
 from hub.chain import keys

@@ -1,0 +1,64 @@
+"""`hub verify` finds nothing on a true house, and each lie by the check that is there for it."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hub.entry.verification import verified
+from hub.ports import LeafClaim
+from hub.store.database import open_store
+from tests.flows.benches import Bench
+from tests.flows.scripted import ScriptedChain
+from tests.world import World
+
+
+class Contract(ScriptedChain):
+    """Accepts every claim under a root that it holds."""
+
+    async def verify_many(self, claims: tuple[LeafClaim, ...]) -> tuple[bool, ...]:
+        return tuple(claim.root in self.roots for claim in claims)
+
+
+@pytest.fixture
+async def bench(sqlite_url: str) -> AsyncIterator[Bench]:
+    """A house with one sale, paid and recorded on chain."""
+    store = await open_store(sqlite_url)
+    bench = Bench(store, World(store), chain=Contract())
+    await bench.buy(await bench.world.learner(), await bench.world.listing())
+    await bench.record()
+    yield bench
+    await store.aclose()
+
+
+async def wrong(bench: Bench) -> dict[str, list[str]]:
+    """The checks that fail, with what they name."""
+    checks = await verified(bench.hub, with_chain=True)
+    assert [check.looked_at > 0 for check in checks[:-1]] == [True] * 8
+    return {check.name: check.wrong for check in checks if not check.is_fine}
+
+
+async def test_true_house_passes_every_check(bench: Bench) -> None:
+    assert await wrong(bench) == {}
+
+
+@pytest.mark.parametrize(
+    ("lie", "found"),
+    [
+        (
+            "UPDATE account SET debits_posted = debits_posted + 1 WHERE id LIKE 'channel:%'",
+            {"ledger balances (debits = credits per asset)", "balances equal the fold of their postings"},
+        ),
+        ("UPDATE order_ SET received_minor = 9899", {"escrow per order = received", "states follow from facts"}),
+        ("UPDATE payment_attempt SET state = 'DECLINED'", {"states follow from facts"}),
+        ("UPDATE grant_ SET source_ref = 'ord_none'", {"one right per paid order, none without"}),
+        ("UPDATE log_head SET position = position + 1", {"log dense"}),
+        ("UPDATE leaf SET sealed_salt = zeroblob(64)", {"one standing leaf per ended request, commitments open"}),
+        ("UPDATE anchor_batch SET root = zeroblob(32)", {"every anchored order's proof accepted by the contract"}),
+    ],
+)  # fmt: skip
+async def test_each_lie_is_found_by_its_check(bench: Bench, sqlite_url: str, lie: str, found: set[str]) -> None:
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as database:
+        assert database.execute(lie).rowcount > 0
+    database.close()
+    assert set(await wrong(bench)) == found
