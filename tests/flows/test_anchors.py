@@ -105,6 +105,25 @@ async def test_signed_bytes_are_sent_again_after_a_crash_between_commit_and_send
     assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]
 
 
+async def test_root_that_is_there_already_counts_as_success(bench: Bench) -> None:
+    """Its transaction was lost with its row: signing another is refused, and nothing is sent."""
+    await bench.buy(await bench.world.learner(), await bench.world.listing())
+    await gathered(bench)
+    async with bench.store.reading() as rx:
+        [batch] = await rx.anchors.batches()
+    bench.chain.roots[batch.root] = batch.count
+
+    async def refuse(*_: object) -> SignedTransaction:
+        raise ChainRefused("already anchored")
+
+    bench.chain.sign_anchor = refuse  # type: ignore[method-assign]
+    await bench.work()
+    assert bench.chain.sent == []
+    assert await bench.rows("SELECT state FROM anchor_batch") == [("CONFIRMED",)]
+    assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]
+    assert await bench.rows("SELECT kind FROM break_") == []
+
+
 async def test_transaction_in_no_block_is_sent_again_with_the_same_bytes(bench: Bench) -> None:
     await bench.buy(await bench.world.learner(), await bench.world.listing())
     bench.chain.holds_back = True
