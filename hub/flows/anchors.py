@@ -248,17 +248,19 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
     async with hub.store.reading() as rx:
         leaf = (await rx.anchors.leaves([task.body["leaf"]]))[0]
         batch = await rx.anchors.batch(leaf.batch_id) if leaf.batch_id else None
+        purpose = f"revoke:{batch.root.hex()}:{leaf.id}" if batch else ""
+        is_signed = await rx.anchors.transaction(purpose) is not None
     if batch is None or batch.state is not BatchState.CONFIRMED or leaf.index is None:
         return hub.clock.now_us() + LOOK_AGAIN_US
     await hub.chain.connect()
-    if await hub.chain.is_revoked(batch.root, leaf.index):
+    # What is signed is followed to its end all the same: its nonce is taken, and its row waits to be settled.
+    if not is_signed and await hub.chain.is_revoked(batch.root, leaf.index):
         return None
     word, mask = anchors.revocation_bit(leaf.index)
 
     def sign(nonce: int) -> Awaitable[SignedTransaction]:
         return hub.chain.sign_revoke(batch.root, word, mask, nonce)
 
-    purpose = f"revoke:{batch.root.hex()}:{leaf.id}"
     receipt = await transacted(hub, purpose, sign)
     if receipt is None:
         return hub.clock.now_us() + LOOK_AGAIN_US

@@ -16,8 +16,10 @@ from hub.domain.events import Audience, Change, EntitlementEvent, EntitlementGra
 from hub.domain.ids import Draw, fingerprint
 from hub.domain.orders import FulfilmentStatus, Order
 from hub.domain.people import Viewer, pairwise_id
+from hub.domain.reconciliation import BreakKind
 from hub.domain.refusals import NotFound, StateConflict
 from hub.domain.requests import Answer, RequestKey
+from hub.flows.breaks import open_break
 from hub.ports import Hub, Vault
 
 if TYPE_CHECKING:
@@ -47,10 +49,21 @@ async def grant_purchase(tx: "Tx", order: Order, audiences: list[Audience], draw
         version=1,
         created_at_us=draw.now_us,
     )
+    if entitlement.version > 1:
+        await _report_second_purchase(tx, entitlement, order, draw)
     if not await tx.entitlements.add_grant(grant):
         raise AssertionError(f"{order.id} has given its right already")
     change = Change("", GrantState.ACTIVE, order.id)
     tx.events.append(entitlement, _event(EntitlementGranted, entitlement, order), audiences, draw, change)
+
+
+async def _report_second_purchase(tx: "Tx", entitlement: Entitlement, order: Order, draw: Draw) -> None:
+    """Two orders of one course were under way at once and both were paid: the money is kept, and a person is told."""
+    grants = await tx.entitlements.grants(entitlement.id)
+    earlier = [grant for grant in grants if grant.source is GrantSource.PURCHASE and grant.state in LIVE_GRANTS]
+    if earlier and order.total.amount_minor:
+        detail = f"the buyer had paid for this course already, by order {earlier[0].source_ref}"
+        await open_break(tx, BreakKind.DUPLICATE, order.id, order.id, detail, draw)
 
 
 async def audiences_of(tx: "Tx", order: Order, vault: Vault) -> list[Audience]:

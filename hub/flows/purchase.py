@@ -14,6 +14,7 @@ How an order ends otherwise stands in flows/orders.py.
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hub.domain.entitlements import EntitlementState
 from hub.domain.events import Audience, Change, OrderCreated, OrderPaid
 from hub.domain.ids import Draw, fingerprint
 from hub.domain.money import Money
@@ -26,7 +27,7 @@ from hub.domain.orders import (
 )
 from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest, Result, Source, fact_of
 from hub.domain.people import Viewer
-from hub.domain.refusals import AttemptIsLive, ChannelUnavailable, NotFound, Refusal
+from hub.domain.refusals import AlreadyEntitled, AttemptIsLive, ChannelUnavailable, NotFound, Refusal
 from hub.domain.requests import Answer, RequestKey, Seen
 from hub.flows import access, anchors, attempts, records
 from hub.flows.attempts import RESOLVE, ask, ask_once, tell_attempt
@@ -114,6 +115,10 @@ async def open_attempt(
     live = [attempt.id for attempt in await tx.payments.of_order(order.id) if attempt.is_live]
     if refusal := may_be_paid(order, request.expected, live[0] if live else None, draw.now_us):
         return await _refuse(tx, key, refusal)
+    # Another order of this buyer may have been paid since this one was admitted: nobody pays twice for one course.
+    owned = await tx.entitlements.of(order.user_id, order.course_id)
+    if owned is not None and owned.state is EntitlementState.ACTIVE:
+        return await _refuse(tx, key, AlreadyEntitled(owned.id))
     if refusal := _channel_refusal(request.channel, capabilities, order.total):
         return await _refuse(tx, key, refusal)
     attempt = _attempt(order, request, draw)

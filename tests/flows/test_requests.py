@@ -360,11 +360,31 @@ async def test_order_of_another_buyer_is_not_found(bench: Bench) -> None:
     assert (await bench.order_now(order.id)).status is OrderStatus.AWAITING_PAYMENT
 
 
-async def test_two_orders_of_one_course_give_one_right_with_two_sources(bench: Bench) -> None:
+# ---- one buyer, one course, several orders ---------------------------------------------------------------------------
+
+
+async def test_second_order_of_a_course_is_not_paid_once_the_first_is(bench: Bench) -> None:
     viewer, listing = await bench.world.learner(), await bench.world.listing()
-    orders = [await bench.order(viewer, listing, key=f"order-{i}") for i in range(2)]
-    for i, order in enumerate(orders):
-        await bench.pay(viewer, order, key=f"pay-{i}")
-    assert await bench.one("SELECT count(*) FROM entitlement") == 1
-    grants = await bench.grants(orders[0].user_id, orders[0].course_id)
-    assert sorted(grant.source_ref for grant in grants) == sorted(order.id for order in orders)
+    first, second = await bench.order(viewer, listing, key="1"), await bench.order(viewer, listing, key="2")
+    await bench.pay(viewer, first, key="pay 1")
+    calls = len(bench.channel.calls)
+    refused = await bench.pay(viewer, second, key="pay 2")
+    assert isinstance(refused.refusal, AlreadyEntitled)
+    assert len(bench.channel.calls) == calls
+    assert (await bench.order_now(second.id)).attempts == 0
+
+
+async def test_course_paid_by_two_orders_at_once_is_shown_to_a_person(bench: Bench) -> None:
+    viewer, listing = await bench.world.learner(), await bench.world.listing()
+    first, second = await bench.order(viewer, listing, key="1"), await bench.order(viewer, listing, key="2")
+    bench.channel.then("create", result(Outcome.PENDING)).then("create", result(Outcome.PENDING))
+    await bench.pay(viewer, first, key="pay 1")
+    await bench.pay(viewer, second, key="pay 2")
+    bench.clock.pass_us(2_000_000)
+    await bench.work()
+    assert [(await bench.order_now(order.id)).status for order in (first, second)] == [OrderStatus.PAID] * 2
+    assert await bench.break_kinds() == ["DUPLICATE"]
+    assert await bench.one("SELECT count(*) FROM entitlement") == 1  # one right, with two sources
+    grants = await bench.grants(first.user_id, first.course_id)
+    assert sorted(grant.source_ref for grant in grants) == sorted([first.id, second.id])
+    await bench.assert_books_fold()
