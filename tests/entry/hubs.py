@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,7 +67,7 @@ async def until(
 def _run(
     arguments: Sequence[str], environ: Mapping[str, str], output: str, ahead_s: float, spoil: Callable[[], None] | None
 ) -> None:
-    """In the child: one command of the hub, as the console script runs it, its own clock `ahead_s` ahead."""
+    """In the child: one command of the hub, as the console script runs it, with all clocks of the process ahead."""
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -74,9 +75,11 @@ def _run(
         del os.environ[name]
     os.environ.update(environ)
     from hub.entry import cli, wiring
+    from hub.sandbox import server as sandbox
 
     if ahead_s:
         wiring.SystemClock.now_us = lambda _: int((time.time() + ahead_s) * 1_000_000)  # type: ignore
+        sandbox.serve = partial(sandbox.serve, clock=lambda: time.time() + ahead_s)  # type: ignore
     if spoil is not None:
         spoil()
     cli.main(arguments)
@@ -387,8 +390,19 @@ class Sold:
         """The input of `checkout` for it."""
         return {
             "listingId": self.listing_id, "channel": "sandbox", "idempotencyKey": key, "method": method,
-            "expectedAmount": {"amountMinor": self.price_minor, "currency": self.currency},
+            "expectedAmount": self.price,
         }  # fmt: skip
+
+    def paid(self, order_id: str, key: str) -> dict[str, Any]:
+        """The input of `paymentCreate` for an order of it."""
+        return {
+            "orderId": order_id, "channel": "sandbox", "idempotencyKey": key, "method": VISA,
+            "expectedAmount": self.price,
+        }  # fmt: skip
+
+    @property
+    def price(self) -> dict[str, Any]:
+        return {"amountMinor": self.price_minor, "currency": self.currency}
 
 
 async def put_on_sale(partner: Client, external_id: str, *, price_minor: int = 4900) -> Sold:

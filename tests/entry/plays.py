@@ -97,11 +97,9 @@ async def sale(stage: Stage, name: str) -> None:
 async def in_two_steps(stage: Stage, name: str) -> None:
     """`orderCreate`, then `paymentCreate`."""
     sold = stage.listings[name]
-    money = {"amountMinor": sold.price_minor, "currency": sold.currency}
     async with stage.learner() as learner:
         made = await learner.mutate(CREATE, {"listingId": sold.listing_id, "idempotencyKey": name})
-        asked = {"orderId": made["order"]["id"], "channel": "sandbox", "expectedAmount": money, "idempotencyKey": name}
-        await learner.mutate(PAY, asked | {"method": "pm_card_visa"})
+        await learner.mutate(PAY, sold.paid(made["order"]["id"], name))
         await _sold(stage, learner, made["order"]["id"])
 
 
@@ -190,9 +188,11 @@ async def unheard_of(stage: Stage, name: str) -> None:
 
 async def lost(stage: Stage, name: str) -> None:
     """Before any death: the request never arrives at the channel, and nobody knows that."""
-    await stage.sandbox.arm("create", "drop_before")
+    sold = stage.listings[name]
     async with stage.learner() as learner:
-        asked = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+        made = await learner.mutate(CREATE, {"listingId": sold.listing_id, "idempotencyKey": name})
+        await stage.sandbox.arm("create", "drop_before", reference=f"{made['order']['number']}-1")
+        asked = await learner.mutate(PAY, sold.paid(made["order"]["id"], name))
     assert asked["paymentAttempt"]["state"] == "UNKNOWN"
 
 
@@ -274,7 +274,7 @@ async def many_listings(stage: Stage, name: str) -> None:
     """Before any death: more events than the hub's own consumers leave unread behind them, and nobody to read them."""
     await stage.hub.kill()
     path = _catalogue(stage, name, rows=600)
-    code, said = await stage.house.command("import", str(path), "--platform", "lumen", "--format", "udemy")
+    code, said = await stage.house.command("import", str(path), "--platform", "bulk", "--format", "udemy")
     assert code == 0, said
 
 
@@ -392,8 +392,8 @@ SCENES: dict[str, Scene] = {
     # attempts
     "record_query": Scene(undecided),
     "record_void": Scene(given_up),
-    "send_again": Scene(before=lost, ahead_s=AFTER_LEASES_S),
-    "record_answer": Scene(before=lost, ahead_s=AFTER_LEASES_S),
+    "send_again": Scene(in_two_steps, before=lost, ahead_s=AFTER_LEASES_S),
+    "record_answer": Scene(in_two_steps, before=lost, ahead_s=AFTER_LEASES_S),
     "report_unresolved": Scene(unresolved, before=silent, ahead_s=AFTER_A_DAY_S),
     # notices
     "take": Scene(),

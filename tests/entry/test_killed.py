@@ -139,7 +139,7 @@ async def live_on(stage: Stage, points: list[str], *, ahead_s: float) -> None:
                 failed[point] = f"{type(error).__name__}: {error}"
 
     await asyncio.gather(*(finish(point) for point in points))
-    assert failed == {}
+    assert failed == {}, "\n".join(f"{point}: {why}" for point, why in failed.items())
     await come_to_rest(stage)
     await assert_once_each(stage)
 
