@@ -123,8 +123,11 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
     else:
         if receipt is None or receipt.confirmations < CONFIRMATIONS:
             return hub.clock.now_us() + LOOK_AGAIN_US
-        if not receipt.is_ok and not await _is_there(hub, batch):
-            return await _refused(hub, batch, f"the transaction {receipt.hash} failed")
+        if not receipt.is_ok:  # its purpose is free again: a paused contract is asked anew once it goes on
+            await hub.store.write(settle_transaction, purpose, TransactionState.FAILED)
+            if not await _is_there(hub, batch):
+                return await _refused(hub, batch, f"the transaction {receipt.hash} failed")
+            receipt = None
     await hub.store.write(confirm_batch, batch.id, receipt, purpose, hub.draw())
     return None
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     case,
+    cast,
     func,
     literal_column,
     select,
@@ -188,7 +189,9 @@ class Anchors:
         return await self._rx.one(_ADD_TX, str, **{name: getattr(new, name) for name in _TX}) is not None
 
     async def move_transaction(self, purpose: str, state: str) -> None:
-        await self._rx.changed(_MOVE_TX, purpose_=purpose, state_=state)
+        """A FAILED one keeps its nonce and its hash under another name: its purpose is free for a new transaction."""
+        statement = _FAIL_TX if state == TransactionState.FAILED else _MOVE_TX
+        await self._rx.changed(statement, purpose_=purpose, state_=state)
 
     async def unsettled(self, chain_id: int, sender: str) -> list[ChainTransaction]:
         """Signed and not yet seen in a block, in the order of their nonces: what is sent again after a restart."""
@@ -342,6 +345,14 @@ _ours = (_t.chain_id == bindparam("on_chain")) & (_t.sender == bindparam("of_sen
 _NEXT_NONCE = select(func.coalesce(func.max(_t.nonce) + literal_column("1"), literal_column("0"))).where(_ours)
 _ADD_TX = inserted(chain_transaction).on_conflict_do_nothing().returning(_t.purpose)
 _MOVE_TX = update(chain_transaction).where(_t.purpose == bindparam("purpose_")).values(state=bindparam("state_"))
+_FAIL_TX = (
+    update(chain_transaction)
+    .where(_t.purpose == bindparam("purpose_"))
+    .values(
+        state=bindparam("state_"),
+        purpose=_t.purpose + literal_column("'#'", Text()) + cast(_t.nonce, Text()),
+    )
+)
 _UNSETTLED = (
     select(chain_transaction)
     .where(_ours & _t.state.in_([literal_column("'SIGNED'"), literal_column("'SENT'")]))

@@ -8,7 +8,7 @@ import pytest
 from hub.domain import anchors as tree
 from hub.domain.orders import ChainStatus, OrderStatus
 from hub.flows import anchors, notices, orders, purchase, records
-from hub.ports import ChainRefused, SignedTransaction
+from hub.ports import ChainReceipt, ChainRefused, SignedTransaction
 from hub.store.transactions import LostRow
 from tests.flows.benches import Bench
 from tests.flows.scripted import DECLINED, NOT_SENT, VOIDED, authorised, charged, delivery
@@ -155,6 +155,26 @@ async def test_refused_anchor_shows_failed_with_one_break_and_goes_on_trying(ben
     bench.clock.pass_us(60 * SECOND_US)
     await bench.work()
     assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]
+
+
+async def test_anchor_that_reverted_in_its_block_is_signed_anew_once_the_contract_goes_on(bench: Bench) -> None:
+    await bench.buy(await bench.world.learner(), await bench.world.listing())
+    send, chain = bench.chain.send, bench.chain
+
+    async def revert(transaction: SignedTransaction) -> None:
+        chain.mined[transaction.hash] = ChainReceipt(transaction.hash, False, 1, "0xb1", 50_000, 10**9, 1)
+
+    chain.send = revert  # type: ignore[method-assign]
+    await bench.record()
+    assert await bench.rows("SELECT chain_status FROM order_") == [("FAILED",)]
+    assert await bench.break_kinds() == ["CHAIN"]
+    chain.send = send  # type: ignore[method-assign]
+    bench.clock.pass_us(60 * SECOND_US)
+    await bench.work()
+    assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]
+    assert await bench.rows("SELECT nonce, state FROM chain_transaction ORDER BY nonce") == [
+        (0, "FAILED"), (1, "CONFIRMED"),
+    ]  # fmt: skip
 
 
 # ---- which leaf stands for an order ----------------------------------------------------------------------------------
