@@ -1,4 +1,4 @@
-"""`python -m tests.lock`: constraints.txt pins everything that the project and its extra `test` install, and no more."""
+"""`python -m tests.lock`: constraints.txt pins all that the project and its extra `test` install, and no more."""
 
 import sys
 from collections.abc import Iterator
