@@ -149,7 +149,8 @@ async def revoked(stage: Stage, name: str) -> None:
         async def is_closed() -> bool:
             accesses = (await order_of(operator, order["id"]))["entitlement"]["accesses"]
             left = await stage.house.rows("SELECT count(*) FROM task WHERE kind = 'revoke_leaf'")
-            return [access["state"] for access in accesses] == ["CLOSED"] and left == [(0,)]
+            states = {access["platform"]["slug"]: access["state"] for access in accesses}
+            return states[HONOURER] == "CLOSED" and left == [(0,)]
 
         await until(is_closed, within_s=60, what="revoked everywhere")
 
