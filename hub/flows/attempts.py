@@ -258,8 +258,8 @@ async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
     """The Task of one attempt: ask its channel, apply what it says. Returns when to ask again (µs), None when done."""
     async with hub.store.reading() as rx:
         attempt = await rx.payments.by_id(task.body["attempt"])
-    if attempt is None or attempt.is_settled or attempt.state is AttemptState.NOT_SENT:
-        return None
+    if attempt is None or attempt.is_settled:
+        return None  # one that is NOT_SENT may have lost its process before it was sent again
     channel = hub.channels.get(attempt.channel)
     if channel is None:
         log.error("attempt %s is live on channel %s, which is not configured", attempt.id, attempt.channel)

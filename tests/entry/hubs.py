@@ -78,8 +78,8 @@ def _run(
     from hub.sandbox import server as sandbox
 
     if ahead_s:
-        wiring.SystemClock.now_us = lambda _: int((time.time() + ahead_s) * 1_000_000)  # type: ignore
-        sandbox.serve = partial(sandbox.serve, clock=lambda: time.time() + ahead_s)  # type: ignore
+        wiring.SystemClock.now_us = lambda _: int((time.time() + ahead_s) * 1_000_000)  # type: ignore[method-assign]  # a clock that is ahead
+        sandbox.serve = partial(sandbox.serve, clock=lambda: time.time() + ahead_s)  # type: ignore[assignment]  # likewise
     if spoil is not None:
         spoil()
     cli.main(arguments)
@@ -166,6 +166,7 @@ class House:
     data: Path
     database: str | None = None
     batch_ms: int = 0
+    port: int = 0  # the first hub's own; those after it serve where it did, or the channel's notices would miss them
     _numbers: Any = field(default_factory=lambda: count(1))
     _begun: list[Process] = field(default_factory=list)
 
@@ -175,12 +176,15 @@ class House:
     ) -> Serving:  # fmt: skip
         """`hub serve` on any free port. With `is_waited_for` it answers when this returns; otherwise it may die.
         `spoil`, a function of a module, is called in the new process before it begins."""
-        environ = self._environ(failpoint) | {"HUB_PORT": "0", "HUB_CHAIN_BATCH_MS": str(self.batch_ms)} | environ
+        environ = (
+            self._environ(failpoint) | {"HUB_PORT": str(self.port), "HUB_CHAIN_BATCH_MS": str(self.batch_ms)} | environ
+        )
         hub = Serving(["serve"], environ, self._output(), ahead_s, spoil)
         self._begun.append(hub)
         await hub.begin()
         if is_waited_for:
             await hub.wait_until_serving()
+            self.port = self.port or int(hub.origin.rpartition(":")[2])
         return hub
 
     async def begin(self, *arguments: str, failpoint: str | None = None, ahead_s: float = 0) -> Process:
