@@ -40,7 +40,7 @@ COURSES = """course_id,course_title,url,is_paid,price,num_subscribers,num_review
 1,Knots,https://example.org/1,True,20,1,1,1,All Levels,1.5,2017-01-18T20:58:58Z,Crafts
 2,Bends,https://example.org/2,False,0,1,1,1,All Levels,1.5,2017-01-18T20:58:58Z,Crafts
 3,Hitches,https://example.org/3,True,35,1,1,1,All Levels,1.5,2017-01-18T20:58:58Z,Crafts
-"""  # noqa: E501
+"""  # noqa: E501  # one row a line, as it was exported
 
 
 @dataclass(frozen=True, slots=True)
