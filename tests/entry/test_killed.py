@@ -233,7 +233,7 @@ async def test_killed_at_every_point_and_then_restarted(engine: str, is_late: bo
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 async def test_killed_at_random_times_and_then_restarted(engine: str, tmp_path: Path) -> None:
     seed = int(os.environ.get("HUB_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
-    print(f"HUB_TEST_SEED={seed}")  # noqa: T201
+    print(f"HUB_TEST_SEED={seed}")  # noqa: T201  # the seed is for whoever reads a failure
     chance = random.Random(seed)
     names = [f"sale {number}" for number in range(400)]
     async with database_of(engine) as database, staged(tmp_path / "data", database, names) as stage:
@@ -258,7 +258,7 @@ async def test_killed_at_random_times_and_then_restarted(engine: str, tmp_path: 
             deaths += 1
             stage.hub = await stage.house.serve()
         await stage.hub.kill()
-        print(f"{deaths} deaths over {len(begun)} sales")  # noqa: T201
+        print(f"{deaths} deaths over {len(begun)} sales")  # noqa: T201  # the seed is for whoever reads a failure
         stage.hub = await stage.house.serve(ahead_s=AFTER_LEASES_S)
         stage.is_last = True
         await asyncio.gather(*(_until_done(stage, sale, named(name)) for name in begun))
