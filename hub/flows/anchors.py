@@ -5,6 +5,7 @@ Task; `anchor` signs, commits the signed bytes, sends, and looks. The leaves are
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ from hub.ports import ChainReceipt, ChainRefused, Hub, SignedTransaction, Vault
 if TYPE_CHECKING:
     from hub.store.tasks import LeasedTask
     from hub.store.transactions import Tx
+
+log = logging.getLogger(__name__)
 
 # A root is shown as CONFIRMED when this many blocks hold it; deeper finality comes with chains that reorganise.
 CONFIRMATIONS = 1
@@ -170,17 +173,29 @@ async def transacted(
 
 
 async def _send_in_order(hub: Hub, wanted: ChainTransaction) -> None:
-    """Send everything of this sender that no block holds, lowest nonce first: a gap would hold up all behind it."""
+    """Send everything of this sender that no block holds, lowest nonce first: a gap would hold up all behind it.
+
+    Raises ChainRefused for `wanted` alone. A refused one before it is its own Task's to report; `wanted` then waits,
+    unless that nonce was taken by another transaction, so that no gap is left.
+    """
     async with hub.store.reading() as rx:
         unsettled = await rx.anchors.unsettled(wanted.chain_id, wanted.sender)
-    for transaction in unsettled:
-        if transaction.nonce > wanted.nonce:
+    for earlier in unsettled:
+        if earlier.nonce >= wanted.nonce:
             break
-        if transaction.nonce < wanted.nonce and await hub.chain.receipt(transaction.hash) is not None:
+        if await hub.chain.receipt(earlier.hash) is not None:
             continue
-        await hub.chain.send(
-            SignedTransaction(transaction.hash, transaction.raw, transaction.nonce, transaction.sender)
-        )
+        try:
+            await hub.chain.send(_signed(earlier))
+        except ChainRefused as refused:
+            log.warning("%s waits: %s before it was refused: %s", wanted.purpose, earlier.purpose, refused)
+            if await hub.chain.next_nonce() <= earlier.nonce:
+                return
+    await hub.chain.send(_signed(wanted))
+
+
+def _signed(stored: ChainTransaction) -> SignedTransaction:
+    return SignedTransaction(stored.hash, stored.raw, stored.nonce, stored.sender)
 
 
 async def keep_signed(tx: "Tx", signed: ChainTransaction, batch: AnchorBatch | None, contract: str, draw: Draw) -> bool:

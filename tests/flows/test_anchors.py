@@ -8,7 +8,7 @@ import pytest
 from hub.domain import anchors as tree
 from hub.domain.orders import ChainStatus, OrderStatus
 from hub.flows import anchors, notices, orders, purchase, records
-from hub.ports import ChainReceipt, ChainRefused, SignedTransaction
+from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, SignedTransaction
 from hub.store.transactions import LostRow
 from tests.flows.benches import Bench
 from tests.flows.scripted import DECLINED, NOT_SENT, VOIDED, authorised, charged, delivery
@@ -175,6 +175,74 @@ async def test_anchor_that_reverted_in_its_block_is_signed_anew_once_the_contrac
     assert await bench.rows("SELECT nonce, state FROM chain_transaction ORDER BY nonce") == [
         (0, "FAILED"), (1, "CONFIRMED"),
     ]  # fmt: skip
+
+
+async def two_batches_signed(bench: Bench) -> list[SignedTransaction]:
+    """Two batches whose transactions are signed and kept, and sent to nobody yet: theirs, in the order of nonces."""
+
+    async def lose(transaction: SignedTransaction) -> None:
+        raise ChainUnavailable("away")
+
+    send, bench.chain.send = bench.chain.send, lose  # type: ignore[method-assign]  # for a while
+    for n in range(2):
+        await bench.buy(await bench.world.learner(), await bench.world.listing(), f"key-{n}")
+        await bench.record()
+    bench.chain.send = send  # type: ignore[method-assign]  # its own again
+    rows = await bench.rows("SELECT hash, raw, nonce, sender FROM chain_transaction ORDER BY nonce")
+    signed = [SignedTransaction(*row) for row in rows]
+    assert [transaction.nonce for transaction in signed] == [0, 1]
+    return signed
+
+
+async def states_of_batches(bench: Bench) -> list[tuple[str, int]]:
+    """(state, how many Breaks) of each batch, oldest first."""
+    return await bench.rows(
+        "SELECT state, (SELECT count(*) FROM break_ WHERE subject_id = anchor_batch.id) FROM anchor_batch"
+        " ORDER BY first_position"
+    )
+
+
+async def test_refusal_of_an_earlier_nonce_is_blamed_on_its_own_batch_and_the_later_one_waits(bench: Bench) -> None:
+    first, second = await two_batches_signed(bench)
+    send, asked = bench.chain.send, []
+
+    async def refuse_the_first(transaction: SignedTransaction) -> None:
+        asked.append(transaction.nonce)
+        if transaction.hash == first.hash:
+            raise ChainRefused("intrinsic gas too low")
+        await send(transaction)
+
+    bench.chain.send = refuse_the_first  # type: ignore[method-assign]  # this chain's own no
+    bench.clock.pass_us(SECOND_US)
+    tasks = {task.key: task for task in await bench.claimed()}
+    earlier, later = (tasks[key] for key in sorted(tasks, key=lambda key: int(key.partition("-")[0])))
+    assert await bench.run(later) == bench.clock.now_us() + SECOND_US
+    assert await states_of_batches(bench) == [("SUBMITTED", 0), ("SUBMITTED", 0)]
+    await bench.run(earlier)
+    assert await states_of_batches(bench) == [("FAILED", 1), ("SUBMITTED", 0)]
+    assert asked == [0, 0], "what lies behind a gap is not sent"
+    bench.chain.send = send  # type: ignore[method-assign]  # it takes everything again
+    bench.clock.pass_us(60 * SECOND_US)
+    await bench.work()
+    assert await states_of_batches(bench) == [("CONFIRMED", 1), ("CONFIRMED", 0)]
+    assert list(bench.chain.mined) == [first.hash, second.hash]
+
+
+async def test_nonce_that_another_transaction_took_holds_up_nobody_but_its_own_batch(bench: Bench) -> None:
+    first, second = await two_batches_signed(bench)
+    send, chain = bench.chain.send, bench.chain
+    chain.mined["0xforeign"] = ChainReceipt("0xforeign", True, 1, "0xb1", 50_000, 10**9, 1)
+
+    async def taken(transaction: SignedTransaction) -> None:
+        if transaction.hash == first.hash:
+            raise ChainRefused("nonce too low")
+        await send(transaction)
+
+    chain.send = taken  # type: ignore[method-assign]  # as a node whose account somebody else used
+    bench.clock.pass_us(SECOND_US)
+    await bench.work()
+    assert await states_of_batches(bench) == [("FAILED", 1), ("CONFIRMED", 0)]
+    assert list(chain.mined) == ["0xforeign", second.hash]
 
 
 # ---- which leaf stands for an order ----------------------------------------------------------------------------------
