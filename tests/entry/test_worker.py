@@ -11,18 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from hub.domain.payments import AttemptState
 from hub.entry import worker as module
 from hub.entry.worker import HANDLERS, TIRELESS, Worker
 from hub.flows import tasks
-from hub.flows.attempts import record_query
 from hub.flows.purchase import CheckoutRequest, checkout
 from hub.ports import ChainUnavailable, Hub
 from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
 from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
 from tests.flows.benches import Bench
-from tests.flows.scripted import NEVER_SEEN, UNKNOWN
 from tests.world import World
 
 KIND = "platform_access"  # of all kinds the one that gives up
@@ -225,18 +222,6 @@ async def test_money_and_chain_are_never_given_up(kind: str, bench: Bench, monke
 
 async def is_put_back(bench: Bench) -> bool:
     return await bench.rows("SELECT key FROM task WHERE attempts = 100 AND lease_until_us IS NULL") != []
-
-
-async def test_attempt_whose_process_died_before_sending_it_again_is_sent_again(bench: Bench) -> None:
-    """Known to have never arrived, committed as NOT_SENT, and then nobody there to send it: the next process does."""
-    order, attempt = await bench.waiting(told=UNKNOWN)
-    await bench.store.write(record_query, attempt.id, NEVER_SEEN, bench.hub.draw(), bench.vault)
-    assert await bench.states(order.id) == [AttemptState.NOT_SENT]
-    bench.channel.then("query", NEVER_SEEN)
-    bench.clock.pass_us(60 * 1_000_000)
-    await bench.work()
-    assert await bench.states(order.id) == [AttemptState.CHARGED]
-    assert [call for call in bench.channel.calls if call[0] == "create"] == [("create", attempt.key)] * 2
 
 
 async def test_stopped_worker_finishes_what_it_holds_and_claims_no_more(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hub.domain.payments import AttemptState
 from hub.entry.verification import verified
 from hub.flows import notices
 from tests.flows.benches import Bench
@@ -54,6 +55,29 @@ async def test_sale_ends_alike_wherever_its_process_dies(bench: Bench, is_action
         assert check.is_fine, (check.name, check.wrong)
     assert sum(bench.chain.roots.values()) == sales
     assert len(bench.chain.roots) == len(set(bench.chain.sent))
+
+
+async def test_request_that_never_arrived_is_sent_again_and_charged_once_wherever_its_task_dies(bench: Bench) -> None:
+    """A death before and after each thing that the Task does: ask, note NOT_SENT, note the sending, send, note it."""
+    listing, seen = await bench.world.listing(), set()
+    for step in range(1, 13) if bench.is_embedded else (4, 5):
+        provider = bench.channel = Provider(fault=lambda: "lost before")
+        order, attempt = await bench.waiting(listing=listing)
+        provider.fault, provider.fuse = lambda: "", Fuse(step)
+        bench.clock.pass_us(61 * SECOND_US)
+        [task] = await bench.claimed()
+        with pytest.raises(Died):
+            await mortal(bench, provider.fuse, f"mortal-{step}").run(task)
+        seen |= set(await bench.states(order.id))
+        provider.fuse = Fuse()
+        bench.clock.pass_us(61 * SECOND_US)
+        await bench.rival(f"survivor-{step}").work()
+        assert await bench.states(order.id) == [AttemptState.CHARGED], f"died at step {step}"
+        assert list(provider.payments) == [attempt.key]
+        assert provider.taken_minor(order.number) == 9900
+        assert len(await bench.grants(order.user_id, order.course_id)) == 1
+        assert await bench.rows("SELECT kind FROM task") == []
+    assert AttemptState.NOT_SENT in seen
 
 
 async def sold(process: Bench, provider: Provider, viewer: object, listing: object, key: str) -> None:
