@@ -33,6 +33,7 @@ from hub.entry.graphql_http import HubGraphQL
 from hub.entry.limits import Documents, Limits
 from hub.entry.logs import request_id
 from hub.entry.metrics import Metrics
+from hub.entry.readiness import Readiness
 from hub.entry.settings import Settings
 from hub.entry.viewers import Viewers
 from hub.entry.webhooks import notice_route
@@ -70,7 +71,7 @@ def create_app(
 ) -> Starlette:
     """The application of this hub. It opens and closes nothing: hub and worker are the caller's.
 
-    `is_ready` says whether the database takes requests (default: whether it answers); an exception is a no, and so is
+    `is_ready` says whether the database takes requests (default: `Readiness`); an exception is a no, and so is
     no word within READY_WITHIN_S. `app.state.is_draining` set to True turns /readyz to 503 and ends connections with
     their answers. `app.state.metrics` counts.
     """
@@ -81,7 +82,7 @@ def create_app(
         WebSocketRoute("/graphql", graphql),
         notice_route(hub, counted),
         Route("/healthz", _healthz, methods=["GET"]),
-        Route("/readyz", _readyz(is_ready or _answers(hub)), methods=["GET"]),
+        Route("/readyz", _readyz(is_ready or Readiness(hub)), methods=["GET"]),
         Route("/metrics", _metrics(hub, counted), methods=["GET"]),
         *([_jwks(hub.receipts)] if isinstance(hub.receipts, SignedReceipts) else []),
         *(graphiql_routes() if settings.graphiql else []),
@@ -101,7 +102,7 @@ def _limited(schema: Schema, settings: Settings) -> Schema:
 
     Caches that it brings for itself are left out: they would validate a document before the limits can refuse it.
     """
-    documents = Documents(is_introspection_on=settings.introspection)
+    documents = Documents(introspection=settings.introspection)
     served = copy(schema)
     served.extensions = (lambda: Limits(documents),)
     # Its own log would hold every client's mistakes, with their values; what matters is written by masking.
@@ -232,15 +233,6 @@ def _readyz(is_ready: IsReady) -> Callable[[Request], Awaitable[Response]]:
 
 def _not_ready(reason: str) -> Response:
     return Response(orjson.dumps({"status": "not ready", "reason": reason}), 503, media_type="application/json")
-
-
-def _answers(hub: Hub) -> IsReady:
-    async def answers() -> bool:
-        async with hub.store.reading() as rx:
-            await rx.events.head()
-        return True
-
-    return answers
 
 
 def _metrics(hub: Hub, counted: Metrics) -> Callable[[Request], Awaitable[Response]]:

@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
 from hub.entry import wiring
 from hub.entry.app import create_app
@@ -20,7 +19,7 @@ from hub.flows.tasks import reclaim_leases
 from hub.ports import Hub
 from hub.sandbox import server as sandbox_server
 from hub.sandbox.server import SandboxAddress
-from hub.store.migrate import is_at_head, migrate
+from hub.store.migrate import migrate
 
 log = logging.getLogger(__name__)
 
@@ -80,14 +79,8 @@ async def serve_hub(hub: Running, *, on_ready: Callable[[str], Awaitable[None]])
     """Serve GraphQL until a signal, or until what `on_ready` raises; the worker then claims nothing more."""
     from schema import schema  # the whole of Strawberry: not for commands that do not serve
 
-    app = create_app(hub.hub, hub.settings, schema=schema, is_ready=partial(is_ready, hub.hub))
+    app = create_app(hub.hub, hub.settings, schema=schema)
     await serve(app, hub.settings, listener=hub.listener, on_ready=on_ready, on_drain=hub.worker.stop)
-
-
-async def is_ready(hub: Hub) -> bool:
-    """Whether the database answers and is at this release's revision."""
-    async with hub.store.reading() as rx:
-        return await is_at_head(rx)
 
 
 async def _drain(worker: Worker, working: "asyncio.Task[None]") -> None:

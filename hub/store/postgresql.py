@@ -30,8 +30,9 @@ T = TypeVar("T")
 RERUN = frozenset({"40001", "40P01"})
 # disk_full, out of memory.
 FULL = frozenset({"53100", "53200"})
-# A lock or an answer took too long, the server shuts down, or it has no connection left: nothing was done.
-BUSY = frozenset({"55P03", "57014", "57P01", "57P02", "57P03", "53300"})
+# A lock or an answer took too long, the server shuts down, has no connection left, or is a standby that takes no
+# writes: nothing was done.
+BUSY = frozenset({"55P03", "57014", "57P01", "57P02", "57P03", "53300", "25006"})
 # How a connection ends under us. An InterfaceError may also be a parameter of the wrong type: ask `is_closed`.
 GONE = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
 MAX_RUNS = 5

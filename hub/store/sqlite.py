@@ -345,4 +345,6 @@ def _fault(error: BaseException) -> BaseException:
             return DatabaseFull("the database has no room: nothing was done; free space and try again")
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return Unavailable("the database is busy: nothing was done; try again")
+        if name.startswith("SQLITE_READONLY"):
+            return Unavailable("the database takes no writes: nothing was done")
     return error

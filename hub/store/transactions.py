@@ -4,7 +4,7 @@ A unit is a function of its arguments and its transaction: it may run again, so 
 does nothing remote. Its caller is answered only after the commit. The engines are in sqlite.py and postgresql.py.
 
     StoreFault
-    ├── Unavailable           the queue is full, or the database cannot be reached: nothing was done, try again
+    ├── Unavailable           the queue is full, or the database is away or takes no writes: nothing was done
     ├── DatabaseFull          the disk or the file has no room: nothing was done, make room
     ├── RemoteWorkInUnit      a unit awaited something other than its transaction: it was rolled back
     ├── NestedWrite           a unit called `write`

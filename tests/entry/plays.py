@@ -263,6 +263,12 @@ async def refused_for_a_while(stage: Stage, name: str) -> None:
         await reached(learner, bought["order"]["id"], status="PAID", chainStatus="CONFIRMED", within_s=90)
 
 
+async def asked_if_ready(stage: Stage, name: str) -> None:
+    """A balancer's look."""
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as balancer:
+        assert (await balancer.get(f"{stage.hub.origin}/readyz")).status_code == 200
+
+
 async def abandoned(stage: Stage, name: str) -> None:
     """Before any death: a task of a kind that no release knows, at its last try."""
     await stage.house.change(
@@ -431,6 +437,7 @@ SCENES: dict[str, Scene] = {
     "revive": Scene(before=_buried, command=_settle("retry")),
     "drop": Scene(before=_buried, command=_settle("drop")),
     "move_on": Scene(waiting, before=many_listings),
+    "write_and_undo": Scene(asked_if_ready),
     # calls
     "channel.create": Scene(),
     "channel.void": Scene(given_up),
