@@ -24,6 +24,9 @@ from graphql import (
 from graphql.language import InlineFragmentNode, ValueNode
 from strawberry.extensions import SchemaExtension
 
+from hub.domain.people import ViewerKind
+from resolvers.context import RequestContext
+
 MAX_DOCUMENT = 32 * 1024  # bytes; what our clients send has at most a tenth of it
 MAX_TOKENS = 2000  # the parser stops here: time and memory of what follows are bounded by it
 MAX_DEPTH = 12  # fields under each other; the deepest of the tour's documents has 9
@@ -221,7 +224,7 @@ class Known:
 class Documents:
     """The valid documents that were used last, by their text. One per app; bounded in number and in text."""
 
-    is_introspection_on: bool = True
+    introspection: frozenset[ViewerKind] = frozenset(ViewerKind)  # who may ask for the schema
     _known: "OrderedDict[str, Known]" = field(default_factory=OrderedDict)
     _text: int = 0
 
@@ -290,6 +293,10 @@ class Limits(SchemaExtension):
         if self._refusal is not None:
             raise self._refusal
         assert known is not None
-        if known.measured.is_introspection and not self._documents.is_introspection_on:
+        if known.measured.is_introspection and not self._may_introspect():
             raise GraphQLError("introspection is off", extensions={"code": "FORBIDDEN"})
         refuse_pages(known.measured, variables)
+
+    def _may_introspect(self) -> bool:
+        context: RequestContext = self.execution_context.context
+        return context.viewer.kind in self._documents.introspection

@@ -7,7 +7,7 @@ a prefix each: HUB_CHANNEL_STRIPE_SECRET_KEY is `channels["stripe"]["secret_key"
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -15,12 +15,16 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from hub.domain.people import ViewerKind
+
 DEFAULT_DATA = Path("hub-data")
 DEFAULT_HOST = "127.0.0.1"  # nobody else's business until the operator says so
 DEFAULT_PORT = 8000
 DEFAULT_BATCH_MS = 30_000  # a buyer's proof is there within a minute, and a busy hub fills its batches
 MAX_BATCH_MS = 24 * 3600 * 1000  # a receipt without a leaf for longer than a day is a breach that anybody can prove
 DEFAULT_MAX_FEE_WEI = 200 * 10**9  # a unit of gas; a batch then costs 0.0095 ether at most
+MAX_CACHE_S = 24 * 3600  # a page of the catalogue that is older than a day misleads
+EVERYBODY, NOBODY = frozenset(ViewerKind), frozenset[ViewerKind]()
 LIKE = 0.8  # a name so close to one of ours is a slip, and not another program's variable
 CHANNEL_PREFIX = "HUB_CHANNEL_"
 NOT_SETTINGS = ("HUB_FAILPOINT", "HUB_CHAIN_TEST_HOOKS")  # faults on demand, read where they strike
@@ -68,13 +72,15 @@ class Settings:
     chain_gateway_password: str | None = field(repr=False)  # opens the gateway's key if that is a keystore file
     chain_deployer_password: str | None = field(repr=False)
     chain_max_fee_wei: int  # a unit of gas; dearer blocks are waited out
-    documents: str  # "open": any document within the limits; stored ones come later
+    documents: str  # "open": any within the limits; "apq": these by their hash too; "trusted": those of manifests alone
+    documents_manifest: tuple[Path, ...]  # files of trusted documents, as clients' build tools write them
+    documents_cache: tuple[tuple[str, int], ...]  # trusted operation, seconds that its answer may be kept
     host: str  # address to listen on
     port: int  # 0: any that is free
     public_url: str  # what others call this hub, without a slash at the end
     allowed_origins: tuple[str, ...]  # web pages of other origins that may call; none: public_url's alone
-    introspection: bool
-    graphiql: bool
+    introspection: frozenset[ViewerKind]  # who may ask for the schema
+    graphiql: frozenset[ViewerKind]  # who gets the page
     get: bool  # whether queries may come by GET
     channels: Mapping[str, Mapping[str, str]] = field(repr=False)  # code → its settings, both in small letters
     unknown: tuple[str, ...]  # names of HUB_… variables that mean nothing here: to be shown at start
@@ -116,15 +122,35 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "chain_batch_ms": DEFAULT_BATCH_MS,
         "chain_max_fee_wei": DEFAULT_MAX_FEE_WEI,
         "documents": "open",
+        "documents_manifest": (),
+        "documents_cache": (),
         "host": host,
         "port": port,
         "public_url": url_of(host, port),
         "allowed_origins": (),
-        "introspection": is_open,
-        "graphiql": is_open,
+        "introspection": EVERYBODY if is_open else NOBODY,
+        "graphiql": EVERYBODY if is_open else NOBODY,
         "get": is_open,
     }
-    return Settings(**defaults | given, channels=_channels(environ), unknown=unknown)
+    return _of_documents(Settings(**defaults | given, channels=_channels(environ), unknown=unknown))
+
+
+def _of_documents(settings: Settings) -> Settings:
+    """The settings, if those about documents fit each other. Where documents are trusted, only operators may send
+    others, so introspection and the page that lives on it are theirs alone."""
+    if settings.documents != "trusted":
+        for name in ("documents_manifest", "documents_cache"):
+            if getattr(settings, name):
+                raise SettingRefused(_variable(name), "is for HUB_DOCUMENTS=trusted alone")
+        return settings
+    if not settings.documents_manifest:
+        raise SettingRefused("HUB_DOCUMENTS", "`trusted` needs HUB_DOCUMENTS_MANIFEST: a file with the documents")
+    if settings.documents_cache and not settings.get:
+        raise SettingRefused("HUB_DOCUMENTS_CACHE", "needs HUB_GET=true: answers to a POST are not kept by anybody")
+    operators = frozenset({ViewerKind.OPERATOR})
+    return replace(
+        settings, introspection=settings.introspection & operators, graphiql=settings.graphiql & operators
+    )  # fmt: skip
 
 
 def url_of(host: str, port: int) -> str:
@@ -228,9 +254,21 @@ def _chain_max_fee_wei(text: str) -> int:
 
 
 def _documents(text: str) -> str:
-    if text in ("apq", "trusted"):
-        raise ValueError(f"{text!r} comes with a later release: leave it unset, or `open`")
-    return _one_of(text, "open")
+    return _one_of(text, "open", "apq", "trusted")
+
+
+def _documents_manifest(text: str) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(_data(path.strip()) for path in text.split(",") if path.strip()))
+
+
+def _documents_cache(text: str) -> tuple[tuple[str, int], ...]:
+    found: dict[str, int] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, seconds = part.partition(":")
+        if not re.fullmatch("[_A-Za-z][_0-9A-Za-z]*", name) or name in found:
+            raise ValueError(f"must be operations with seconds such as Courses:60, parted by commas, not {part!r}")
+        found[name] = _integer(seconds, 1, MAX_CACHE_S, "seconds")
+    return tuple(found.items())
 
 
 def _host(text: str) -> str:
@@ -257,6 +295,16 @@ def _allowed_origins(text: str) -> tuple[str, ...]:
 
 def _yes(text: str) -> bool:
     return _one_of(text, "true", "false") == "true"
+
+
+def _viewers(text: str) -> frozenset[ViewerKind]:
+    if text in ("true", "false"):
+        return EVERYBODY if text == "true" else NOBODY
+    try:
+        return frozenset(ViewerKind[kind.strip()] for kind in text.upper().split(","))
+    except KeyError:
+        kinds = ", ".join(kind.lower() for kind in ViewerKind)
+        raise ValueError(f"must be `true`, `false` or some of {kinds}, parted by commas, not {text!r}") from None
 
 
 def _one_of(text: str, *choices: str) -> str:
@@ -306,11 +354,13 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "chain_batch_ms": _chain_batch_ms,
     "chain_max_fee_wei": _chain_max_fee_wei,
     "documents": _documents,
+    "documents_manifest": _documents_manifest,
+    "documents_cache": _documents_cache,
     "host": _host,
     "port": _port,
     "public_url": _public_url,
     "allowed_origins": _allowed_origins,
-    "introspection": _yes,
-    "graphiql": _yes,
+    "introspection": _viewers,
+    "graphiql": _viewers,
     "get": _yes,
 }

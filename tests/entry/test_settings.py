@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.domain.people import ViewerKind
 from hub.entry.settings import Mode, SettingRefused, Settings, SqliteSync, read_settings, url_of
 
 VARIABLES = [f"HUB_{field.name.upper()}" for field in fields(Settings) if field.name not in ("channels", "unknown")]
@@ -26,12 +27,14 @@ def test_a_fresh_clone_needs_no_setting() -> None:
         chain_batch_ms=30_000,
         chain_max_fee_wei=200_000_000_000,
         documents="open",
+        documents_manifest=(),
+        documents_cache=(),
         host="127.0.0.1",
         port=8000,
         public_url="http://127.0.0.1:8000",
         allowed_origins=(),
-        introspection=True,
-        graphiql=True,
+        introspection=frozenset(ViewerKind),
+        graphiql=frozenset(ViewerKind),
         get=True,
         channels={},
         unknown=(),
@@ -51,14 +54,16 @@ def test_every_setting_has_its_variable() -> None:
             "HUB_CHAIN_DEPLOYER_PASSWORD": "s3cret",
             "HUB_CHAIN_BATCH_MS": "0",
             "HUB_CHAIN_MAX_FEE_WEI": "7",
-            "HUB_DOCUMENTS": "open",
+            "HUB_DOCUMENTS": "trusted",
+            "HUB_DOCUMENTS_MANIFEST": "/etc/hub/app.json, site.json,/etc/hub/app.json",
+            "HUB_DOCUMENTS_CACHE": "Courses:60, Course:300",
             "HUB_HOST": "0.0.0.0",
             "HUB_PORT": "0",
             "HUB_PUBLIC_URL": "https://Hub.Example/",
             "HUB_ALLOWED_ORIGINS": "https://Shop.example, http://localhost:3000,https://shop.example/",
             "HUB_INTROSPECTION": "true",
             "HUB_GRAPHIQL": "true",
-            "HUB_GET": "false",
+            "HUB_GET": "true",
             "HUB_CHANNEL_STRIPE_SECRET_KEY": "s3cret",
             "HUB_CHANNEL_STRIPE_VERSION": "1",
             "HUB_CHANNEL_ALIPAY_APP_ID": "2",
@@ -76,14 +81,16 @@ def test_every_setting_has_its_variable() -> None:
         chain_deployer_password="s3cret",
         chain_batch_ms=0,
         chain_max_fee_wei=7,
-        documents="open",
+        documents="trusted",
+        documents_manifest=(Path("/etc/hub/app.json"), Path("site.json")),
+        documents_cache=(("Courses", 60), ("Course", 300)),
         host="0.0.0.0",
         port=0,
         public_url="https://hub.example",
         allowed_origins=("https://shop.example", "http://localhost:3000"),
-        introspection=True,
-        graphiql=True,
-        get=False,
+        introspection=frozenset({ViewerKind.OPERATOR}),
+        graphiql=frozenset({ViewerKind.OPERATOR}),
+        get=True,
         channels={"alipay": {"app_id": "2"}, "stripe": {"secret_key": "s3cret", "version": "1"}},
         unknown=(),
     )
@@ -93,7 +100,49 @@ def test_every_setting_has_its_variable() -> None:
 def test_production_closes_what_only_developers_need() -> None:
     settings = read_settings({"HUB_MODE": "production"})
     assert settings.is_production
-    assert (settings.introspection, settings.graphiql, settings.get) == (False, False, False)
+    assert (settings.introspection, settings.graphiql, settings.get) == (frozenset(), frozenset(), False)
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("true", set(ViewerKind)),
+        ("false", set()),
+        ("operator", {ViewerKind.OPERATOR}),
+        ("Operator, platform", {ViewerKind.OPERATOR, ViewerKind.PLATFORM}),
+    ],
+)
+def test_introspection_and_graphiql_are_for_some_kinds_of_viewers(text: str, kinds: set[ViewerKind]) -> None:
+    environ = {"HUB_MODE": "production", "HUB_INTROSPECTION": text, "HUB_GRAPHIQL": text}
+    settings = read_settings(environ)
+    assert (settings.introspection, settings.graphiql) == (kinds, kinds)
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        (
+            {"HUB_DOCUMENTS": "trusted"},
+            "HUB_DOCUMENTS: `trusted` needs HUB_DOCUMENTS_MANIFEST: a file with the documents",
+        ),
+        ({"HUB_DOCUMENTS_MANIFEST": "a"}, "HUB_DOCUMENTS_MANIFEST: is for HUB_DOCUMENTS=trusted alone"),
+        (
+            {"HUB_DOCUMENTS": "apq", "HUB_DOCUMENTS_CACHE": "A:1"},
+            "HUB_DOCUMENTS_CACHE: is for HUB_DOCUMENTS=trusted alone",
+        ),
+        (
+            {
+                "HUB_DOCUMENTS": "trusted", "HUB_DOCUMENTS_MANIFEST": "a", "HUB_DOCUMENTS_CACHE": "A:1",
+                "HUB_GET": "false",
+            },
+            "HUB_DOCUMENTS_CACHE: needs HUB_GET=true: answers to a POST are not kept by anybody",
+        ),
+    ],
+)  # fmt: skip
+def test_settings_of_documents_that_do_not_fit_each_other_are_refused(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingRefused) as refused:
+        read_settings(environ)
+    assert str(refused.value) == message
 
 
 def test_a_flag_wins_over_its_variable() -> None:
@@ -146,13 +195,20 @@ def test_a_server_is_called_where_it_listens(host: str, url: str) -> None:
         ("HUB_CHAIN_BATCH_MS", "30s", "must be milliseconds from 0 to 86400000, not '30s'"),
         ("HUB_CHAIN_MAX_FEE_WEI", "0", "must be wei from 1 to 9223372036854775807, not '0'"),
         ("HUB_SQLITE_SYNC", "off", "must be `full` or `normal`, not 'off'"),
-        ("HUB_DOCUMENTS", "trusted", "'trusted' comes with a later release: leave it unset, or `open`"),
-        ("HUB_DOCUMENTS", "closed", "must be `open`, not 'closed'"),
-        ("HUB_GRAPHIQL", "1", "must be `true` or `false`, not '1'"),
+        ("HUB_DOCUMENTS", "closed", "must be `open` or `apq` or `trusted`, not 'closed'"),
+        ("HUB_DOCUMENTS_CACHE", "A", "must be seconds from 1 to 86400, not ''"),
+        (
+            "HUB_DOCUMENTS_CACHE", "A:60,A:9",
+            "must be operations with seconds such as Courses:60, parted by commas, not 'A:9'",
+        ),
+        (
+            "HUB_GRAPHIQL", "1",
+            "must be `true`, `false` or some of anonymous, user, platform, operator, parted by commas, not '1'",
+        ),
         ("HUB_HOST", "http://x", "must be a name or address without scheme or port, such as 0.0.0.0, not 'http://x'"),
         ("HUB_HOST", "x:80", "must be a name or address without scheme or port, such as 0.0.0.0, not 'x:80'"),
     ],
-)
+)  # fmt: skip
 def test_a_bad_value_is_refused_by_name_and_says_what_it_should_be(variable: str, value: str, message: str) -> None:
     with pytest.raises(SettingRefused) as refused:
         read_settings({variable: value})
