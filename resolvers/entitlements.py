@@ -1,6 +1,7 @@
 """T Token化 from the outside: rights, and the one question that a platform asks before it opens a course."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
@@ -13,7 +14,7 @@ from hub.domain.ids import kind_of
 from hub.domain.people import ViewerKind
 from hub.domain.requests import Answer
 from hub.flows import entitlements as flow_entitlements
-from hub.ports import LeafClaim
+from hub.ports import ChainUnavailable, LeafClaim
 from resolvers.anchors import Bundle, BundleRefused, ProofView, proof, read_bundle
 from resolvers.context import Info
 from resolvers.errors import bad_input, gatekept
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 EntitlementId = Annotated[strawberry.ID, strawberry.argument(description="The entitlement's id.")]
 MAX_REASON = 500  # characters
+# How long a read waits for the contract: above the embedded node's own 5 s for a call, and a reader still there.
+CHAIN_WITHIN_S = 10.0
 
 
 async def entitlement(info: Info, id: EntitlementId) -> "Row | None":
@@ -191,15 +194,26 @@ async def _by_proof(info: Info, bundle: Bundle, right: "EntitlementRow | None", 
         return _checked(info, EntitlementReason.OTHER_COURSE)
     if right is not None and not _gives_access(info, right.joined["grants"]):
         return _checked(info, EntitlementReason.NOT_OPEN, right)
-    if (bundle.chain_id, bundle.hub.lower()) != (hub.chain.chain_id, hub.chain.contract.lower()):
+    with gatekept():
+        is_ours = (bundle.chain_id, bundle.hub.lower()) == (hub.chain.chain_id, hub.chain.contract.lower())
+    if not is_ours:
         return _checked(info, EntitlementReason.NOT_ON_CHAIN, right)
     to = f"0x{claim.to.hex()}"
     asked = LeafClaim(
         claim.root, claim.index, claim.order_key, to, claim.token_id, claim.expiry, claim.commitment, claim.proof
     )
-    with gatekept():
-        is_anchored = await hub.chain.verify(asked)
+    is_anchored = await _asked_of_the_chain(hub.chain.verify(asked))
     return _checked(info, EntitlementReason.ENTITLED if is_anchored else EntitlementReason.NOT_ON_CHAIN, right)
+
+
+async def _asked_of_the_chain(word: Awaitable[bool]) -> bool:
+    """The contract's word. Raises UNAVAILABLE when it does not come in time: the rest of the page does not wait."""
+    with gatekept():
+        try:
+            async with asyncio.timeout(CHAIN_WITHIN_S):
+                return await word
+        except TimeoutError as silence:
+            raise ChainUnavailable("no word in time") from silence
 
 
 def _by_grants(info: Info, right: "EntitlementRow | None") -> Check:

@@ -76,7 +76,7 @@ class JsonRpcChain:
     @property
     def chain_id(self) -> int:
         if self._chain_id is None:
-            raise RuntimeError("the chain id is known once connect() has returned")
+            raise ChainUnavailable("the node has not said yet which chain it is of")
         return self._chain_id
 
     @property

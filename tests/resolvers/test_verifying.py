@@ -1,11 +1,17 @@
 """verifyEntitlement: by member, by right, by proof; nothing for who does not list the course; a chain that is down."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from eth_account import Account
 from sqlalchemy import bindparam, insert, update
 
+from hub.chain.client import JsonRpcChain
 from hub.domain.anchors import Leaf, plant
 from hub.store.anchors import anchor_batch, leaf
 from hub.store.orders import order as order_table
@@ -206,6 +212,51 @@ async def test_a_dead_chain_nulls_its_own_field_alone(api: Api) -> None:
     assert "10.0.0.7" not in error.message
     ok = await verified(api, scene.viewers["seller"], scene.listing.course_id, member={"externalId": "m-me"})
     assert ok == (True, "ENTITLED")
+
+
+@pytest.mark.parametrize("kind", ["a socket that says nothing", "no word to the hub since its start"])
+async def test_a_silent_chain_nulls_its_own_field_within_its_deadline(
+    api: Api, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = await market(api)
+    await anchored(api)
+    bundle = await bundle_of(api, scene)
+    is_known = kind.startswith("a socket")
+    monkeypatch.setattr("resolvers.entitlements.CHAIN_WITHIN_S", 0.2)
+    async with silent_node() as url:
+        chain = JsonRpcChain(
+            lambda: url, Account.from_key(b"k" * 32), chain_id=api.chain.chain_id if is_known else None,
+            contract=api.chain.contract,
+        )  # fmt: skip
+        deaf = replace(api, hub=replace(api.hub, chain=chain))
+        began = asyncio.get_running_loop().time()
+        result = await deaf.ask(
+            scene.viewers["honouring"], VERIFY, input={"proof": bundle}, course=scene.listing.course_id
+        )
+        took_s = asyncio.get_running_loop().time() - began
+        await chain.aclose()
+    assert result.data == {"verifyEntitlement": None, "viewer": {"kind": "PLATFORM"}}
+    (error,) = result.errors
+    assert (error.path, error.extensions["code"]) == (["verifyEntitlement"], "UNAVAILABLE")
+    assert took_s < 5, "a third of what one call of the node may take"
+
+
+@asynccontextmanager
+async def silent_node() -> AsyncIterator[str]:
+    """The URL of a node that takes connections and never answers."""
+    callers: list[asyncio.StreamWriter] = []
+
+    def take(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        for writer in callers:
+            writer.transport.abort()
+        server.close()
+        await server.wait_closed()
 
 
 async def test_a_later_purchase_elsewhere_is_proven_by_its_own_leaf(api: Api) -> None:
