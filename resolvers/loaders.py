@@ -1,4 +1,4 @@
-"""`node` and `nodes`: several of them in one document are one batch for each type. Nothing else has a loader."""
+"""`node`, `nodes` and `_entities`: all of one document are one batch for each type. Nothing else has a loader."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from resolvers.paging import Window
 if TYPE_CHECKING:
     from hub.store.reads import Row
 
-MAX_NODES = 100  # ids of one batch: a page
+MAX_NODES = 100  # ids of one `nodes`: a page
+MAX_ENTITIES = 1000  # representations of one `_entities`: a gateway collects those of a page within a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +46,4 @@ def node_loader(hub: Hub, viewer: Viewer) -> NodeLoader:
                     found |= {NodeKey(noun, id_, want, windows): row for id_, row in zip(ids, rows, strict=True)}
         return [found[key] for key in keys]
 
-    return DataLoader(load_fn=load, max_batch_size=MAX_NODES)
+    return DataLoader(load_fn=load, max_batch_size=MAX_ENTITIES)

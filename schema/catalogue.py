@@ -7,13 +7,13 @@ from hub.domain.merchants import MerchantState
 from resolvers import catalogue
 from resolvers.scalars import CurrencyCode, Instant
 from schema.connections import Connection, Node
-from schema.fields import changed_by, plain, relation, represents, resolved_by
+from schema.fields import BY_ID, changed_by, plain, relation, represents, resolved_by
 from schema.money import Money
 from schema.payloads import Payload
 
 
 @represents("PlatformRow")
-@strawberry.type(description="A connected content site.")
+@strawberry.type(description="A connected content site.", directives=[BY_ID])
 class Platform(Node):
     slug: str = plain("Its short name, unique.")
     name: str = plain("Its name for people.")
@@ -32,7 +32,7 @@ class Merchant(Node):
 
 
 @represents("CourseRow")
-@strawberry.type(description="A paid knowledge work, one for all platforms that list it.")
+@strawberry.type(description="A paid knowledge work, one for all platforms that list it.", directives=[BY_ID])
 class Course(Node):
     kind: CourseKind = plain("What sort of work.")
     title: str = plain("At most 500 characters.")
@@ -51,7 +51,7 @@ def _is_free(root: "strawberry.Parent[Listing]") -> bool:
 
 
 @represents("ListingRow")
-@strawberry.type(description="A course as one platform sells or opens it.")
+@strawberry.type(description="A course as one platform sells or opens it.", directives=[BY_ID])
 class Listing(Node):
     external_id: str = plain("The platform's own id of it.")
     title: str = plain("As the platform calls it.")

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 import strawberry
 
 from resolvers import connections
-from schema.fields import plain, represents, resolved_by
+from schema.fields import SHAREABLE, plain, represents, resolved_by
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ class Node:
 
 
 @represents("Page")
-@strawberry.type(description="Where a page stands in its list.")
+@strawberry.type(description="Where a page stands in its list.", directives=[SHAREABLE])
 class PageInfo:
     has_next: bool = plain("Whether rows follow.", name="hasNextPage")
     has_previous: bool = plain("Whether rows precede.", name="hasPreviousPage")

@@ -11,7 +11,7 @@ from resolvers.scalars import BigInt, Instant
 from schema.anchors import Proof
 from schema.catalogue import Course, Platform
 from schema.connections import Connection, Node
-from schema.fields import changed_by, described, plain, relation, represents, resolved_by
+from schema.fields import BY_ID, changed_by, described, plain, relation, represents, resolved_by
 from schema.orders import Order
 from schema.payloads import Payload
 from schema.people import User
@@ -88,7 +88,7 @@ class EntitlementToken:
 
 
 @represents("EntitlementRow")
-@strawberry.type(description="A person's right to a course, on every platform that honours it.")
+@strawberry.type(description="A person's right to a course, on every platform that honours it.", directives=[BY_ID])
 class Entitlement(Node):
     state: EntitlementState = plain("Whether it stands, time apart.")
     is_open: bool = resolved_by(entitlements.is_open, "Whether it opens the course now.")

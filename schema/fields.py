@@ -6,12 +6,16 @@ from typing import Any, TypeVar
 
 import strawberry
 from graphql import GraphQLResolveInfo
+from strawberry.federation.schema_directives import Key, Shareable
+from strawberry.federation.types import FieldSet
 from strawberry.field_extensions import InputMutationExtension
 from strawberry.utils.str_converters import to_camel_case
 
 C = TypeVar("C", bound=type)
 JOINED = "joined"
 DEFINITION = "__strawberry_definition__"
+BY_ID = Key(fields=FieldSet("id"))  # on a type: other subgraphs may extend it, and name its objects by their ids
+SHAREABLE = Shareable()  # on a type: other subgraphs may have the very same
 
 
 def resolved_by(resolver: Callable[..., Any], description: str, **more: Any) -> Any:

@@ -11,7 +11,7 @@ from resolvers.scalars import Instant
 from schema.anchors import AnchorBatch, Proof, Receipt
 from schema.catalogue import Course, Listing, Platform
 from schema.connections import Connection, Node
-from schema.fields import changed_by, plain, relation, represents, resolved_by
+from schema.fields import BY_ID, changed_by, plain, relation, represents, resolved_by
 from schema.money import Money
 from schema.payloads import Payload
 from schema.payments import PaymentIntent
@@ -24,7 +24,9 @@ LazyEntitlement = Annotated["Entitlement", strawberry.lazy("schema.entitlements"
 
 
 @represents("OrderRow", domain.Order)
-@strawberry.type(description="A purchase of one course: price and parties are fixed when it is made.")
+@strawberry.type(
+    description="A purchase of one course: price and parties are fixed when it is made.", directives=[BY_ID]
+)
 class Order(Node):
     number: str = plain("What people read out.")
     status: OrderStatus = plain("How far it is.")

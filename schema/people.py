@@ -8,7 +8,7 @@ from hub.domain.people import UserState, ViewerKind
 from resolvers import connections, people
 from resolvers.scalars import Instant
 from schema.connections import Connection, Node
-from schema.fields import changed_by, plain, relation, represents, resolved_by
+from schema.fields import BY_ID, changed_by, plain, relation, represents, resolved_by
 from schema.payloads import Payload
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ LazyPlatform = Annotated["Platform", strawberry.lazy("schema.catalogue")]
 
 
 @represents("UserRow")
-@strawberry.type(description="A person. For a platform the id is the pairwise one, good with that platform alone.")
+@strawberry.type(
+    description="A person. For a platform the id is the pairwise one, good with that platform alone.",
+    directives=[BY_ID],
+)
 class User(Node):
     state: UserState = plain("Whether they have proven to be there.")
     created_at_us: Instant = plain("When the hub first knew them.", name="createdAt")

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from operator import attrgetter
 
 import strawberry
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_specified_directive
+from strawberry import federation
 from strawberry.schema.config import StrawberryConfig
 
 import schema.enums  # registers the domain's enums before any type is built
@@ -16,6 +17,7 @@ from schema.catalogue import CatalogueMutations, CatalogueQueries
 from schema.entitlements import EntitlementMutations, EntitlementQueries
 from schema.errors import USER_ERRORS
 from schema.events import EventQueries, EventSubscriptions
+from schema.federation import FEDERATION_SCALARS, VERSION, EntityQueries
 from schema.fields import JOINED
 from schema.nodes import NodeQueries
 from schema.orders import OrderMutations, OrderQueries
@@ -25,11 +27,13 @@ from schema.reconciliation import ReconciliationQueries
 from schema.scalars import SCALARS
 from schema.scopes import guard
 
+_TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
+
 
 @strawberry.type(description="What can be read.")
 class Query(
     PeopleQueries, CatalogueQueries, OrderQueries, PaymentQueries, EntitlementQueries, AnchorQueries,
-    ReconciliationQueries, EventQueries, NodeQueries,
+    ReconciliationQueries, EventQueries, NodeQueries, EntityQueries,
 ):  # fmt: skip
     pass
 
@@ -47,16 +51,26 @@ class Subscription(EventSubscriptions):
 def build() -> strawberry.Schema:
     """The schema, with the scope of each field before its resolver."""
     assert schema.enums
-    built = strawberry.Schema(
+    built = federation.Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         types=USER_ERRORS,
         config=StrawberryConfig(scalar_map=SCALARS),
+        scalar_overrides=FEDERATION_SCALARS,
+        federation_version=VERSION,
     )
+    _forget_directives_of_others(built._schema)
     _shorten(built._schema)
     guard(built._schema)
     return built
+
+
+def _forget_directives_of_others(schema: GraphQLSchema) -> None:
+    """What stands in the SDL for gateways means nothing to who introspects: applied directives are not shown there."""
+    schema.directives = tuple(filter(is_specified_directive, schema.directives))
+    for name in _TYPES_OF_DIRECTIVES & schema.type_map.keys():
+        del schema.type_map[name]
 
 
 def _shorten(schema: GraphQLSchema) -> None:

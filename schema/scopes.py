@@ -83,8 +83,10 @@ def guard(schema: GraphQLSchema) -> None:
             if rule is not None:
                 used.add(name)
                 _put_before(field, rule)
-        if gives == "Node" and type_name == "Query":
+        if gives in ("Node", "_Entity") and type_name == "Query":
             field.resolve = _blanking(field.resolve)
+        if gives in ("_Service", "_Entity"):
+            field.resolve = _for_gateways(field.resolve)
     unused = SCOPES.keys() - used
     if unused:
         raise KeyError(f"rules about no field: {', '.join(sorted(unused))}")
@@ -115,7 +117,7 @@ def _demanding(resolve: Resolver, rule: Rule) -> Resolver:
 
 
 def _blanking(resolve: Resolver | None) -> Resolver:
-    """`node` and `nodes`: an id of a type that the viewer may not ask for is as good as unknown."""
+    """`node`, `nodes`, `_entities`: an id of a type that the viewer may not ask for is as good as unknown."""
     assert resolve is not None
 
     def guarded(source: object, info: "GraphQLResolveInfo[RequestContext]", **arguments: object) -> object:
@@ -129,5 +131,19 @@ def _blanking(resolve: Resolver | None) -> Resolver:
 def _blank(viewer: Viewer, ids: object) -> object:
     if isinstance(ids, list):
         return [_blank(viewer, id_) for id_ in ids]
+    if isinstance(ids, dict):  # a representation
+        return ids | {"id": _blank(viewer, ids.get("id"))}
     rule = SCOPES.get(type_of(viewer, str(ids)) or "")
     return ids if rule is None or rule.lets(viewer) else ""
+
+
+def _for_gateways(resolve: Resolver | None) -> Resolver:
+    """What a gateway asks for: how a request shows to be one's is the entry's to know."""
+    assert resolve is not None
+
+    def guarded(source: object, info: "GraphQLResolveInfo[RequestContext]", **arguments: object) -> object:
+        if info.field_name not in info.context.gateway_fields:
+            raise GatekeepingError("FORBIDDEN", "this field is for the federation gateway of this hub")
+        return resolve(source, info, **arguments)
+
+    return guarded

@@ -165,10 +165,10 @@ async def schema(parsed: argparse.Namespace, settings: Settings) -> int:
 
     if parsed.check:
         is_current = printing.is_current()
-        print(f"hub: schema.graphql {'is current' if is_current else 'is not what `hub schema` prints'}")
+        print(f"hub: the SDL {'is current' if is_current else 'is not what `hub schema` prints'}")
         return 0 if is_current else 1
     printing.write()
-    print(f"hub: {printing.SDL.name} written")
+    print(f"hub: {printing.SDL.name} and {printing.SUBGRAPH.name} written")
     return 0
 
 
@@ -241,7 +241,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "docs", docs, "print a page of the documentation, or list them all")
     command.add_argument("name", nargs="?", metavar="NAME")
 
-    command = _command(commands, "schema", schema, "print the SDL to its file in the source tree")
+    command = _command(commands, "schema", schema, "print the SDL to its files in the source tree")
     command.add_argument("--check", action="store_true", help="only compare")
     return parser
 

@@ -19,7 +19,7 @@ from hub.security.vault import KeyVault
 from hub.store.database import open_store
 from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
-from resolvers.context import request_context
+from resolvers.context import GATEWAY_FIELDS, request_context
 from schema import schema
 from tests.world import World
 
@@ -82,7 +82,7 @@ class SpokenChain:
 
 @dataclass(slots=True)
 class Api:
-    """Asks the schema as a viewer."""
+    """Asks the schema as a viewer, by way of a gateway unless it is told otherwise."""
 
     hub: Hub
     world: World
@@ -90,11 +90,14 @@ class Api:
     chain: SpokenChain
     statements: list[str]
     wakeups: MemoryWakeups
+    gateway_fields: frozenset[str] = GATEWAY_FIELDS
 
     async def ask(self, viewer: Viewer, document: str, **variables: Any) -> Any:
         """The whole result: `data`, `errors`."""
         return await schema.execute(
-            document, variable_values=variables, context_value=request_context(self.hub, viewer, "req_1")
+            document,
+            variable_values=variables,
+            context_value=request_context(self.hub, viewer, "req_1", self.gateway_fields),
         )
 
     async def data(self, viewer: Viewer, document: str, **variables: Any) -> Any:

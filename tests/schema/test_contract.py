@@ -166,8 +166,8 @@ def test_every_node_can_be_asked_by_its_id() -> None:
     assert {type_.name for type_ in nodes} == set(NOUNS)
 
 
-def test_every_list_holds_no_nulls_but_that_of_nodes() -> None:
-    """`nodes(ids:)` alone has null in place."""
+def test_every_list_holds_no_nulls_but_those_of_objects_by_id() -> None:
+    """`nodes(ids:)` and `_entities` alone have null in place."""
     loose = []
     for name, field in fields():
         type_ = field.type
@@ -176,7 +176,7 @@ def test_every_list_holds_no_nulls_but_that_of_nodes() -> None:
             isinstance(type_, GraphQLNonNull) and isinstance(inner.of_type, GraphQLNonNull)
         ):
             loose.append(name)
-    assert loose == ["Query.nodes"]
+    assert loose == ["Query.nodes", "Query._entities"]
 
 
 @pytest.mark.parametrize(("written", "value"), [("9007199254740993", 2**53 + 1), (str(2**255), 2**255), ("-1", -1)])
