@@ -320,7 +320,13 @@ class Wakeups(Protocol):
     """Hints that a stream has moved. Never the truth: a lost one costs at most one poll."""
 
     def publish(self, stream: str, position: int) -> None:
-        """After a commit; never raises, loses nothing that a poll would not find."""
+        """After a commit, to every process; never waits or raises, loses nothing that a poll would not find."""
+
+    def wake(self, stream: str) -> None:
+        """Wake those of this process alone: what its own poll has found."""
+
+    def wake_all(self) -> None:
+        """Wake everybody who waits in this process: nobody knows what has moved."""
 
     def mark(self, stream: str) -> int:
         """The stream's counter, taken before reading it."""
@@ -328,6 +334,9 @@ class Wakeups(Protocol):
     async def wait(self, stream: str, since: int) -> None:
         """Return once the counter has passed `since`."""
 
+
+    async def aclose(self) -> None:
+        """Close what it has opened. Called once, at the end; a later `publish` is lost."""
 
 class Vault(Protocol):
     """Keys of the data folder. Pure computation: the same arguments give the same result, so a unit may run again."""

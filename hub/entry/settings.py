@@ -26,6 +26,10 @@ DEFAULT_MAX_FEE_WEI = 200 * 10**9  # a unit of gas; a batch then costs 0.0095 et
 MAX_CACHE_S = 24 * 3600  # a page of the catalogue that is older than a day misleads
 EVERYBODY, NOBODY = frozenset(ViewerKind), frozenset[ViewerKind]()
 LIKE = 0.8  # a name so close to one of ours is a slip, and not another program's variable
+# Scheme of a bus → the extra that brings its client.
+BUSES: Mapping[str, str] = MappingProxyType({
+    "nats": "nats", "tls": "nats", "redis": "valkey", "rediss": "valkey", "valkey": "valkey", "valkeys": "valkey",
+})  # fmt: skip
 CHANNEL_PREFIX = "HUB_CHANNEL_"
 NOT_SETTINGS = ("HUB_FAILPOINT", "HUB_CHAIN_TEST_HOOKS")  # faults on demand, read where they strike
 NOT_SETTINGS_PREFIX = "HUB_TEST_"  # what the tests use
@@ -66,7 +70,7 @@ class Settings:
     data: Path  # folder of keys, of the embedded chain, and of the database if that is SQLite
     database: str = field(repr=False)  # sqlite:///PATH or postgresql://…
     sqlite_sync: SqliteSync
-    wakeups: str = field(repr=False)  # "memory"; buses by URL come later
+    wakeups: str = field(repr=False)  # "memory", or a bus: nats://…, redis://…, valkey://…
     chain_url: str | None = field(repr=False)  # None: the embedded node
     chain_batch_ms: int  # an AnchorBatch closes so long after its first order; 0: each order at once
     chain_gateway_password: str | None = field(repr=False)  # opens the gateway's key if that is a keystore file
@@ -88,6 +92,11 @@ class Settings:
     @property
     def is_production(self) -> bool:
         return self.mode is Mode.PRODUCTION
+
+    @property
+    def wakeups_extra(self) -> str | None:
+        """The extra that brings the bus's client; None without a bus."""
+        return BUSES.get(self.wakeups.partition("://")[0])
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -234,9 +243,12 @@ def _sqlite_sync(text: str) -> SqliteSync:
 
 
 def _wakeups(text: str) -> str:
-    if re.match(r"(nats|redis|rediss|valkey)://", text):
-        raise ValueError("a bus between processes comes with a later release: leave it unset, or `memory`")
-    return _one_of(text, "memory")
+    if text == "memory":
+        return text
+    if text.partition("://")[0] not in BUSES:
+        raise ValueError(f"must be `memory` or the URL of a bus: {', '.join(f'{scheme}://' for scheme in BUSES)}")
+    _split(text)
+    return text
 
 
 def _chain_url(text: str) -> str:

@@ -15,7 +15,7 @@ from hub.entry.chain import ChainSide
 from hub.entry.failpoints import VARIABLE, Failpoint
 from hub.entry.settings import SettingRefused, Settings, SqliteSync
 from hub.platforms.sandbox import SandboxPlatform
-from hub.ports import Channel, Clock, Hub, Platform
+from hub.ports import Channel, Clock, Hub, Platform, Wakeups
 from hub.sandbox.server import SandboxAddress
 from hub.security.keys import MASTER_KEY, load_or_create
 from hub.security.signing import Cursors, SignedReceipts
@@ -52,7 +52,7 @@ async def build(
     `replacements` are fields of the Hub that a test brings itself."""
     clock: Clock = replacements.get("clock") or SystemClock()
     failpoint = Failpoint(os.environ.get(VARIABLE) if not settings.is_production else None)
-    wakeups = replacements.pop("wakeups", None) or MemoryWakeups()
+    wakeups: Wakeups = replacements.pop("wakeups", None) or _wakeups(settings)
     store = replacements.pop("store", None) or await open_store(
         settings.database,
         synchronous="NORMAL" if settings.sqlite_sync is SqliteSync.NORMAL else "FULL",
@@ -85,12 +85,32 @@ async def build(
 
 
 async def aclose(hub: Hub) -> None:
-    """Close what `build` opened, the store last: whatever is queued there is still committed."""
+    """Close what `build` opened, the store late, as whatever is queued there is still committed, and told of."""
     for channel in hub.channels.values():
         await channel.aclose()
     for platform in hub.platforms.values():
         await platform.aclose()
     await hub.store.aclose()
+    await hub.wakeups.aclose()
+
+
+def _wakeups(settings: Settings) -> Wakeups:
+    """How the processes on one database wake each other. Raises SettingRefused for a client that is not installed."""
+    url, name = settings.wakeups, secrets.token_hex(8)
+    extra = settings.wakeups_extra
+    if extra is None:
+        return MemoryWakeups()
+    try:
+        if extra == "nats":
+            from hub.wakeups.nats import nats_wakeups as over
+        else:
+            from hub.wakeups.valkey import valkey_wakeups as over
+    except ModuleNotFoundError as missing:
+        install = f"pip install 'tongbao[{extra}]'"
+        raise SettingRefused("HUB_WAKEUPS", f"needs the extra `{extra}` ({missing.name}): {install}") from None
+    wakeups = over(url, name)
+    wakeups.start()
+    return wakeups
 
 
 def _channels(

@@ -16,6 +16,9 @@ class MemoryWakeups:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def publish(self, stream: str, position: int) -> None:
+        self.wake(stream)
+
+    def wake(self, stream: str) -> None:
         self._count += 1
         self._moved.pop(stream, None)
         self._moved[stream] = self._count
@@ -37,6 +40,13 @@ class MemoryWakeups:
             await future
         finally:
             self._leave(stream, future)
+
+    def wake_all(self) -> None:
+        for stream in list(self._waiting):
+            self.wake(stream)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
     @property
     def waiting(self) -> int:
