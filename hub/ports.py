@@ -334,9 +334,9 @@ class Wakeups(Protocol):
     async def wait(self, stream: str, since: int) -> None:
         """Return once the counter has passed `since`."""
 
-
     async def aclose(self) -> None:
         """Close what it has opened. Called once, at the end; a later `publish` is lost."""
+
 
 class Vault(Protocol):
     """Keys of the data folder. Pure computation: the same arguments give the same result, so a unit may run again."""
