@@ -18,10 +18,10 @@ from hub.flows.tasks import drop_task, revive_task
 from hub.ports import ChainRefused, ChainUnavailable, Hub
 from hub.security.tokens import UserTokens, new_api_key
 from hub.store.migrate import migrate
+from hub.wakeups.memory import MemoryWakeups
 
 # A development token's life: a working day and the evening after it.
 TOKEN_LIFETIME_S = 24 * 3600
-from hub.wakeups.memory import MemoryWakeups
 
 
 @asynccontextmanager
