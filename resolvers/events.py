@@ -1,10 +1,10 @@
 """The log from the outside: replay and live are one reader, so there is no seam to lose an event in."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import strawberry
 
@@ -40,24 +40,51 @@ Kinds = Annotated[list[EventKind] | None, strawberry.argument(description="Only 
 
 # ---- the reader -----------------------------------------------------------------------------------------------------
 
+Shape = Callable[[Logged], Awaitable[object | None]]
 
-async def follow(hub: Hub, viewer: Viewer, stream: str, position: int) -> AsyncIterator[Logged]:
-    """The events of a stream after a position, for ever: in order, none left out, none twice. Ends with the token.
 
-    No transaction is open across a `yield`.
+@dataclass(frozen=True, slots=True)
+class Following:
+    """A place in a stream, and how each event after it is shown: iterate it for the events of one subscriber.
+
+    A server with many subscribers reads the parts instead, and lets all who would see the same share one reading and
+    one execution: nothing that `shape` gives depends on the position, or on the subscriber beyond their viewer.
     """
-    while True:
-        seen = hub.wakeups.mark(stream)  # before the read: nothing can slip between
-        with gatekept():
-            await hub.store.stamp()
-            async with hub.store.reading() as rx:
-                batch = await rx.events.read(stream, position, BATCH)
-        for logged in batch:
-            _demand_token(hub, viewer)
-            yield logged
-            position = logged.position
-        if not batch:
-            await _wait(hub, viewer, stream, seen)
+
+    hub: Hub
+    viewer: Viewer
+    stream: str
+    position: int  # events after this one
+    shape: Shape  # what an event is the source of; None: this subscriber does not see it
+    is_over: Callable[[], bool] = field(default=lambda: False)  # asked after a None: whether more may come
+
+    async def __aiter__(self) -> AsyncIterator[object]:
+        """What there is and what comes, for ever: in order, none left out, none twice. Ends with the token.
+
+        No transaction is open across a `yield`.
+        """
+        hub, position = self.hub, self.position
+        while True:
+            seen = hub.wakeups.mark(self.stream)  # before the read: nothing can slip between
+            batch = await read_on(hub, self.stream, position)
+            for logged in batch:
+                demand_token(hub, self.viewer)
+                source = await self.shape(logged)
+                if source is not None:
+                    yield source
+                elif self.is_over():
+                    return
+                position = logged.position
+            if not batch:
+                await _wait(hub, self.viewer, self.stream, seen)
+
+
+async def read_on(hub: Hub, stream: str, position: int) -> list[Logged]:
+    """The next events of a stream after a position, at most BATCH. UNAVAILABLE if the store cannot answer."""
+    with gatekept():
+        await hub.store.stamp()
+        async with hub.store.reading() as rx:
+            return await rx.events.read(stream, position, BATCH)
 
 
 async def _wait(hub: Hub, viewer: Viewer, stream: str, seen: int) -> None:
@@ -69,10 +96,11 @@ async def _wait(hub: Hub, viewer: Viewer, stream: str, seen: int) -> None:
     try:
         await asyncio.wait_for(hub.wakeups.wait(stream, seen), max(left_us, 0) / 1_000_000)
     except TimeoutError:
-        _demand_token(hub, viewer)
+        demand_token(hub, viewer)
 
 
-def _demand_token(hub: Hub, viewer: Viewer) -> None:
+def demand_token(hub: Hub, viewer: Viewer) -> None:
+    """UNAUTHENTICATED once the viewer's token has ended."""
     if viewer.expires_at_us is not None and hub.clock.now_us() >= viewer.expires_at_us:
         raise GatekeepingError("UNAUTHENTICATED", "your token has ended: sign in and go on from your last cursor")
 
@@ -180,11 +208,14 @@ async def followed(
     """A stream from a cursor on, live."""
     hub, viewer = info.context.hub, info.context.viewer
     stream = stream_of(viewer, platform)
-    position = await position_of(hub, stream, after)
     let_through = None if kinds is None else frozenset(map(str, kinds))
-    async for logged in follow(hub, viewer, stream, position):
-        if let_through is None or logged.kind in let_through:
-            yield logged
+
+    async def shape(logged: Logged) -> Logged | None:
+        return logged if let_through is None or logged.kind in let_through else None
+
+    return cast(
+        "AsyncIterator[Logged]", Following(hub, viewer, stream, await position_of(hub, stream, after), shape)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +230,21 @@ async def order_updated(info: Info, order_id: OrderId, after: AfterEvent = None)
     """What happens to one order, from the caller's own stream. NOT_FOUND alike for unknown and not yours."""
     hub, viewer = info.context.hub, info.context.viewer
     want = wanted(info).below("order")
-    position = await position_of(hub, stream_of(viewer, None), after)
+    stream = stream_of(viewer, None)
+    position = await position_of(hub, stream, after)
     if await _order(info, order_id, frozenset(), {}) is None:
         raise GatekeepingError("NOT_FOUND", "orderId: there is no such order, or it is not yours")
-    async for logged in follow(hub, viewer, stream_of(viewer, None), position):
-        if order_id in (logged.subject, logged.body.get("order_id")):
-            row = await _order(info, order_id, want.paths, want.windows)
-            if row is None:
-                return  # no longer this viewer's to see
-            yield OrderUpdate(logged, {"order": row})
+    hidden = False
+
+    async def shape(logged: Logged) -> OrderUpdate | None:
+        nonlocal hidden
+        if order_id not in (logged.subject, logged.body.get("order_id")):
+            return None
+        row = await _order(info, order_id, want.paths, want.windows)
+        hidden = row is None  # no longer this viewer's to see
+        return None if row is None else OrderUpdate(logged, {"order": row})
+
+    return cast("AsyncIterator[OrderUpdate]", Following(hub, viewer, stream, position, shape, lambda: hidden))
 
 
 async def _order(info: Info, order_id: str, want: frozenset[str], windows: "dict[str, Window]") -> "Row | None":
