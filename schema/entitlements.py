@@ -1,10 +1,8 @@
 """Rights, their grants, what platforms' access lists say, and the question before a course is opened."""
 
-from enum import StrEnum
-
 import strawberry
 
-from hub.domain.entitlements import EntitlementState, GrantSource, GrantState
+from hub.domain.entitlements import EntitlementState, GrantSource, GrantState, PlatformAccessState
 from hub.domain.orders import ChainStatus
 from resolvers import anchors, entitlements
 from resolvers.scalars import BigInt, Instant
@@ -16,24 +14,13 @@ from schema.orders import Order
 from schema.payloads import Payload
 from schema.people import User
 
-
-class PlatformAccessState(StrEnum):
-    """What is known of a platform's access list."""
-
-    PENDING = "PENDING"
-    OPEN = "OPEN"
-    UNVERIFIED = "UNVERIFIED"
-    UNSUPPORTED = "UNSUPPORTED"
-    REFUSED = "REFUSED"
-    CLOSED = "CLOSED"
-
-
 described(
     PlatformAccessState,
     "What is known of a platform's own access list; the hub's word comes first.",
     {
         "PENDING": "The platform is being asked.",
         "OPEN": "The platform says that it opens.",
+        "UNKNOWN": "The platform did not answer, and may have done what was asked: the hub goes on asking.",
         "UNVERIFIED": "Asked, and the platform cannot be asked back.",
         "UNSUPPORTED": "The platform keeps no access list that the hub can change.",
         "REFUSED": "The platform said no; staff look at it.",

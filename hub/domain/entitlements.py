@@ -74,13 +74,25 @@ class Entitlement:
     created_at_us: int
 
 
+class PlatformAccessState(StrEnum):
+    """What is known of a platform's own access list."""
+
+    PENDING = "PENDING"
+    OPEN = "OPEN"
+    UNKNOWN = "UNKNOWN"  # no answer: it may have been done, and is looked at again
+    UNVERIFIED = "UNVERIFIED"
+    UNSUPPORTED = "UNSUPPORTED"
+    REFUSED = "REFUSED"
+    CLOSED = "CLOSED"
+
+
 @dataclass(frozen=True, slots=True)
 class AccessState:
     """Whether a platform has opened its own access list to a right; a hint beside the hub's own word."""
 
     entitlement_id: str
     platform_id: str
-    state: str
+    state: PlatformAccessState
 
 
 def has_access(grants: Iterable[Grant], now_us: int) -> bool:

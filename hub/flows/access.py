@@ -6,7 +6,7 @@ by Tasks. A lost answer is followed by a look (`verify_access`) before anything 
 
 from typing import TYPE_CHECKING
 
-from hub.domain.entitlements import AccessState, EntitlementState
+from hub.domain.entitlements import AccessState, EntitlementState, PlatformAccessState
 from hub.domain.events import EntitlementGranted, EntitlementRevoked
 from hub.domain.ids import Draw
 from hub.flows.tasks import skip
@@ -81,12 +81,12 @@ async def open_or_close(hub: Hub, task: "LeasedTask") -> int | None:
     except RateLimited as limited:
         return hub.clock.now_us() + limited.after_ms * 1000
     except Transient as lost:
-        await _keep(hub, entitlement_id, platform_id, "UNKNOWN", str(lost))
+        await _keep(hub, entitlement_id, platform_id, PlatformAccessState.UNKNOWN, str(lost))
         return hub.clock.now_us() + AGAIN_US * (1 << min(task.attempts, 10))
     except (Rejected, Conflict) as no:
-        state, detail = "REFUSED", str(no)
+        state, detail = PlatformAccessState.REFUSED, str(no)
     except NotSupported as no:
-        state, detail = "UNSUPPORTED", str(no)
+        state, detail = PlatformAccessState.UNSUPPORTED, str(no)
     await _keep(hub, entitlement_id, platform_id, state, detail)
     async with hub.store.reading() as rx:
         now = await rx.entitlements.get(entitlement_id)
@@ -94,21 +94,21 @@ async def open_or_close(hub: Hub, task: "LeasedTask") -> int | None:
     return hub.clock.now_us() if now is not None and now.version != entitlement.version else None
 
 
-async def _bring_about(platform: Platform, request: AccessRequest, *, should_open: bool) -> str:
+async def _bring_about(platform: Platform, request: AccessRequest, *, should_open: bool) -> PlatformAccessState:
     """Look first, so that a repeat after a lost answer changes nothing; write if needed; look again."""
     wanted = Access.OPEN if should_open else Access.CLOSED
     can_verify = Cap.VERIFY in platform.capabilities
     if can_verify and await platform.verify_access(request) is wanted:
-        return wanted
+        return PlatformAccessState(wanted)
     await (platform.grant_access(request) if should_open else platform.revoke_access(request))
     if not can_verify:
-        return "UNVERIFIED"
+        return PlatformAccessState.UNVERIFIED
     if await platform.verify_access(request) is not wanted:
         raise Transient(f"the access list of {platform.slug} does not show the change yet")
-    return wanted
+    return PlatformAccessState(wanted)
 
 
-async def _keep(hub: Hub, entitlement_id: str, platform_id: str, state: str, detail: str) -> None:
+async def _keep(hub: Hub, entitlement_id: str, platform_id: str, state: PlatformAccessState, detail: str) -> None:
     access = AccessState(entitlement_id, platform_id, state)
     await hub.store.write(keep_access, access, detail[:500], hub.draw())
 

@@ -73,7 +73,7 @@ platform_access = Table(
     metadata,
     text("entitlement_id", ForeignKey("entitlement.id"), primary_key=True),
     text("platform_id", ForeignKey("platform.id"), primary_key=True),
-    text("state"),  # PENDING, OPEN, UNVERIFIED, UNSUPPORTED, REFUSED, CLOSED
+    text("state"),  # of PlatformAccessState
     text("detail"),
     integer("version"),
     integer("updated_at_us"),

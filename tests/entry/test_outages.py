@@ -18,6 +18,8 @@ from tests.entry.hubs import (
     BREAKS,
     CANCEL,
     CHECKOUT,
+    LINK,
+    LIST,
     House,
     Sandbox,
     Serving,
@@ -30,6 +32,7 @@ from tests.entry.hubs import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+HONOURER = "folio"
 CARD = "4242 4242 4242 4242"
 BACK_WITHIN_S = 90.0  # a node's own start takes seconds, and two cores are busy with everybody's tests
 
@@ -175,6 +178,35 @@ async def test_answer_later_than_its_notice_changes_nothing_more(shop: Shop) -> 
     assert await shop.house.rows(
         f"SELECT count(*) FROM channel_fact WHERE attempt_id = '{asked['paymentAttempt']['id']}'"
     ) == [(1,)]
+
+
+# ---- a platform ------------------------------------------------------------------------------------------------------
+
+
+async def test_sale_goes_on_while_a_platform_is_down_and_its_grant_is_delivered_when_it_is_back(shop: Shop) -> None:
+    sold = await shop.fresh()
+    await shop.sandbox.publish(HONOURER, "elsewhere")
+    token = await shop.house.token("partner", platform=HONOURER)
+    async with Client(shop.hub.origin, token) as honourer:
+        await honourer.mutate(LIST, {"externalId": "elsewhere", "courseId": sold.course_id})
+        await honourer.mutate(LINK, {"externalId": "reader", "userToken": await shop.house.token("learner")})
+    await shop.sandbox.introduce(HONOURER, shop.hub.origin, token)
+    await shop.sandbox.arm("*", "drop_before", peer=HONOURER)
+    asked = await shop.checkout(sold)
+    assert (asked["order"]["status"], asked["paymentAttempt"]["state"]) == ("PAID", "CHARGED")
+
+    async def access(state: str) -> bool:
+        right = (await order_of(shop.learner, asked["order"]["id"]))["entitlement"]
+        assert right["isOpen"]
+        return {"state": state, "platform": {"slug": HONOURER}} in right["accesses"]
+
+    await until(lambda: access("UNKNOWN"), what="a lost answer of the platform")
+    await reached(shop.learner, asked["order"]["id"], chainStatus="CONFIRMED", within_s=BACK_WITHIN_S)
+    await shop.sandbox.clear()
+    await until(lambda: access("OPEN"), within_s=BACK_WITHIN_S, what="the grant delivered")
+    page = await shop.sandbox.page(HONOURER, "elsewhere", "reader")
+    assert page.status_code == 200
+    await shop.assert_charged_once(asked["order"])
 
 
 # ---- notices ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from hub.domain.catalogue import ListingState
-from hub.domain.entitlements import AccessState, EntitlementState, GrantState
+from hub.domain.entitlements import AccessState, EntitlementState, GrantState, PlatformAccessState
 from hub.domain.events import HUB_STREAM, OrderCreated
 from hub.domain.orders import ChainStatus, OrderStatus
 from hub.domain.payments import AttemptState, Fact, FactKind, Notice, Outcome, Result, Source, Stage
@@ -238,7 +238,7 @@ async def test_entitlements(store: Store, world: World, called: set[str]) -> Non
     order = await world.order()
     right = world.right(order.user_id, order.course_id)
     grant = world.grant(right, order.id)
-    opened = AccessState(right.id, order.platform_id, "OPEN")
+    opened = AccessState(right.id, order.platform_id, PlatformAccessState.OPEN)
 
     async def unit(tx: Tx) -> None:
         assert await tx.entitlements.of(order.user_id, order.course_id) is None
