@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hub.domain.entitlements import Receipt
 from hub.domain.ids import Draw
+from hub.domain.keys import NewApiKey
 from hub.domain.money import Money
 from hub.domain.payments import Notice, PaymentAttempt, Result
 from hub.domain.people import Viewer
@@ -381,7 +382,10 @@ class TokenRefused(Exception):
 
 
 class Tokens(Protocol):
-    """The hub's own tokens of users."""
+    """The hub's own tokens of users, and the making of API keys."""
+
+    def new_api_key(self, draw: Draw) -> NewApiKey:
+        """A fresh key, the same for the same draw."""
 
     def verify_user_token(self, token: str, now_us: int) -> Viewer:
         """Who asks. Raises TokenRefused."""

@@ -27,10 +27,14 @@ PREFIXES: dict[str, str] = {
     "brk": "Break",
     "evt": "Event",
     "ntc": "Notice",
+    "whe": "WebhookEndpoint",
+    "whd": "WebhookDelivery",
     "jen": "JournalEntry",
     "sha": "ShareAgreement",
     "idn": "Identity",
     "key": "ApiKey",
+    "iss": "TrustedIssuer",
+    "aud": "AuditEntry",
 }
 ID_LENGTH = 26  # characters after the prefix and its underscore: 130 bits hold a 128-bit uuid7
 MAX_IDEMPOTENCY_KEY = 255  # characters; what the field's other providers take

@@ -24,7 +24,9 @@ class ViewerKind(StrEnum):
 
 
 LEARNER_SCOPES = frozenset({"orders:read", "orders:write", "entitlements:read"})
-PARTNER_SCOPES = frozenset({"catalog:write", "members:write", "orders:read", "entitlements:read", "events:read"})
+PARTNER_SCOPES = frozenset({
+    "catalog:write", "members:write", "orders:read", "entitlements:read", "events:read", "keys:read", "keys:write",
+})  # fmt: skip
 OPERATOR_SCOPES = LEARNER_SCOPES | PARTNER_SCOPES | {"operations:read", "operations:write"}
 
 
@@ -36,7 +38,9 @@ class Viewer:
     user_id: str | None = None
     platform_id: str | None = None
     scopes: frozenset[str] = frozenset()
-    expires_at_us: int | None = None  # when the token ends; streams end with it
+    expires_at_us: int | None = None  # when the token or the key ends; streams end with it
+    key_id: str | None = None  # the API key that asks
+    issuer_id: str | None = None  # of a user: the partner's issuer through whose exchange the token came
 
     @property
     def principal(self) -> str:
@@ -76,6 +80,7 @@ class Identity:
     issuer: str
     subject: str
     verified_at_us: int
+    ended_at_us: int | None = None  # the issuer has removed this account: it is nobody's any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +93,6 @@ class Member:
     user_id: str
     pairwise_id: str
     created_at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A platform's or an operator's key: its hash, never its secret. `kind` is PLATFORM or OPERATOR."""
-
-    id: str
-    kind: ViewerKind
-    platform_id: str | None
-    secret_hash: str
-    scopes: frozenset[str]
-    is_development: bool
-    created_at_us: int
-    revoked_at_us: int | None = None
 
 
 def member_issuer(platform_id: str) -> str:

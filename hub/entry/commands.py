@@ -6,14 +6,17 @@ from contextlib import asynccontextmanager
 
 import orjson
 
-from hub.domain.people import OPERATOR_SCOPES, PARTNER_SCOPES, ApiKey, ViewerKind
+from hub.domain.audit import COMMAND_LINE
+from hub.domain.keys import ApiKey
+from hub.domain.people import OPERATOR_SCOPES, PARTNER_SCOPES, ViewerKind
 from hub.entry import wiring
 from hub.entry.chain import ChainSide, bring_up, chain_side
 from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
 from hub.entry.verification import SHOWN, Check, verified
 from hub.flows.catalogue import connect_platform
-from hub.flows.people import add_api_key, development_user
+from hub.flows.keys import add_key
+from hub.flows.people import development_user
 from hub.flows.tasks import drop_task, revive_task
 from hub.ports import ChainRefused, ChainUnavailable, Hub
 from hub.security.tokens import UserTokens, new_api_key
@@ -85,7 +88,7 @@ async def mint(hub: Hub, *, as_: str, user: str = "learner", platform: str | Non
         platform_id = (await connect_platform(hub, slug=platform, name=platform.capitalize(), currency="USD")).id
     draw = hub.draw()
     made = new_api_key(draw)
-    await add_api_key(
+    await add_key(
         hub,
         ApiKey(
             id=made.id,
@@ -95,6 +98,7 @@ async def mint(hub: Hub, *, as_: str, user: str = "learner", platform: str | Non
             scopes=PARTNER_SCOPES if platform_id else OPERATOR_SCOPES,
             is_development=True,
             created_at_us=draw.now_us,
+            created_by=COMMAND_LINE,
         ),
     )
     return made.text

@@ -6,7 +6,6 @@ from hub.domain.catalogue import is_storable
 from hub.domain.events import HUB_STREAM, Audience, MemberLinked
 from hub.domain.ids import Draw
 from hub.domain.people import (
-    ApiKey,
     Identity,
     Member,
     User,
@@ -156,12 +155,3 @@ async def put_development_user(tx: "Tx", name: str, draw: Draw) -> User:
     if not await tx.people.add_identity(Identity(draw.id("idn"), user.id, DEVELOPMENT_ISSUER, name, draw.now_us)):
         raise MadeMeanwhile(f"development user {name!r}")
     return user
-
-
-async def add_api_key(hub: Hub, key: ApiKey) -> None:
-    """Store a key's hash; its secret was shown once and is not kept."""
-    await hub.store.write(put_api_key, key)
-
-
-async def put_api_key(tx: "Tx", key: ApiKey) -> None:
-    await tx.people.add_key(key)

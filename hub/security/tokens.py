@@ -8,13 +8,14 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from joserfc.jwk import ECKey
 
 from hub.domain.ids import ALPHABET, ID_LENGTH, Draw, base32, kind_of
+from hub.domain.keys import NewApiKey
 from hub.domain.people import LEARNER_SCOPES, Viewer, ViewerKind
 from hub.ports import TokenProblem, TokenRefused
 from hub.security.jws import SignatureRefused, SigningKey, verify
@@ -54,6 +55,10 @@ class UserTokens:
     def in_folder(cls, data: Path, *, is_production: bool, draw_seed: Callable[[], bytes]) -> "UserTokens":
         """The tokens of a data folder; their key is made there at first start. Raises KeyRefused."""
         return cls(load_or_create(data / TOKEN_KEY, is_production=is_production, draw_seed=draw_seed))
+
+    def new_api_key(self, draw: Draw) -> NewApiKey:
+        """A fresh API key, the same for the same draw."""
+        return new_api_key(draw)
 
     def issue_user_token(
         self, user_id: str, now_us: int, lifetime_s: int, scopes: frozenset[str] = LEARNER_SCOPES
@@ -115,15 +120,6 @@ def _claims(payload: dict[str, Any]) -> _Claims:
 
 
 # ---- API keys --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class NewApiKey:
-    """A key just made: `text` is shown once and never stored; the store keeps `id` (`key_…`) and `secret_hash`."""
-
-    text: str = field(repr=False)
-    id: str
-    secret_hash: str
 
 
 def new_api_key(draw: Draw) -> NewApiKey:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     CheckConstraint,
     ForeignKey,
@@ -17,9 +16,9 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy import event as ddl_event
 
 from hub.domain.ledger import JournalEntry, ReferenceTaken, movements
+from hub.store.frozen import freeze
 from hub.store.metadata import inserted, integer, metadata, text
 
 if TYPE_CHECKING:
@@ -157,30 +156,6 @@ _FOLDED = (
 )
 
 
-# Entries and postings are corrected by new entries, never changed. On SQLite only RAISE(ABORT) leaves the group whole.
-def _frozen(table: str) -> dict[str, list[str]]:
-    """The statements, per dialect, that make a table append-only."""
-    return {
-        "sqlite": [
-            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            for verb in ("UPDATE", "DELETE")
-        ],
-        "postgresql": [
-            f"CREATE TRIGGER {table}_frozen BEFORE UPDATE OR DELETE ON {table} "
-            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
-        ],
-    }
-
-
-REFUSE_CHANGE = """
-CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$
-"""
-FROZEN = {table.name: _frozen(table.name) for table in (journal_entry, posting)}
-
+# Entries and postings are corrected by new entries, never changed.
 for _table in (journal_entry, posting):
-    ddl_event.listen(_table, "after_create", DDL(REFUSE_CHANGE.replace("%", "%%")).execute_if(dialect="postgresql"))
-    for _dialect, _statements in FROZEN[_table.name].items():
-        for _statement in _statements:
-            ddl_event.listen(_table, "after_create", DDL(_statement).execute_if(dialect=_dialect))
+    freeze(_table)

@@ -1,4 +1,4 @@
-"""Users, identities, platforms' members, API keys: tables and the repository of who there is."""
+"""Users, identities, platforms' members: tables and the repository of who there is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ForeignKey, Table, Text, UniqueConstraint, bindparam, literal_column, select, update
 from sqlalchemy import text as text_
 
-from hub.domain.people import ApiKey, Identity, Member, User, UserState, ViewerKind
+from hub.domain.people import Identity, Member, User, UserState
 from hub.store.metadata import inserted, integer, metadata, text
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ identity = Table(
     text("issuer"),
     text("subject"),
     integer("verified_at_us"),
+    integer("ended_at_us", nullable=True),
     UniqueConstraint("issuer", "subject"),
 )
 member = Table(
@@ -50,18 +51,6 @@ pairwise = Table(
     text("pairwise_id"),
     UniqueConstraint("platform_id", "pairwise_id"),
 )
-api_key = Table(
-    "api_key",
-    metadata,
-    text("id", primary_key=True),
-    text("kind"),  # PLATFORM or OPERATOR
-    text("platform_id", ForeignKey("platform.id"), nullable=True),
-    text("secret_hash"),  # SHA-256, hexadecimal
-    text("scopes"),  # blank-separated
-    integer("is_development"),
-    integer("created_at_us"),
-    integer("revoked_at_us", nullable=True),
-)
 
 
 class People:
@@ -79,6 +68,22 @@ class People:
     async def identified(self, issuer: str, subject: str) -> User | None:
         """Whose account this is at that issuer."""
         return await self._rx.one(_IDENTIFIED, _user, issuer_=issuer, subject_=subject)
+
+    async def activate(self, user_id: str) -> bool:
+        """PROVISIONAL → ACTIVE: they have proven to be there. False: they had before."""
+        return await self._rx.run(_ACTIVATE, user_id=user_id) == 1
+
+    async def identity(self, issuer: str, subject: str) -> Identity | None:
+        """That account at that issuer, ended or not."""
+        return await self._rx.one(_IDENTITY_OF, Identity, issuer_=issuer, subject_=subject)
+
+    async def end_identity(self, issuer: str, subject: str, at_us: int) -> bool:
+        """The account is nobody's from now on, and stays taken. False: there is none, or it had ended."""
+        return await self._rx.run(_END_IDENTITY, issuer_=issuer, subject_=subject, at_us=at_us) == 1
+
+    async def end_other_identities(self, user_id: str, issuer: str, subject: str, at_us: int) -> int:
+        """End every account of the user but this one; how many that were."""
+        return await self._rx.run(_END_OTHERS, owner_id=user_id, issuer_=issuer, subject_=subject, at_us=at_us)
 
     async def add_identity(self, new: Identity) -> bool:
         """False: (issuer, subject) is somebody's already."""
@@ -113,14 +118,6 @@ class People:
         """Whether the user has any entitlement or order: then nothing of theirs is moved without them."""
         return await self._rx.one(_HAS_RIGHTS, int, owner_id=user_id) is not None
 
-    async def add_key(self, new: ApiKey) -> None:
-        columns = {name: getattr(new, name) for name in _KEY}
-        columns |= {"scopes": " ".join(sorted(new.scopes)), "is_development": int(new.is_development)}
-        await self._rx.changed(_ADD_KEY, **columns)
-
-    async def key(self, key_id: str) -> ApiKey | None:
-        return await self._rx.one(_KEY_BY_ID, _api_key, key_id=key_id)
-
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
@@ -132,27 +129,29 @@ class MemberRow:
     created_at_us: int
 
 
-def _api_key(
-    id_: str, kind: str, platform_id: str | None, secret_hash: str, scopes: str, is_development: int,
-    created_at_us: int, revoked_at_us: int | None,
-) -> ApiKey:  # fmt: skip
-    return ApiKey(
-        id_, ViewerKind(kind), platform_id, secret_hash, frozenset(scopes.split()), bool(is_development), created_at_us,
-        revoked_at_us,
-    )  # fmt: skip
-
-
 def _user(id_: str, state: str, created_at_us: int) -> User:
     return User(id_, UserState(state), created_at_us)
 
 
 _IDENTITY = tuple(c.name for c in identity.c)
-_KEY = tuple(c.name for c in api_key.c)
 _ADD_USER = inserted(user)
 _USER = select(user).where(user.c.id == bindparam("user_id"))
 _by_account = (identity.c.issuer == bindparam("issuer_")) & (identity.c.subject == bindparam("subject_"))
 _IDENTIFIED = select(user).join_from(user, identity, identity.c.user_id == user.c.id).where(_by_account)
 _ADD_IDENTITY = inserted(identity).on_conflict_do_nothing().returning(identity.c.id)
+_ACTIVATE = (
+    update(user)
+    .where((user.c.id == bindparam("user_id")) & (user.c.state == literal_column("'PROVISIONAL'")))
+    .values(state=literal_column("'ACTIVE'"))
+)
+_lives = identity.c.ended_at_us.is_(None)
+_IDENTITY_OF = select(identity).where(_by_account)
+_END_IDENTITY = update(identity).where(_by_account & _lives).values(ended_at_us=bindparam("at_us"))
+_END_OTHERS = (
+    update(identity)
+    .where((identity.c.user_id == bindparam("owner_id")) & ~_by_account & _lives)
+    .values(ended_at_us=bindparam("at_us"))
+)
 _MOVE_IDENTITY = update(identity).where(_by_account).values(user_id=bindparam("owner_id"))
 _LOCK_MEMBER = (
     select(member)
@@ -173,5 +172,3 @@ _HAS_RIGHTS = text_(
     "SELECT 1 WHERE EXISTS (SELECT 1 FROM entitlement WHERE user_id = :owner_id)"
     " OR EXISTS (SELECT 1 FROM order_ WHERE user_id = :owner_id)"
 ).bindparams(bindparam("owner_id", type_=Text()))
-_ADD_KEY = inserted(api_key)
-_KEY_BY_ID = select(api_key).where(api_key.c.id == bindparam("key_id"))

@@ -22,9 +22,12 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy.sql import ClauseElement
 
 from hub.store.anchors import Anchors
+from hub.store.audit import Audit
 from hub.store.catalogue import Catalogue
 from hub.store.entitlements import Entitlements
 from hub.store.events import Events
+from hub.store.issuers import Issuers
+from hub.store.keys import ApiKeys
 from hub.store.ledger import Ledger
 from hub.store.orders import Orders
 from hub.store.payments import Notices, Payments
@@ -112,6 +115,18 @@ class Rx:
     @cached_property
     def people(self) -> People:
         return People(self)
+
+    @cached_property
+    def keys(self) -> ApiKeys:
+        return ApiKeys(self)
+
+    @cached_property
+    def issuers(self) -> Issuers:
+        return Issuers(self)
+
+    @cached_property
+    def audit(self) -> Audit:
+        return Audit(self)
 
     @cached_property
     def catalogue(self) -> Catalogue:

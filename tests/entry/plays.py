@@ -166,6 +166,36 @@ async def partnership(stage: Stage, name: str) -> None:
     assert linked["member"]["id"] == member["member"]["id"]
 
 
+async def keyed(stage: Stage, name: str) -> None:
+    """A platform makes a key, rotates it and revokes both: a key whose text was lost with a process is rotated too."""
+    async with stage.partner() as partner:
+        live = [key for key in await _keys_of(partner) if key["name"] == name and not key["revokedAt"]]
+        if not live:
+            await partner.mutate(KEY_CREATE, {"name": name, "scopes": ["orders:read"]})
+            live = [key for key in await _keys_of(partner) if key["name"] == name and not key["revokedAt"]]
+        if len(live) == 1:
+            await partner.mutate(KEY_ROTATE, {"id": live[0]["id"]})
+        for key in await _keys_of(partner):
+            if key["name"] == name:
+                await partner.mutate(KEY_REVOKE, {"id": key["id"]})
+        assert [key["revokedAt"] is not None for key in await _keys_of(partner) if key["name"] == name] == [True] * 2
+    if not stage.is_last:
+        await stage.hub.ended()
+
+
+async def _keys_of(partner: Client) -> list[dict[str, Any]]:
+    answer = await partner.query("{ apiKeys(first: 100) { nodes { id name revokedAt } } }", {})
+    return list(answer["apiKeys"]["nodes"])
+
+
+KEY_CREATE = """mutation($input: ApiKeyCreateInput!) {
+  apiKeyCreate(input: $input) { secret userErrors { message } } }"""
+KEY_ROTATE = """mutation($input: ApiKeyRotateInput!) {
+  apiKeyRotate(input: $input) { secret userErrors { message } } }"""
+KEY_REVOKE = """mutation($input: ApiKeyRevokeInput!) {
+  apiKeyRevoke(input: $input) { userErrors { message } } }"""
+
+
 async def unheard_of(stage: Stage, name: str) -> None:
     """A well signed notice about a payment that the hub does not know: kept, acknowledged, tried again."""
     intent = {
@@ -423,7 +453,10 @@ SCENES: dict[str, Scene] = {
     "link_member": Scene(partnership),
     "put_listing": Scene(partnership),
     "put_development_user": Scene(command=lambda _, name: ["token", "--as", "learner", "--user", name]),
-    "put_api_key": Scene(command=lambda _, name: ["token", "--as", "operator"]),
+    "put_key": Scene(command=lambda _, name: ["token", "--as", "operator"]),
+    "turn_key": Scene(keyed),
+    "end_key": Scene(keyed),
+    "mark_used": Scene(keyed),
     "put_platform": Scene(command=_import_again),
     "put_listings": Scene(command=_import_again),
     "withdraw": Scene(before=_imported, command=_import_again),

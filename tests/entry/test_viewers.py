@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import literal_column, update
 
 from hub.domain.ids import Draw
-from hub.domain.people import ANONYMOUS, LEARNER_SCOPES, PARTNER_SCOPES, ApiKey, Viewer, ViewerKind
+from hub.domain.keys import ApiKey, NewApiKey
+from hub.domain.people import ANONYMOUS, LEARNER_SCOPES, PARTNER_SCOPES, Viewer, ViewerKind
 from hub.entry.viewers import KEY_CACHE_US, MAX_CREDENTIAL, Viewers
-from hub.security.tokens import NewApiKey, new_api_key
+from hub.security.tokens import new_api_key
 from hub.store.database import open_store
-from hub.store.people import api_key
+from hub.store.keys import api_key
 from hub.store.transactions import Store, Tx
 from resolvers.errors import GatekeepingError
 from tests.entry.toys import USER, ToyHub, asked, client
@@ -38,7 +39,7 @@ class Keys:
 
 
 async def put(tx: Tx, key: ApiKey) -> None:
-    await tx.people.add_key(key)
+    await tx.keys.add(key)
 
 
 async def revoke_all(tx: Tx) -> None:
@@ -99,7 +100,9 @@ async def test_anything_else_is_refused_and_not_repeated(authorization: str) -> 
 
 async def test_api_key_is_its_platform_with_its_scopes(keys: Keys) -> None:
     viewer = await Viewers(keys.toys.hub).viewer(keys.bearer)
-    assert viewer == Viewer(ViewerKind.PLATFORM, platform_id=keys.stored.platform_id, scopes=PARTNER_SCOPES)
+    assert viewer == Viewer(
+        ViewerKind.PLATFORM, platform_id=keys.stored.platform_id, scopes=PARTNER_SCOPES, key_id=keys.stored.id
+    )
 
 
 async def test_unknown_key_and_wrong_secret_are_one_answer(keys: Keys) -> None:
@@ -138,12 +141,12 @@ async def test_unknown_keys_are_never_remembered_and_known_ones_up_to_a_bound(
     monkeypatch.setattr("hub.entry.viewers.MAX_KEYS", 3)
     viewers = Viewers(keys.toys.hub)
     await refusal(viewers, f"Bearer {drawn(1).text}")
-    assert viewers._keys == {}
+    assert viewers._keys.known == {}
     for number in range(2, 6):
         made = drawn(number)
         await keys.store.write(put, replace(keys.stored, id=made.id, secret_hash=made.secret_hash))
         await viewers.viewer(f"Bearer {made.text}")
-    assert list(viewers._keys) == [drawn(number).id for number in (3, 4, 5)]
+    assert list(viewers._keys.known) == [drawn(number).id for number in (3, 4, 5)]
 
 
 async def test_key_made_in_development_is_refused_in_production(keys: Keys) -> None:

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from hub.domain.audit import AuditEntry
 from hub.domain.catalogue import ListingState
 from hub.domain.entitlements import AccessState, EntitlementState, GrantState, PlatformAccessState
 from hub.domain.events import HUB_STREAM, OrderCreated
+from hub.domain.issuers import IssuerState, KeySource, TrustedIssuer
+from hub.domain.keys import ApiKey
 from hub.domain.orders import ChainStatus, OrderStatus
 from hub.domain.payments import AttemptState, Fact, FactKind, Notice, Outcome, Result, Source, Stage
-from hub.domain.people import ApiKey, UserState, ViewerKind
+from hub.domain.people import UserState, ViewerKind, member_issuer
 from hub.domain.reconciliation import Break, BreakKind, BreakState
 from hub.domain.records import (
     AnchorBatch,
@@ -25,9 +28,12 @@ from hub.domain.records import (
 from hub.domain.refusals import PriceChanged
 from hub.domain.requests import RequestKey, Seen
 from hub.store.anchors import Anchors, EndedRequest
+from hub.store.audit import Audit, audit_entry
 from hub.store.catalogue import Catalogue
 from hub.store.entitlements import Entitlements, platform_access
 from hub.store.events import Events, Head
+from hub.store.issuers import Issuers
+from hub.store.keys import ApiKeys
 from hub.store.ledger import Balance, Ledger
 from hub.store.orders import Orders
 from hub.store.payments import Heard, Notices, Payments
@@ -69,7 +75,6 @@ def left_out(repository: type, called: set[str]) -> set[str]:
 async def test_people(store: Store, world: World, called: set[str]) -> None:
     platform, user, other = await world.platform(), await world.user(), await world.user(state=UserState.PROVISIONAL)
     member = await world.member(platform, user, "m-7")
-    key = ApiKey("key_1", ViewerKind.PLATFORM, platform.id, "hash", frozenset({"orders:read"}), True, START_US)
 
     async def unit(tx: Tx) -> None:
         assert await tx.people.user(other.id) == other
@@ -90,14 +95,87 @@ async def test_people(store: Store, world: World, called: set[str]) -> None:
         assert held is not None
         assert (held.user_id, held.version) == (other.id, 2)
         assert not await tx.people.has_rights(user.id)
-        await tx.people.add_key(key)
-        assert await tx.people.key("key_1") == key
+        assert await tx.people.activate(other.id)
+        assert not await tx.people.activate(other.id)
+        stored = await tx.people.identity(member_issuer(platform.id), "m-7")
+        assert stored is not None
+        assert (stored.user_id, stored.ended_at_us) == (user.id, None)
+        assert await tx.people.end_other_identities(user.id, "https://id.example", user.id, START_US) == 1
+        assert not await tx.people.end_identity(member_issuer(platform.id), "m-7", START_US)
+        assert await tx.people.identity(member_issuer(platform.id), "m-7") == replace(stored, ended_at_us=START_US)
+        assert await tx.people.end_identity("https://id.example", user.id, START_US)
 
     await store.write(unit)
     order = await world.order()
     async with store.reading() as rx:
         assert await rx.people.has_rights(order.user_id)
     assert left_out(People, called) == set()
+
+
+async def test_keys(store: Store, world: World, called: set[str]) -> None:
+    platform, minute_us = await world.platform(), 60_000_000
+    key = ApiKey("key_1", ViewerKind.PLATFORM, platform.id, "hash", frozenset({"orders:read"}), True, START_US,
+                 name="shop", created_by="command")  # fmt: skip
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.keys.add(key)
+        assert not await tx.keys.add(replace(key, id="key_2"))
+        turned = replace(key, id="key_2", slot=1, created_at_us=START_US + 1, expires_at_us=START_US + 5)
+        assert await tx.keys.add(turned)
+        nameless = replace(key, id="key_3", kind=ViewerKind.OPERATOR, platform_id=None, name="")
+        assert await tx.keys.add(nameless)
+        assert await tx.keys.by_id("key_3") == replace(nameless, name="key_3")
+        assert await tx.keys.unrevoked(platform.id) == [key, turned]
+        await tx.keys.revoke("key_1", START_US + 2)
+        assert await tx.keys.unrevoked(platform.id) == [turned]
+        assert await tx.keys.lock("key_1") == replace(key, revoked_at_us=START_US + 2)
+        await tx.keys.end_at("key_2", START_US + 3)
+        assert await tx.keys.by_id("key_2") == replace(turned, expires_at_us=START_US + 3)
+        assert await tx.keys.note_use("key_3", START_US)
+        assert not await tx.keys.note_use("key_3", START_US + minute_us - 1)
+        assert await tx.keys.note_use("key_3", START_US + minute_us)
+        used = await tx.keys.by_id("key_3")
+        assert used is not None
+        assert used.last_used_at_us == START_US + minute_us
+
+    await store.write(unit)
+    assert left_out(ApiKeys, called) == set()
+
+
+async def test_issuers(store: Store, world: World, called: set[str]) -> None:
+    platform = await world.platform()
+    issuer = TrustedIssuer(
+        "iss_1", platform.id, "https://xue.example", "https://hub.example", ("ES256", "RS256"), "sub",
+        KeySource(url="https://xue.example/jwks"), KeySource(jwks="{}"), frozenset({"orders:read"}),
+        IssuerState.ACTIVE, 1, START_US,
+    )  # fmt: skip
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.issuers.add(issuer)
+        assert not await tx.issuers.add(replace(issuer, id="iss_2"))
+        assert await tx.issuers.by_id("iss_1") == await tx.issuers.lock("https://xue.example") == issuer
+        assert await tx.issuers.lock("https://xue.example/") is None
+        paused = replace(issuer, state=IssuerState.PAUSED, keys=KeySource(jwks="{}"), algorithms=("EdDSA",))
+        assert await tx.issuers.update(paused) == replace(paused, version=2) == await tx.issuers.by_id("iss_1")
+        assert await tx.issuers.spend("digest", "iss_1", START_US)
+        assert not await tx.issuers.spend("digest", "iss_1", START_US + 9)
+        assert await tx.issuers.forget(START_US) == 0
+        assert await tx.issuers.forget(START_US + 1) == 1
+        assert await tx.issuers.spend("digest", "iss_1", START_US)
+
+    await store.write(unit)
+    assert left_out(Issuers, called) == set()
+
+
+async def test_audit(store: Store, called: set[str]) -> None:
+    entry = AuditEntry("aud_1", ViewerKind.OPERATOR, "key_1", None, "apiKeyRevoke", "key_2", "{}", START_US)
+
+    async def unit(tx: Tx) -> None:
+        await tx.audit.add(entry)
+        assert await tx.many(select(audit_entry), AuditEntry) == [entry]
+
+    await store.write(unit)
+    assert left_out(Audit, called) == set()
 
 
 async def test_catalogue(store: Store, world: World, called: set[str]) -> None:
@@ -409,4 +487,5 @@ async def test_tasks(store: Store, world: World, called: set[str]) -> None:
 
 REPOSITORIES = (
     People, Catalogue, Orders, Payments, Notices, Ledger, Entitlements, Breaks, Anchors, Requests, Events, Tasks,
+    ApiKeys, Issuers, Audit,
 )  # fmt: skip
