@@ -35,6 +35,7 @@ from hub.entry.logs import request_id
 from hub.entry.metrics import Metrics
 from hub.entry.readiness import Readiness
 from hub.entry.settings import Settings
+from hub.entry.sign_in import SignIn
 from hub.entry.viewers import Viewers
 from hub.entry.webhooks import notice_route
 from hub.ports import Hub
@@ -68,12 +69,13 @@ def create_app(
     is_ready: IsReady | None = None,
     lifespan: Lifespan[Starlette] | None = None,
     extra_routes: Sequence[BaseRoute] = (),
+    sign_in: SignIn | None = None,
 ) -> Starlette:
     """The application of this hub. It opens and closes nothing: hub and worker are the caller's.
 
     `is_ready` says whether the database takes requests (default: `Readiness`); an exception is a no, and so is
     no word within READY_WITHIN_S. `app.state.is_draining` set to True turns /readyz to 503 and ends connections with
-    their answers. `app.state.metrics` counts.
+    their answers. `app.state.metrics` counts. `sign_in` is what the demo's GraphiQL offers.
     """
     counted = Metrics()
     graphql = HubGraphQL(_limited(schema, settings), hub, settings, Viewers(hub), counted)
@@ -85,7 +87,7 @@ def create_app(
         Route("/readyz", _readyz(is_ready or Readiness(hub)), methods=["GET"]),
         Route("/metrics", _metrics(hub, counted), methods=["GET"]),
         *([_jwks(hub.receipts)] if isinstance(hub.receipts, SignedReceipts) else []),
-        *(graphiql_routes() if settings.graphiql else []),
+        *(graphiql_routes(sign_in) if settings.graphiql else []),
         *extra_routes,
     ]
     around = [Middleware(Around, metrics=counted)]

@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from hub.entry.sign_in import SignIn, sign_in_route
+
 # Only what comes from the hub itself runs here: no inline script, no eval, no other origin. Monaco needs inline styles.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -37,8 +39,8 @@ PAGE_CACHING = "no-cache"
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 
-def graphiql_routes() -> list[Route]:
-    """The routes of `/graphiql`: the page, its assets by hashed name, and the licences of what is bundled.
+def graphiql_routes(sign_in: SignIn | None = None) -> list[Route]:
+    """The routes of `/graphiql`: the page, its assets by hashed name, the licences of what is bundled, and signing in.
 
     Reads the bundle's index at once, so that a package without it fails at the start: FileNotFoundError.
     """
@@ -47,6 +49,7 @@ def graphiql_routes() -> list[Route]:
         Route("/graphiql", _document(bundle / "index.html", "text/html"), methods=["GET"]),
         Route("/graphiql/LICENSES.txt", _document(bundle / "LICENSES.txt", "text/plain"), methods=["GET"]),
         Route("/graphiql/assets/{name}", _assets(bundle / "assets"), methods=["GET"]),
+        sign_in_route(sign_in),
     ]
 
 

@@ -14,6 +14,7 @@ from hub.entry.chain import ChainSide, chain_side, keep_bringing_up
 from hub.entry.locking import locked
 from hub.entry.serving import listen, serve
 from hub.entry.settings import Settings, url_of
+from hub.entry.sign_in import SignIn
 from hub.entry.worker import Worker
 from hub.flows.tasks import reclaim_leases
 from hub.ports import Hub
@@ -75,11 +76,11 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
         yield Running(hub, settings, chain, sandbox, worker, listener, origin)
 
 
-async def serve_hub(hub: Running, *, on_ready: Callable[[str], Awaitable[None]]) -> None:
+async def serve_hub(hub: Running, *, on_ready: Callable[[str], Awaitable[None]], sign_in: SignIn | None = None) -> None:
     """Serve GraphQL until a signal, or until what `on_ready` raises; the worker then claims nothing more."""
     from schema import schema  # the whole of Strawberry: not for commands that do not serve
 
-    app = create_app(hub.hub, hub.settings, schema=schema)
+    app = create_app(hub.hub, hub.settings, schema=schema, sign_in=sign_in)
     await serve(app, hub.settings, listener=hub.listener, on_ready=on_ready, on_drain=hub.worker.stop)
 
 

@@ -6,13 +6,15 @@ import json
 import re
 import subprocess
 from importlib.resources import files
+from pathlib import Path
 
 import httpx
 import pytest
-from graphql import OperationDefinitionNode, parse
+from graphql import OperationDefinitionNode, build_schema, get_variable_values, parse, validate
 from starlette.applications import Starlette
 
 from hub.entry.graphiql import graphiql_routes
+from hub.entry.sign_in import SignIn, may_offer, own_names
 
 WEB = files("hub.web") / "graphiql"
 ASSETS = sorted(file.name for file in (WEB / "bundle" / "assets").iterdir())
@@ -122,7 +124,7 @@ def test_bundle_is_built_from_the_sources_beside_it() -> None:
     lines = (WEB / "bundle" / "SOURCES.sha256").read_text("utf-8").splitlines()
     recorded = {path: digest for digest, path in (line.split("  ") for line in lines)}
     present = {path: hashlib.sha256(WEB.joinpath(path).read_bytes()).hexdigest() for path in recorded}
-    assert {"package-lock.json", "src/main.jsx", "src/tour.graphql", "build.mjs"} < recorded.keys()
+    assert {"package-lock.json", "src/main.jsx", "src/tour/1-me.graphql", "build.mjs"} < recorded.keys()
     assert recorded == present, "run hub/web/graphiql/build.sh"
 
 
@@ -151,11 +153,79 @@ def test_licence_of_every_locked_and_bundled_package_is_there() -> None:
     assert text.count("SIL OPEN FONT LICENSE Version 1.1") == 2
 
 
-def test_first_document_is_graphql() -> None:
-    document = parse((WEB / "src" / "tour.graphql").read_text("utf-8"))
-    operations = [part for part in document.definitions if isinstance(part, OperationDefinitionNode)]
-    assert len(operations) == len(document.definitions)
-    assert [part.name and part.name.value for part in operations] == ["Me", "Catalogue", "Channels"]
+def test_every_tab_of_the_tour_fits_the_schema_and_its_variables() -> None:
+    schema = build_schema((Path(__file__).parents[2] / "schema" / "schema.graphql").read_text("utf-8"))
+    tabs = sorted(file.name for file in (WEB / "src" / "tour").iterdir() if file.name.endswith(".graphql"))
+    assert [name.removesuffix(".graphql") for name in tabs] == [
+        "1-me", "2-catalogue", "3-buy", "4-follow", "5-proof", "6-may-open",
+    ]  # fmt: skip
+    for name in tabs:
+        document = parse((WEB / "src" / "tour" / name).read_text("utf-8"))
+        (operation,) = document.definitions
+        assert isinstance(operation, OperationDefinitionNode)
+        assert validate(schema, document) == [], name
+        variables = WEB / "src" / "tour" / name.replace(".graphql", ".json")
+        given = json.loads(variables.read_text("utf-8")) if variables.is_file() else {}
+        values = get_variable_values(schema, operation.variable_definitions or (), given)
+        assert not isinstance(values, list), (name, values)
+        assert given.keys() == {each.variable.name.value for each in operation.variable_definitions or ()}
+
+
+# ---- signing in ------------------------------------------------------------------------------------------------------
+
+
+async def mint(kind: str) -> str:
+    return f"token of a {kind}"
+
+
+def signing_in(sign_in: SignIn | None) -> httpx.AsyncClient:
+    app = Starlette(routes=list(graphiql_routes(sign_in)))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000")
+
+
+DEMO = SignIn(("learner", "operator"), mint, own_names(8000))
+
+
+async def test_the_demo_signs_in_as_whom_it_offers() -> None:
+    async with signing_in(DEMO) as hub:
+        offered = await hub.get("/graphiql/sign-in")
+        taken = await hub.post("/graphiql/sign-in", json={"kind": "learner"})
+        other = await hub.post("/graphiql/sign-in", json={"kind": "emperor"})
+    assert offered.json() == {"kinds": ["learner", "operator"]}
+    assert taken.json() == {"token": "token of a learner"}
+    assert taken.headers["cache-control"] == "no-store"
+    assert other.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Host": "rebound.example:8000"}, b'{"kind":"learner"}'),  # a foreign name that was given our address
+        ({"Content-Type": "text/plain"}, b'{"kind":"learner"}'),  # what a page of another origin may send unasked
+        ({}, b"{"),
+        ({}, b'["learner"]'),
+        ({}, b'{"kind":["learner"]}'),
+    ],
+)
+async def test_nobody_else_gets_a_token(headers: dict[str, str], body: bytes) -> None:
+    async with signing_in(DEMO) as hub:
+        sent = {"Content-Type": "application/json"} | headers
+        answer = await hub.post("/graphiql/sign-in", content=body, headers=sent)
+    assert (answer.status_code, "token" in answer.json()) == (403, False)
+
+
+async def test_a_hub_that_serves_offers_nobody() -> None:
+    async with signing_in(None) as hub:
+        assert (await hub.get("/graphiql/sign-in")).json() == {"kinds": []}
+        assert (await hub.post("/graphiql/sign-in", json={"kind": "learner"})).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "offers"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("hub.lan", False)],
+)
+def test_only_an_address_of_this_machine_alone_offers(host: str, offers: bool) -> None:
+    assert may_offer(host) is offers
 
 
 def test_git_ignores_nothing_of_the_bundle() -> None:

@@ -16,6 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from strawberry.asgi import GraphQL
 
 from hub.entry.graphiql import graphiql_routes
+from hub.entry.sign_in import SignIn, own_names
 from tests.entry.chromium import CTRL, Page, chromium
 
 pytestmark = pytest.mark.browser
@@ -48,6 +49,10 @@ class Subscription:
             yield f"{number} of {count} for {info.context['connection_params'].get('Authorization', 'anybody')}"
 
 
+async def token(kind: str) -> str:
+    return f"the-{kind}s"
+
+
 @asynccontextmanager
 async def served() -> AsyncIterator[str]:
     """The page beside a small schema on a free port of this machine; gives the origin."""
@@ -56,10 +61,11 @@ async def served() -> AsyncIterator[str]:
         graphql_ide=None,
         subscription_protocols=("graphql-transport-ws",),
     )
-    routes = [*graphiql_routes(), Route("/graphql", graphql), WebSocketRoute("/graphql", graphql)]
-    config = uvicorn.Config(Starlette(routes=routes), ws="websockets-sansio", lifespan="off", log_level="error")
-    server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        demo = SignIn(("learner", "operator"), token, own_names(listener.getsockname()[1]))
+        routes = [*graphiql_routes(demo), Route("/graphql", graphql), WebSocketRoute("/graphql", graphql)]
+        config = uvicorn.Config(Starlette(routes=routes), ws="websockets-sansio", lifespan="off", log_level="error")
+        server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"  # who comes too early waits in the socket's queue
@@ -131,20 +137,58 @@ async def test_editor_knows_the_schema_and_prettifies(tmp_path: Path) -> None:
 
 
 async def test_link_with_a_token_signs_in_and_leaves_no_trace_of_it(tmp_path: Path) -> None:
-    async with opened(tmp_path, "#token=first.a_b-c") as page:
+    async with opened(tmp_path, "#token=one.secret_a-c") as page:
         await run(page, "Who", "query Who { authorization }")
-        await answered(page, {"authorization": "Bearer first.a_b-c"})
+        await answered(page, {"authorization": "Bearer one.secret_a-c"})
         await run(page, "Clock", "subscription Clock { ticks(count: 2) }")
-        await answered(page, {"ticks": "2 of 2 for Bearer first.a_b-c"})
-        await page.goto(f"{await page.evaluate('location.href')}#token=second")
-        await page.wait_for(f"JSON.parse({model('request-headers.json')}).Authorization === 'Bearer second'")
+        await answered(page, {"ticks": "2 of 2 for Bearer one.secret_a-c"})
+        await page.goto(f"{await page.evaluate('location.href')}#token=another-secret")
+        await page.wait_for(f"JSON.parse({model('request-headers.json')}).Authorization === 'Bearer another-secret'")
         await run(page, "Again", "query Again { authorization }")
-        await answered(page, {"authorization": "Bearer second"})
+        await answered(page, {"authorization": "Bearer another-secret"})
         address = await page.evaluate("location.href")
         await page.wait_for("localStorage['graphiql:tabState'].includes('Again')")
         stored = await page.evaluate("JSON.stringify([localStorage, sessionStorage])")
     assert address.endswith("/graphiql")
-    assert "first" not in stored
-    assert "second" not in stored
+    assert "secret" not in stored
     assert not [request for request in page.requests if "token" in request]
+    assert page.complaints == []
+
+
+TABS = "[...document.querySelectorAll('.graphiql-tab-button')].map(tab => tab.textContent).join()"
+
+
+async def test_the_tour_stands_in_tabs_and_one_click_signs_in(tmp_path: Path) -> None:
+    async with opened(tmp_path) as page:
+        await page.wait_for(f"{TABS} === 'Me,Catalogue,Buy,Follow,Proof,MayOpen'")
+        await page.wait_for("document.querySelectorAll('.sign-in button').length === 2")
+        await page.click(".sign-in button:last-of-type")
+        await page.wait_for(f"{model('request-headers.json')}.includes('Bearer the-operators')")
+        await page.click(".graphiql-tab:nth-of-type(3) .graphiql-tab-button")
+        await page.wait_for(f"{model('variables.json')}.includes('expectedAmount')")
+        await page.wait_for(f"{model('request-headers.json')}.includes('Bearer the-operators')")
+        await run(page, "Who", "query Who { authorization }")
+        await answered(page, {"authorization": "Bearer the-operators"})
+    assert page.complaints == []
+
+
+async def test_history_brings_a_document_back_and_keeps_no_token(tmp_path: Path) -> None:
+    async with opened(tmp_path, "#token=one.secret_a-c") as page:
+        await run(page, "Who", "query Who { authorization }")
+        await answered(page, {"authorization": "Bearer one.secret_a-c"})
+        await page.wait_for("(localStorage['graphiql:queries'] ?? '').includes('query Who')")
+        await page.goto(f"{await page.evaluate('location.href')}#token=another-secret")
+        await page.wait_for(f"{model('request-headers.json')}.includes('Bearer another-secret')")
+        await run(page, "Other", "query Other { __typename }")
+        await answered(page, {"__typename": "Query"})
+        await page.click("[aria-label='Show History']")
+        await page.wait_for("document.querySelectorAll('.graphiql-history-item').length === 2")
+        await page.click(".graphiql-history-item:last-of-type .graphiql-history-item-label")
+        await page.wait_for(f"{model('operation.graphql')}.includes('query Who')")
+        await page.wait_for("document.querySelector('.graphiql-tab-active .graphiql-tab-button').textContent === 'Who'")
+        await page.click(".graphiql-execute-button")
+        await answered(page, {"authorization": "Bearer another-secret"})
+        stored = await page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+    assert "query Who" in stored
+    assert "secret" not in stored
     assert page.complaints == []

@@ -77,7 +77,7 @@ async function main() {
     entryPoints: ["src/main.jsx"],
     format: "esm",
     splitting: true,
-    loader: { ".graphql": "text" },
+    loader: { ".graphql": "text", ".json": "text" },
     define: { ...OPTIONS.define, ...workerNames },
     alias: PRETTIER,
     plugins: [monacoStylesOnce],
@@ -140,7 +140,8 @@ function licenceText(name, folder) {
 
 // In the format of `sha256sum --check`.
 function sourceHashes() {
-  const paths = SOURCES.flatMap((path) => (statSync(path).isFile() ? path : readdirSync(path).map((f) => `${path}/${f}`)));
+  const below = (path) => (statSync(path).isFile() ? [path] : readdirSync(path).flatMap((file) => below(`${path}/${file}`)));
+  const paths = SOURCES.flatMap(below);
   const line = (path) => `${createHash("sha256").update(readFileSync(path)).digest("hex")}  ${path}\n`;
   return paths.sort().map(line).join("");
 }

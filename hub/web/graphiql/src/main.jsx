@@ -6,7 +6,9 @@ import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
 import { createRoot } from "react-dom/client";
 
-import tour from "./tour.graphql";
+import { storageWithoutHeaders } from "./history.js";
+import { SignIn, takeToken } from "./sign-in.jsx";
+import { tour } from "./tour.js";
 
 // Monaco asks for a worker by its label. They are classic scripts of our own origin: the policy allows no blob.
 const WORKERS = { graphql: GRAPHQL_WORKER, json: JSON_WORKER };
@@ -26,33 +28,21 @@ const fetcher = createGraphiQLFetcher({
   enableIncrementalDelivery: false, // the hub answers in one part
 });
 
-// `hub demo` prints /graphiql#token=…: a fragment is never sent to a server. It leaves the address bar and the history.
-function takeToken() {
-  const token = tokenOf(location);
-  if (token !== null) {
-    history.replaceState(null, "", location.pathname + location.search);
-  }
-  return token;
-}
-
-function tokenOf(address) {
-  return new URLSearchParams(address.hash.slice(1)).get("token");
-}
-
 const token = takeToken();
 const headers = token ? JSON.stringify({ Authorization: `Bearer ${token}` }, null, 2) : undefined;
-
-// Another link, opened where the page is open already, changes only the fragment.
-addEventListener("hashchange", () => tokenOf(location) !== null && location.reload());
 
 createRoot(document.getElementById("graphiql")).render(
   <GraphiQL
     fetcher={fetcher}
-    defaultQuery={tour}
+    defaultTabs={tour.map((tab) => ({ ...tab, headers }))}
     initialHeaders={headers}
     defaultHeaders={headers} // other tabs are signed in as well
     defaultEditorToolsVisibility={headers ? "headers" : true}
     shouldPersistHeaders={false} // a token never reaches the browser's storage
-    plugins={[]} // history would write the headers into the browser's storage
-  />,
+    storage={storageWithoutHeaders(headers)}
+  >
+    <GraphiQL.Logo>
+      <SignIn />
+    </GraphiQL.Logo>
+  </GraphiQL>,
 );
