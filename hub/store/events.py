@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     bindparam,
+    delete,
     func,
     literal_column,
     select,
@@ -124,15 +125,19 @@ class Events:
         """Which streams have events after a position: what a poll must wake."""
         return await self._rx.many(_STREAMS, str, after=after)
 
-    async def position_of(self, name: str) -> int:
+    async def position_of(self, name: str, stream: str = HUB_STREAM) -> int:
         """How far one of the hub's own consumers has come; 0 before its first event."""
-        return await self._rx.one(_CONSUMED, int, name_=name) or 0
+        return await self._rx.one(_CONSUMED, int, name_=name, stream_=stream) or 0
 
-    async def move(self, name: str, held: int, position: int) -> None:
+    async def move(self, name: str, held: int, position: int, stream: str = HUB_STREAM) -> None:
         """Move a consumer in the unit of its effects; LostRow if another has moved it meanwhile."""
-        if held == 0 and await self._rx.one(_START, str, name=name, stream=HUB_STREAM, position=position) is not None:
+        if held == 0 and await self._rx.one(_START, str, name=name, stream=stream, position=position) is not None:
             return
-        await self._rx.changed(_MOVE, name_=name, held=held, position_=position)
+        await self._rx.changed(_MOVE, name_=name, stream_=stream, held=held, position_=position)
+
+    async def drop_consumer(self, name: str, stream: str) -> None:
+        """Nobody reads the stream under this name any more: what it has not read may be pruned."""
+        await self._rx.run(_DROP_CONSUMER, name_=name, stream_=stream)
 
     async def count_stamped(self) -> int:
         """Events with a position: dense means as many as there are positions."""
@@ -178,17 +183,13 @@ _READ = (
 _READ_KINDS = _READ.where(is_one_of(_c.kind, "kinds"))
 _HEAD = select(log_head.c.position, log_head.c.oldest)
 _STREAMS = select(_c.stream).where(_c.position > bindparam("after")).distinct()
-_CONSUMED = select(consumer.c.position).where(
-    (consumer.c.name == bindparam("name_")) & (consumer.c.stream == literal_column("'hub'"))
-)
+_is_consumer = (consumer.c.name == bindparam("name_")) & (consumer.c.stream == bindparam("stream_"))
+_CONSUMED = select(consumer.c.position).where(_is_consumer)
+_DROP_CONSUMER = delete(consumer).where(_is_consumer)
 _START = inserted(consumer).on_conflict_do_nothing().returning(consumer.c.name)
 _MOVE = (
     update(consumer)
-    .where(
-        (consumer.c.name == bindparam("name_"))
-        & (consumer.c.stream == literal_column("'hub'"))
-        & (consumer.c.position == bindparam("held"))
-    )
+    .where(_is_consumer & (consumer.c.position == bindparam("held")))
     .values(position=bindparam("position_"))
 )
 _STAMPED = select(func.count()).select_from(event).where(_c.position.is_not(None))

@@ -15,12 +15,15 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     delete,
+    func,
     literal_column,
     null,
     select,
     union_all,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.elements import ColumnElement
 
 from hub.domain.ids import Draw
 from hub.store.metadata import Serial, inserted, integer, metadata, text
@@ -40,9 +43,12 @@ task = Table(
     integer("lease_until_us", nullable=True),
     text("owner", nullable=True),
     text("last_error", nullable=True),
+    text("pool", nullable=True),  # tasks of one pool share a remote end, and at most POOL_SIZE are worked on at once
     UniqueConstraint("kind", "key"),
 )
 Index("ix_task_due", task.c.run_at_us)
+_is_held = task.c.lease_until_us.is_not(None)
+Index("ix_task_pool", task.c.pool, sqlite_where=_is_held, postgresql_where=_is_held)
 dead_task = Table(
     "dead_task",
     metadata,
@@ -60,6 +66,9 @@ dead_task = Table(
 LEASE_US = 45 * 1_000_000
 # After this many tries a task waits for a person.
 MAX_TRIES = 30
+# Tasks of one pool that are leased at once: a remote end that answers nobody holds up its own work alone. Several
+# claims at the same time may each go up to it.
+POOL_SIZE = 4
 
 
 class Tasks:
@@ -69,9 +78,10 @@ class Tasks:
         self._rx = rx
         self._rows: list[dict[str, Any]] = []
 
-    def add(self, kind: str, key: str, body: dict[str, Any], run_at_us: int) -> None:
-        """Have it done from then on; a task of this kind and key that exists already stays as it is."""
-        self._rows.append(_row(kind, key, body, run_at_us))
+    def add(self, kind: str, key: str, body: dict[str, Any], run_at_us: int, pool: str | None = None) -> None:
+        """Have it done from then on; a task of this kind and key that exists already stays as it is. One with a `pool`
+        is claimed apart from all others (`claim(is_pooled=True)`)."""
+        self._rows.append(_row(kind, key, body, run_at_us) | {"pool": pool})
 
     def lease(self, kind: str, key: str, body: dict[str, Any], draw: Draw) -> None:
         """Likewise, already leased to the process that draws: it goes on by itself, others step in if it dies."""
@@ -84,14 +94,21 @@ class Tasks:
             await tx.run_many(_ADD, rows)
             tx.after_commit(partial(tx.moved, "tasks"))
 
-    async def due(self, now_us: int) -> bool:
+    async def due(self, now_us: int, *, is_pooled: bool = False) -> bool:
         """Whether a claim would find anything: asked by reading, so that an idle worker writes nothing."""
-        return await self._rx.one(_ANY_DUE, int, now=now_us) is not None
+        return await self._rx.one(_ANY_POOLED_DUE if is_pooled else _ANY_DUE, int, now=now_us) is not None
 
-    async def claim(self, draw: Draw, limit: int) -> "list[LeasedTask]":
-        """Lease what is due to this process, the longest waiting first."""
+    async def claim(self, draw: Draw, limit: int, *, is_pooled: bool = False) -> "list[LeasedTask]":
+        """Lease what is due to this process, the longest waiting first: tasks without a pool, or (`is_pooled`) at most
+        POOL_SIZE of those with one."""
+        most = min(limit, POOL_SIZE) if is_pooled else limit
         return await self._rx.many(
-            _CLAIM, _leased, now=draw.now_us, most=limit, until=draw.now_us + LEASE_US, owner_=draw.owner
+            _CLAIM_POOLED if is_pooled else _CLAIM,
+            _leased,
+            now=draw.now_us,
+            most=most,
+            until=draw.now_us + LEASE_US,
+            owner_=draw.owner,
         )
 
     async def finish(self, task: "LeasedTask") -> bool:
@@ -190,6 +207,7 @@ def _row(kind: str, key: str, body: dict[str, Any], run_at_us: int) -> dict[str,
         "lease_until_us": None,
         "owner": None,
         "last_error": None,
+        "pool": None,
     }
 
 
@@ -200,25 +218,42 @@ def _leased(id_: int, kind: str, key: str, body: str, attempts: int, owner: str)
 _c = task.c
 _ADD = inserted(task).on_conflict_do_nothing()
 _is_due = (_c.run_at_us <= bindparam("now")) & (_c.lease_until_us.is_(None) | (_c.lease_until_us <= bindparam("now")))
-_ANY_DUE = select(literal_column("1", Integer)).select_from(task).where(_is_due).limit(literal_column("1"))
-_claimed = (
-    select(_c.id)
-    .where(_is_due)
-    .order_by(_c.run_at_us, _c.id)
-    .limit(bindparam("most", type_=BigInteger()))
-    .with_for_update(skip_locked=True)
+_held = task.alias("held")
+_held_of_pool = (
+    select(func.count())
+    .select_from(_held)
+    .where((_held.c.pool == _c.pool) & (_held.c.lease_until_us > bindparam("now")))
+    .correlate(task)
+    .scalar_subquery()
 )
+_may_be_claimed = _is_due & _c.pool.is_(None)
+_pooled_may_be_claimed = _is_due & _c.pool.is_not(None) & (_held_of_pool < literal_column(str(POOL_SIZE)))
+_any = select(literal_column("1", Integer)).select_from(task).limit(literal_column("1"))
+_ANY_DUE, _ANY_POOLED_DUE = _any.where(_may_be_claimed), _any.where(_pooled_may_be_claimed)
 _FIELDS = (_c.id, _c.kind, _c.key, _c.body, _c.attempts, _c.owner)
-_CLAIM = (
-    update(task)
-    .where(_c.id.in_(_claimed))
-    .values(
-        attempts=_c.attempts + literal_column("1"),
-        lease_until_us=bindparam("until", type_=BigInteger()),
-        owner=bindparam("owner_", type_=Text()),
+
+
+def _claiming(may_be: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    claimed = (
+        select(_c.id)
+        .where(may_be)
+        .order_by(_c.run_at_us, _c.id)
+        .limit(bindparam("most", type_=BigInteger()))
+        .with_for_update(skip_locked=True, of=task)
     )
-    .returning(*_FIELDS)
-)
+    return (
+        update(task)
+        .where(_c.id.in_(claimed))
+        .values(
+            attempts=_c.attempts + literal_column("1"),
+            lease_until_us=bindparam("until", type_=BigInteger()),
+            owner=bindparam("owner_", type_=Text()),
+        )
+        .returning(*_FIELDS)
+    )
+
+
+_CLAIM, _CLAIM_POOLED = _claiming(_may_be_claimed), _claiming(_pooled_may_be_claimed)
 _fenced = (_c.id == bindparam("task_id")) & (_c.attempts == bindparam("tries"))
 _FINISH = delete(task).where(_fenced)
 _DROP = delete(task).where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")))

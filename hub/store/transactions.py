@@ -37,6 +37,7 @@ from hub.store.reconciliation import Breaks
 from hub.store.requests import Requests
 from hub.store.statements import Statements
 from hub.store.tasks import Tasks
+from hub.store.webhooks import Webhooks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,6 +164,10 @@ class Rx:
     @cached_property
     def requests(self) -> Requests:
         return Requests(self)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        return Webhooks(self)
 
     @cached_property
     def events(self) -> Events:

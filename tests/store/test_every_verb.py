@@ -10,7 +10,7 @@ from sqlalchemy import select
 from hub.domain.audit import AuditEntry
 from hub.domain.catalogue import ListingState
 from hub.domain.entitlements import AccessState, EntitlementState, GrantState, PlatformAccessState
-from hub.domain.events import HUB_STREAM, OrderCreated
+from hub.domain.events import HUB_STREAM, Logged, OrderCreated
 from hub.domain.issuers import IssuerState, KeySource, TrustedIssuer
 from hub.domain.keys import ApiKey
 from hub.domain.orders import ChainStatus, OrderStatus
@@ -27,6 +27,7 @@ from hub.domain.records import (
 )
 from hub.domain.refusals import PriceChanged
 from hub.domain.requests import RequestKey, Seen
+from hub.domain.webhooks import DeliveryState, EndpointState, Sent, SentOutcome, WebhookEndpoint
 from hub.store.anchors import Anchors, EndedRequest
 from hub.store.audit import Audit, audit_entry
 from hub.store.catalogue import Catalogue
@@ -42,6 +43,7 @@ from hub.store.reconciliation import Breaks
 from hub.store.requests import Requests
 from hub.store.tasks import LeasedTask, Tasks
 from hub.store.transactions import Store, Tx
+from hub.store.webhooks import Webhooks, webhook_attempt
 from tests.world import START_US, World
 
 
@@ -436,6 +438,10 @@ async def test_events(store: Store, world: World, called: set[str]) -> None:
         assert await tx.events.position_of("batcher") == 0
         await tx.events.move("batcher", 0, 3)
         assert await tx.events.position_of("batcher") == 3
+        await tx.events.move("batcher", 0, 2, "plt_1")
+        assert await tx.events.position_of("batcher", "plt_1") == 2
+        await tx.events.drop_consumer("batcher", "plt_1")
+        assert [await tx.events.position_of("batcher", stream) for stream in ("plt_1", HUB_STREAM)] == [0, 3]
 
     await store.write(unit)
     await store.stamp()
@@ -485,7 +491,93 @@ async def test_tasks(store: Store, world: World, called: set[str]) -> None:
     assert left_out(Tasks, called) == set()
 
 
+async def test_webhooks(store: Store, world: World, called: set[str]) -> None:
+    platform = await world.platform()
+    endpoint = WebhookEndpoint(
+        "whe_1", platform.id, "https://shop.example/hook", "subscription { events { id } }", ("ORDER_PAID",),
+        frozenset({"events:read"}), EndpointState.ACTIVE, None, b"sealed", None, None, None, None, 1, START_US,
+    )  # fmt: skip
+    first, second = [
+        Logged(f"evt_{n}", platform.id, n, "ORDER_PAID", "ord_1", n, START_US, {"number": n}) for n in (1, 2)
+    ]
+    sent = Sent(SentOutcome.REFUSED, 12, 500, "no")
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.webhooks.count_endpoints("plt_none") is None
+        assert await tx.webhooks.count_endpoints(platform.id) == 0
+        await tx.webhooks.add_endpoint(endpoint, 0)
+        assert await tx.webhooks.count_endpoints(platform.id) == 1
+        assert await tx.webhooks.lock_endpoint("whe_1") == await tx.webhooks.endpoint("whe_1") == endpoint
+        assert await tx.webhooks.behind(1) == []
+        await tx.webhooks.add_deliveries(endpoint, [first, second], world.draw())
+        await tx.webhooks.add_deliveries(endpoint, [first], world.draw())
+        assert await tx.webhooks.next_pending("whe_1", "ord_2") is None
+        held = await tx.webhooks.next_pending("whe_1", "ord_1")
+        assert held is not None
+        assert (held.event, held.payload, held.state) == (first, None, DeliveryState.PENDING)
+        assert await tx.webhooks.keep_payload(held.id, "one") == "one"
+        assert await tx.webhooks.keep_payload(held.id, "another") == "one"
+        assert await tx.webhooks.keep_payload("whd_none", "one") == ""
+        over = replace(held, state=DeliveryState.DELIVERED, attempts=1, delivered_at_us=START_US)
+        await tx.webhooks.update_delivery(over)
+        await tx.webhooks.add_attempt(over, sent, START_US)
+        assert await tx.many(select(webhook_attempt.c.number), int) == [1]
+        assert await tx.webhooks.pending_subjects("whe_1") == ["ord_1"]
+        assert await tx.webhooks.waiting() == [("whe_1", 1, START_US)]
+        assert len(await tx.webhooks.strays(9)) == 2
+        later = await tx.webhooks.next_pending("whe_1", "ord_1")
+        assert later is not None
+        await tx.webhooks.update_delivery(replace(later, failures=3, first_at_us=START_US, next_at_us=START_US + 9))
+        await tx.webhooks.begin_anew("whe_1", START_US + 1)
+        later = await tx.webhooks.next_pending("whe_1", "ord_1")
+        assert later is not None
+        assert (later.event, later.failures, later.first_at_us, later.next_at_us) == (second, 0, None, START_US + 1)
+        await tx.webhooks.reopen("whe_1", 0, START_US + 2)
+        again = await tx.webhooks.next_pending("whe_1", "ord_1")
+        assert again is not None
+        assert (again.id, again.payload, again.delivered_at_us) == (held.id, "one", None)
+        assert await tx.webhooks.prune(START_US + 1, 9) == 0
+        await tx.webhooks.cancel_pending("whe_1")
+        assert await tx.webhooks.pending_subjects("whe_1") == []
+        assert await tx.webhooks.prune(START_US, 9) == 0
+        assert [await tx.webhooks.prune(START_US + 1, 1) for _ in range(3)] == [1, 1, 0]
+        assert await tx.many(select(webhook_attempt.c.number), int) == []
+        await tx.webhooks.update_endpoint(replace(endpoint, state=EndpointState.DELETED, kinds=None))
+        assert await tx.webhooks.lock_endpoint("whe_1") is None
+        assert await tx.webhooks.count_endpoints(platform.id) == 0
+
+    await store.write(unit)
+    assert left_out(Webhooks, called) == set()
+
+
+async def test_who_is_behind(store: Store, world: World) -> None:
+    """An endpoint with events of its own stream before it, and one that others' events have left behind."""
+    listing = await world.listing()
+    order, quiet = await world.order(listing), await world.platform("quiet")
+    endpoints = [
+        WebhookEndpoint(
+            f"whe_{platform_id}", platform_id, "", "", None, frozenset(), EndpointState.ACTIVE, None, b"s", None, None,
+            None, None, 1, START_US,
+        )
+        for platform_id in (listing.platform_id, quiet.id)
+    ]  # fmt: skip
+
+    async def unit(tx: Tx) -> None:
+        for endpoint in endpoints:
+            await tx.webhooks.add_endpoint(endpoint, 0)
+        told = OrderCreated(order.id, order.number, listing.id, "", "", 9900, "CNY", "AWAITING_PAYMENT", "NONE", "NONE")
+        tx.events.append(order, told, await tx.orders.audiences(order), world.draw())
+
+    await store.write(unit)
+    await store.stamp()
+    async with store.reading() as rx:
+        assert await rx.webhooks.behind(4) == [(endpoints[0], 0, True)]
+        assert sorted(await rx.webhooks.behind(3), key=repr) == sorted(
+            [(endpoints[0], 0, True), (endpoints[1], 0, False)], key=repr
+        )
+
+
 REPOSITORIES = (
     People, Catalogue, Orders, Payments, Notices, Ledger, Entitlements, Breaks, Anchors, Requests, Events, Tasks,
-    ApiKeys, Issuers, Audit,
+    ApiKeys, Issuers, Audit, Webhooks,
 )  # fmt: skip

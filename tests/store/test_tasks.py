@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
-from hub.store.tasks import LEASE_US, LeasedTask
+from hub.store.tasks import LEASE_US, POOL_SIZE, LeasedTask
 from hub.store.transactions import Store, Tx
 from tests.store.programs import running, start, told
 from tests.world import SECOND_US, START_US, World
@@ -138,3 +138,27 @@ async def test_processes_that_claim_together_share_the_tasks(store: Store, store
             start(worker)
         done = [await told(worker) for worker in workers]
     assert sorted(done[0] + done[1]) == [f"pat_{i:02}" for i in range(30)]
+
+
+async def test_a_pool_is_claimed_apart_and_one_remote_end_holds_up_nobody_else(store: Store, world: World) -> None:
+    async def fill(tx: Tx) -> None:
+        for number in range(9):
+            tx.tasks.add("webhook", f"dead-{number}", {}, START_US - 1, pool="dead")
+        tx.tasks.add("webhook", "alive-0", {}, START_US, pool="alive")
+        tx.tasks.add("resolve", "pat_1", {}, START_US)
+
+    async def claim_pooled(tx: Tx) -> list[LeasedTask]:
+        return await tx.tasks.claim(world.draw(), 16, is_pooled=True)
+
+    await store.write(fill)
+    assert [task.key for task in await store.write(claim, world.draw())] == ["pat_1"]
+    assert await store.write(claim, world.draw()) == []
+    held = await store.write(claim_pooled)
+    assert [task.key.partition("-")[0] for task in held] == ["dead"] * POOL_SIZE
+    assert [task.key for task in await store.write(claim_pooled)] == ["alive-0"]
+    async with store.reading() as rx:
+        assert not await rx.tasks.due(START_US)
+        assert not await rx.tasks.due(START_US, is_pooled=True)
+    assert await store.write(call, "finish", held[0])
+    async with store.reading() as rx:
+        assert await rx.tasks.due(START_US, is_pooled=True)
