@@ -28,10 +28,12 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from strawberry.schema import Schema
 
 from hub.entry import metrics as measuring
+from hub.entry.documents import DocumentRules, StoredDocuments
 from hub.entry.graphiql import graphiql_routes
 from hub.entry.graphql_http import HubGraphQL
 from hub.entry.limits import Documents, Limits
 from hub.entry.logs import request_id
+from hub.entry.manifests import trusted_documents
 from hub.entry.metrics import Metrics
 from hub.entry.readiness import Readiness
 from hub.entry.settings import Settings
@@ -78,7 +80,8 @@ def create_app(
     their answers. `app.state.metrics` counts. `sign_in` is what the demo's GraphiQL offers.
     """
     counted = Metrics()
-    graphql = HubGraphQL(_limited(schema, settings), hub, settings, Viewers(hub), counted)
+    stored = _stored_documents(schema, settings)
+    graphql = HubGraphQL(_limited(schema, settings, stored), hub, settings, Viewers(hub), counted, stored)
     routes: list[BaseRoute] = [
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
@@ -99,14 +102,19 @@ def create_app(
     return app
 
 
-def _limited(schema: Schema, settings: Settings) -> Schema:
+def _stored_documents(schema: Schema, settings: Settings) -> StoredDocuments:
+    manifests, cache = settings.documents_manifest, settings.documents_cache
+    return StoredDocuments(settings.documents, trusted_documents(manifests, cache, schema._schema))
+
+
+def _limited(schema: Schema, settings: Settings, stored: StoredDocuments) -> Schema:
     """The schema with the limits around each operation. A copy: the schema itself is one for the whole process.
 
     Caches that it brings for itself are left out: they would validate a document before the limits can refuse it.
     """
     documents = Documents(introspection=settings.introspection)
     served = copy(schema)
-    served.extensions = (lambda: Limits(documents),)
+    served.extensions = (lambda: Limits(documents), lambda: DocumentRules(stored))
     # Its own log would hold every client's mistakes, with their values; what matters is written by masking.
     served.process_errors = lambda errors, execution_context=None: None  # type: ignore[method-assign]
     return served
@@ -117,8 +125,8 @@ def _cors(origins: tuple[str, ...]) -> Middleware:
         CORSMiddleware,
         allow_origins=list(origins),
         allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "idempotency-key"],
-        expose_headers=["x-request-id"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "if-none-match"],
+        expose_headers=["etag", "x-request-id"],
         max_age=CORS_CACHE_S,
     )
 

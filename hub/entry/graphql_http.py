@@ -12,18 +12,17 @@ Each refusal is a GraphQL error in the media type that was asked for.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from graphql import GraphQLError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import MissingQueryError
 from strawberry.schema import Schema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
@@ -31,8 +30,12 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from hub.domain.people import Viewer
+from hub.entry.asked import Asked, NotARequest, asked_of, parts_of_url, read_json
+from hub.entry.caching import cacheable
+from hub.entry.documents import StoredDocuments, Taken
+from hub.entry.gateway import Gateway
 from hub.entry.graphql_ws import INIT_WITHIN, MAX_OPERATIONS, SocketAdapter, SocketHandler
-from hub.entry.limits import refuse_text
+from hub.entry.idempotency import HEADER, KeyPlaces, key_of
 from hub.entry.logs import request_id
 from hub.entry.masking import told
 from hub.entry.metrics import Metrics
@@ -61,23 +64,21 @@ class HttpRefused(Exception):
         self.headers = dict(headers or {})
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One GraphQL request, its parts of the right types."""
-
-    query: str
-    variables: dict[str, Any] | None
-    operation_name: str | None
-    extensions: dict[str, Any] | None
-
-
 class HubGraphQL(GraphQL[RequestContext, None]):
     """`/graphql`: HTTP here, WebSocket by SocketHandler."""
 
     websocket_adapter_class = SocketAdapter
     graphql_transport_ws_handler_class = SocketHandler
 
-    def __init__(self, schema: Schema, hub: Hub, settings: Settings, viewers: Viewers, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        hub: Hub,
+        settings: Settings,
+        viewers: Viewers,
+        metrics: Metrics,
+        documents: StoredDocuments,
+    ) -> None:
         super().__init__(
             schema,
             graphql_ide=None,
@@ -91,6 +92,9 @@ class HubGraphQL(GraphQL[RequestContext, None]):
         self.settings = settings
         self.viewers = viewers
         self.metrics = metrics
+        self.gateway = Gateway(settings, hub.clock)
+        self.documents = documents
+        self._keys = KeyPlaces(schema._schema)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -113,50 +117,60 @@ class HubGraphQL(GraphQL[RequestContext, None]):
                 raise HttpRefused(406, f"{GRAPHQL_JSON} and {JSON} are what is spoken here")
             asked = await self._asked(request)
             viewer = await self.viewers.viewer(request.headers.get("authorization"))
-            result = await self._execute(asked, viewer, request.method)
+            taken, result = await self._execute(asked, viewer, request)
         except HttpRefused as refused:
             return self._refused(refused, media_type or JSON)
         except GatekeepingError as refused:
             return self._not_let_in(refused, media_type or JSON)
-        return self._executed(result, media_type, is_head=request.method == "HEAD")
+        return self._executed(request, viewer, taken, result, media_type)
 
     async def _asked(self, request: Request) -> Asked:
-        if request.method in ("GET", "HEAD"):
-            if not self.allow_queries_via_get:
-                raise HttpRefused(405, "queries by GET are off: send a POST", {"Allow": self._methods})
-            return _asked_of(_of_url(request.query_params))
-        if request.method != "POST":
-            raise HttpRefused(405, "send a GET or a POST", {"Allow": self._methods})
-        _demand_json(request.headers.get("content-type"))
         try:
-            body = await request.body()
+            if request.method in ("GET", "HEAD"):
+                if not self.allow_queries_via_get:
+                    raise HttpRefused(405, "queries by GET are off: send a POST", {"Allow": self._methods})
+                return _not_empty(asked_of(parts_of_url(request.scope["query_string"])))
+            if request.method != "POST":
+                raise HttpRefused(405, "send a GET or a POST", {"Allow": self._methods})
+            _demand_json(request.headers)
+            return _not_empty(asked_of(read_json(await request.body(), "the body")))
+        except NotARequest as wrong:
+            raise HttpRefused(400, str(wrong)) from None
         except ClientDisconnect:
             raise HTTPException(400) from None  # nobody is there to read it
-        return _asked_of(_json(body, "the body"))
+        except HTTPException as refused:  # the body's bound, from around the application
+            raise HttpRefused(refused.status_code, refused.detail) from None
 
-    async def _execute(self, asked: Asked, viewer: Viewer, method: str) -> ExecutionResult:
-        if refusal := refuse_text(asked.query):
-            return PreExecutionError(data=None, errors=[refusal])
+    async def _execute(self, asked: Asked, viewer: Viewer, request: Request) -> tuple[Taken | None, ExecutionResult]:
+        """The document as it was taken, None for one that was not, and what came of it."""
         try:
-            return await self.schema.execute(
-                asked.query,
-                variable_values=asked.variables,
-                context_value=request_context(self.hub, viewer, request_id.get()),
+            taken = self.documents.take(asked, viewer)
+            text, variables = taken.text, asked.variables
+            if request.method == "POST" and (key := key_of(request.headers.getlist(HEADER))) is not None:
+                text, variables = self._keys.filled(text, asked.operation_name, variables, key)
+        except GraphQLError as refusal:
+            return None, PreExecutionError(data=None, errors=[refusal])
+        try:
+            return taken, await self.schema.execute(
+                text,
+                variable_values=variables,
+                context_value=request_context(
+                    self.hub, viewer, request_id.get(), await self.gateway.fields(request, asked, viewer)
+                ),
                 operation_name=asked.operation_name,
-                allowed_operation_types=ALLOWED["POST" if method == "POST" else "GET"],
-                operation_extensions=asked.extensions,
+                allowed_operation_types=ALLOWED["POST" if request.method == "POST" else "GET"],
+                operation_extensions=taken.extensions,
             )
         except InvalidOperationTypeError as refused:
             if refused.operation_type is OperationType.SUBSCRIPTION:
                 raise HttpRefused(406, "subscriptions are served over WebSocket: graphql-transport-ws") from None
             raise HttpRefused(405, "mutations come by POST", {"Allow": "POST"}) from None
         except CannotGetOperationTypeError as refused:
-            return PreExecutionError(data=None, errors=[GraphQLError(refused.as_http_error_reason())])
-        except MissingQueryError:
-            raise HttpRefused(400, "`query` is missing") from None
+            return taken, PreExecutionError(data=None, errors=[GraphQLError(refused.as_http_error_reason())])
 
-    def _executed(self, result: ExecutionResult, media_type: str | None, *, is_head: bool) -> Response:
-        assert media_type is not None
+    def _executed(
+        self, request: Request, viewer: Viewer, taken: Taken | None, result: ExecutionResult, media_type: str
+    ) -> Response:
         errors = [
             told(error, request_id.get(), is_production=self.settings.is_production) for error in result.errors or ()
         ]
@@ -164,14 +178,19 @@ class HubGraphQL(GraphQL[RequestContext, None]):
         is_request_error = isinstance(result, PreExecutionError) or (
             result.data is None and not any(error.path for error in result.errors or ())
         )
+        self.metrics.count("hub_graphql_operations_total", transport="http", outcome=outcome(result, is_request_error))
         body: dict[str, Any] = {} if is_request_error else {"data": result.data}
+        cache_s = None if errors or request.method == "POST" else taken and taken.cache_s(viewer)
         if errors:
             body["errors"] = errors
-        if result.extensions:
+        if result.extensions and not cache_s:  # they tell of the caller
             body["extensions"] = result.extensions
-        self.metrics.count("hub_graphql_operations_total", transport="http", outcome=outcome(result, is_request_error))
+        content = orjson.dumps(body)
+        if cache_s:
+            return cacheable(content, f"{media_type}; charset=utf-8", cache_s, request)
         status = 400 if is_request_error and media_type == GRAPHQL_JSON else 200
-        return Response(b"" if is_head else orjson.dumps(body), status, media_type=f"{media_type}; charset=utf-8")
+        content = b"" if request.method == "HEAD" else content
+        return Response(content, status, media_type=f"{media_type}; charset=utf-8")
 
     def _refused(self, refused: HttpRefused, media_type: str) -> Response:
         return self._error(refused.status, str(refused), {"code": "BAD_USER_INPUT"}, media_type, refused.headers)
@@ -205,41 +224,20 @@ def outcome(result: ExecutionResult, is_request_error: bool) -> str:
 # ---- what came ---------------------------------------------------------------------------------------------------
 
 
-def _of_url(parameters: Mapping[str, str]) -> dict[str, Any]:
-    asked: dict[str, Any] = dict(parameters)
-    for name in ("variables", "extensions"):
-        if name in asked:
-            asked[name] = _json(asked[name] or "null", f"`{name}`")
+def _not_empty(asked: Asked) -> Asked:
+    if asked.query == "":
+        raise NotARequest("`query` is empty")
     return asked
 
 
-def _json(text: str | bytes, what: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:  # bad UTF-8 and a thousand brackets too
-        raise HttpRefused(400, f"{what} is not JSON in UTF-8") from None
-
-
-def _asked_of(parts: Any) -> Asked:
-    if not isinstance(parts, dict):
-        raise HttpRefused(400, "one request is a JSON object; lists of them are not taken")
-    query = parts.get("query")
-    if not isinstance(query, str):
-        raise HttpRefused(400, "`query` must be a string")
-    if not isinstance(parts.get("operationName"), str | None):
-        raise HttpRefused(400, "`operationName` must be a string or null")
-    for name in ("variables", "extensions"):
-        if not isinstance(parts.get(name), dict | None):
-            raise HttpRefused(400, f"`{name}` must be an object or null")
-    return Asked(query, parts.get("variables"), parts.get("operationName"), parts.get("extensions"))
-
-
-def _demand_json(content_type: str | None) -> None:
+def _demand_json(headers: Headers) -> None:
     """Forms, plain text and files are refused: a foreign page can send them without asking (CSRF)."""
-    media_type, *parameters = (content_type or "").split(";")
+    media_type, *parameters = headers.get("content-type", "").split(";")
     charsets = [value.strip().strip('"').lower() for name, value in map(_pair, parameters) if name == "charset"]
     if media_type.strip().lower() != JSON or any(charset not in ("utf-8", "utf8") for charset in charsets):
         raise HttpRefused(415, f"the body must be {JSON} in UTF-8", {"Accept-Post": JSON})
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise HttpRefused(415, "the body must not be compressed", {"Accept-Encoding": "identity"})
 
 
 # ---- what is wanted ----------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.utils.aio import aclosing
 
 from hub.domain.people import ANONYMOUS, Viewer
-from hub.entry.limits import refuse_text
+from hub.entry.asked import Asked, NotARequest, asked_of
 from hub.entry.logs import request_id
 from hub.entry.masking import told
 from resolvers.context import RequestContext, request_context
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 INIT_WITHIN = timedelta(seconds=5)  # a connection that says nothing holds a socket and nothing else
 MAX_OPERATIONS = 100  # under way on one connection
 MAX_ID = 128  # characters of an operation's id; clients use a UUID
+MAX_REASON = 120  # characters of why it is closed; the protocol has room for 123 bytes
 EXPIRY_CHECK_S = 30.0  # the wall clock may jump: no longer wait is trusted
 
 _TYPES = ("connection_init", "ping", "pong", "subscribe", "complete")
@@ -79,6 +80,14 @@ class SocketAdapter(ASGIWebSocketAdapter):
         """Close it, unless that has happened already."""
         if self.ws.application_state == WebSocketState.CONNECTED:
             await self.ws.close(code=code, reason=reason)
+
+
+class AskedOperation(Operation[RequestContext, None]):
+    """An operation with all that was asked: its document may be one that is stored here."""
+
+    def __init__(self, handler: "SocketHandler", id_: str, asked: Asked) -> None:
+        super().__init__(handler, id_, asked.query or "", asked.variables, asked.operation_name)
+        self.asked = asked
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
@@ -127,7 +136,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
                 await self.websocket.close(code=1013, reason="Try again later")
                 return
             self.hub_view.metrics.count("hub_unauthenticated_total")
-            await self.websocket.close(code=4403, reason=f"Forbidden: {refused}"[:120])
+            await self.websocket.close(code=4403, reason=f"Forbidden: {refused}"[:MAX_REASON])
             return
         if self.viewer.expires_at_us is not None:
             self._expiring = asyncio.create_task(self._end_with_token(self.viewer.expires_at_us))
@@ -142,7 +151,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         if id_ in self.operations:
             await self.websocket.close(code=4409, reason="An operation with this id is under way")
             return
-        operation = Operation(self, id_, payload["query"], payload.get("variables"), payload.get("operationName"))
+        operation = AskedOperation(self, id_, asked_of(payload))
         if len(self.operations) >= MAX_OPERATIONS:
             await self._refuse_one_more(operation)
             return
@@ -172,15 +181,19 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
 
     async def _send_results(self, operation: Operation[RequestContext, None], own_id: str) -> str:
         """Send every result of the source; returns what became of the operation."""
-        if refusal := refuse_text(operation.query):
+        assert isinstance(operation, AskedOperation)
+        try:
+            taken = self.hub_view.documents.take(operation.asked, self.viewer)
+        except GraphQLError as refusal:
             await self._send_errors(operation, [refusal], own_id)
             return "refused"
         outcome = ""  # before the first result
         results = await self.schema.stream(
-            operation.query,
+            taken.text,
             variable_values=operation.variables,
             context_value=request_context(self.hub_view.hub, self.viewer, own_id),
             operation_name=operation.operation_name,
+            operation_extensions=taken.extensions,
         )
         async with aclosing(results):
             async for result in results:
@@ -260,10 +273,8 @@ def _malformed(frame: Any) -> str | None:
         return f"The id must be a string of 1 to {MAX_ID} characters"
     if kind == "complete":
         return None
-    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
-        return "The payload must be an object with a query"
-    if not isinstance(payload.get("variables"), dict | None) or not isinstance(payload.get("extensions"), dict | None):
-        return "Variables and extensions must be objects"
-    if not isinstance(payload.get("operationName"), str | None):
-        return "The operationName must be a string"
+    try:
+        asked_of(payload)
+    except NotARequest as wrong:
+        return f"The payload is no request: {wrong}"[:MAX_REASON]
     return None
