@@ -55,6 +55,15 @@ class Mode(StrEnum):
     PRODUCTION = "production"
 
 
+class Entities(StrEnum):
+    """Who may ask for `_entities`: nobody, everybody, or a gateway that signs its requests in one of two ways."""
+
+    OFF = "off"
+    OPEN = "open"
+    SIGNED = "signed"
+    HIVE = "hive"
+
+
 class SqliteSync(StrEnum):
     """FULL keeps every commit through a power loss; NORMAL through a killed process only, and is a quarter faster."""
 
@@ -86,6 +95,8 @@ class Settings:
     introspection: frozenset[ViewerKind]  # who may ask for the schema
     graphiql: frozenset[ViewerKind]  # who gets the page
     get: bool  # whether queries may come by GET
+    entities: Entities
+    gateway_secret: tuple[str, ...] = field(repr=False)  # what the gateway signs with: the new one, the old one
     channels: Mapping[str, Mapping[str, str]] = field(repr=False)  # code → its settings, both in small letters
     unknown: tuple[str, ...]  # names of HUB_… variables that mean nothing here: to be shown at start
 
@@ -140,8 +151,10 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "introspection": EVERYBODY if is_open else NOBODY,
         "graphiql": EVERYBODY if is_open else NOBODY,
         "get": is_open,
+        "entities": Entities.OPEN if is_open else Entities.OFF,
+        "gateway_secret": (),
     }
-    return _of_documents(Settings(**defaults | given, channels=_channels(environ), unknown=unknown))
+    return _of_gateway(_of_documents(Settings(**defaults | given, channels=_channels(environ), unknown=unknown)))
 
 
 def _of_documents(settings: Settings) -> Settings:
@@ -160,6 +173,13 @@ def _of_documents(settings: Settings) -> Settings:
     return replace(
         settings, introspection=settings.introspection & operators, graphiql=settings.graphiql & operators
     )  # fmt: skip
+
+
+def _of_gateway(settings: Settings) -> Settings:
+    """The settings, if there is a secret where signatures are checked, and none where nobody would look at one."""
+    if (settings.entities in (Entities.SIGNED, Entities.HIVE)) != bool(settings.gateway_secret):
+        raise SettingRefused("HUB_GATEWAY_SECRET", "goes with HUB_ENTITIES=signed or hive, and they with it")
+    return settings
 
 
 def url_of(host: str, port: int) -> str:
@@ -305,6 +325,13 @@ def _allowed_origins(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_origin(origin, otherwise) for origin in origins if origin))
 
 
+def _gateway_secret(text: str) -> tuple[str, ...]:
+    secrets = tuple(text.split(","))
+    if len(secrets) > 2 or any(not re.fullmatch(r"[!-~]{32,256}", secret) for secret in secrets):
+        raise ValueError("must be 32 to 256 ASCII characters without space and comma, or two of that parted by a comma")
+    return secrets
+
+
 def _yes(text: str) -> bool:
     return _one_of(text, "true", "false") == "true"
 
@@ -375,4 +402,6 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "introspection": _viewers,
     "graphiql": _viewers,
     "get": _yes,
+    "entities": lambda text: Entities(_one_of(text, *Entities)),
+    "gateway_secret": _gateway_secret,
 }

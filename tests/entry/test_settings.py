@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.domain.people import ViewerKind
-from hub.entry.settings import Mode, SettingRefused, Settings, SqliteSync, read_settings, url_of
+from hub.entry.settings import Entities, Mode, SettingRefused, Settings, SqliteSync, read_settings, url_of
 
 VARIABLES = [f"HUB_{field.name.upper()}" for field in fields(Settings) if field.name not in ("channels", "unknown")]
 
@@ -36,6 +36,8 @@ def test_a_fresh_clone_needs_no_setting() -> None:
         introspection=frozenset(ViewerKind),
         graphiql=frozenset(ViewerKind),
         get=True,
+        entities=Entities.OPEN,
+        gateway_secret=(),
         channels={},
         unknown=(),
     )
@@ -64,6 +66,8 @@ def test_every_setting_has_its_variable() -> None:
             "HUB_INTROSPECTION": "true",
             "HUB_GRAPHIQL": "true",
             "HUB_GET": "true",
+            "HUB_ENTITIES": "signed",
+            "HUB_GATEWAY_SECRET": f"s3cret-{'n' * 32},s3cret-{'o' * 32}",
             "HUB_CHANNEL_STRIPE_SECRET_KEY": "s3cret",
             "HUB_CHANNEL_STRIPE_VERSION": "1",
             "HUB_CHANNEL_ALIPAY_APP_ID": "2",
@@ -91,6 +95,8 @@ def test_every_setting_has_its_variable() -> None:
         introspection=frozenset({ViewerKind.OPERATOR}),
         graphiql=frozenset({ViewerKind.OPERATOR}),
         get=True,
+        entities=Entities.SIGNED,
+        gateway_secret=(f"s3cret-{'n' * 32}", f"s3cret-{'o' * 32}"),
         channels={"alipay": {"app_id": "2"}, "stripe": {"secret_key": "s3cret", "version": "1"}},
         unknown=(),
     )
@@ -101,6 +107,21 @@ def test_production_closes_what_only_developers_need() -> None:
     settings = read_settings({"HUB_MODE": "production"})
     assert settings.is_production
     assert (settings.introspection, settings.graphiql, settings.get) == (frozenset(), frozenset(), False)
+    assert settings.entities is Entities.OFF
+
+
+@pytest.mark.parametrize(
+    ("entities", "secret"),
+    [
+        ("signed", ""), ("hive", ""), ("open", "x" * 32), ("off", "x" * 32), ("", "x" * 32),
+        ("signed", "x" * 31), ("signed", "x" * 257), ("signed", f"{'x' * 32} "), ("signed", ",".join(["x" * 32] * 3)),
+    ],
+)  # fmt: skip
+def test_a_gateways_secret_is_long_and_stands_where_it_is_looked_at(entities: str, secret: str) -> None:
+    with pytest.raises(SettingRefused) as refused:
+        read_settings({"HUB_ENTITIES": entities, "HUB_GATEWAY_SECRET": secret})
+    assert refused.value.name == "HUB_GATEWAY_SECRET"
+    assert "xxx" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
