@@ -42,14 +42,14 @@ async def import_file(
     """Load the file; 0 unless nothing at all could be taken from it."""
     format_ = Format(format_name)
     summary = _read(path, format_, currency)
+    mapped = _mapped(mapping, slug)
     print(f"hub: {path.name}: {summary.rows_read} rows, {len(summary.rows)} listings")
     async with opened(settings) as (hub, _):
+        async with hub.store.reading() as rx:
+            courses = await _courses(rx, mapped)
         platform = await connect_platform(
             hub, slug=slug, name=slug.capitalize(), currency=currency or DEFAULT_CURRENCY.get(format_, "USD")
         )
-        mapped = _mapped(mapping, slug)
-        async with hub.store.reading() as rx:
-            courses = await _courses(rx, mapped)
         drafts = [_placed(row.draft, courses) for row in summary.rows]
         bar = _Bar(len(drafts))
         report = await import_listings(
@@ -83,11 +83,14 @@ def _mapped(path: Path | None, slug: str) -> dict[str, MappedListing]:
         return {}
     mapped: dict[str, MappedListing] = {}
     with path.open(newline="", encoding=ENCODING, errors=ENCODING_ERRORS) as lines:
-        for row in read_mapping(lines):
-            if not isinstance(row, MappedListing):
-                raise Complaint(f"{path.name}, line {row.line}: {row.reason}")
-            if row.platform == slug:
-                mapped[row.external_id] = row
+        try:
+            for row in read_mapping(lines):
+                if not isinstance(row, MappedListing):
+                    raise Complaint(f"{path.name}, line {row.line}: {row.reason}")
+                if row.platform == slug:
+                    mapped[row.external_id] = row
+        except NotThisFormat as error:
+            raise Complaint(f"{path.name} is no mapping: {error}") from None
     return mapped
 
 
@@ -96,6 +99,8 @@ async def _courses(rx: Rx, mapped: dict[str, MappedListing]) -> dict[str, str]:
     courses: dict[str, str] = {}
     for external_id, row in mapped.items():
         if row.course_id:
+            if await rx.catalogue.course(row.course_id) is None:
+                raise Complaint(f"mapping, line {row.line}: there is no course {row.course_id!r}")
             courses[external_id] = row.course_id
             continue
         other = await rx.catalogue.platform(row.other_platform)

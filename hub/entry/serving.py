@@ -61,7 +61,7 @@ async def serve(
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A socket on the settings' host and port (0: any that is free). Raises OSError for one that is taken.
+    """A socket on the settings' host and port (0: any that is free). Raises OSError, which names it, if it is taken.
 
     Named TCP, or asyncio leaves Nagle's algorithm on and small answers wait 40 ms.
     """
@@ -71,6 +71,10 @@ def listen(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
         listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = f"cannot listen on port {settings.port} of {settings.host}: {error.strerror}; choose another by --port"
+        raise OSError(error.errno, reason) from None
     except BaseException:
         listener.close()
         raise

@@ -189,9 +189,11 @@ class House:
             self.port = self.port or int(hub.origin.rpartition(":")[2])
         return hub
 
-    async def begin(self, *arguments: str, failpoint: str | None = None, ahead_s: float = 0) -> Process:
+    async def begin(
+        self, *arguments: str, failpoint: str | None = None, ahead_s: float = 0, **environ: str
+    ) -> Process:  # fmt: skip
         """Any other command, begun."""
-        process = Process(arguments, self._environ(failpoint), self._output(), ahead_s)
+        process = Process(arguments, self._environ(failpoint) | environ, self._output(), ahead_s)
         self._begun.append(process)
         await process.begin()
         return process
