@@ -116,6 +116,11 @@ class Events:
             return await self._rx.many(_READ, _logged, stream=stream, after=after, most=limit)
         return await self._rx.many(_READ_KINDS, _logged, stream=stream, after=after, most=limit, kinds=list(kinds))
 
+    async def follow(self, stream: str, after: int, limit: int) -> "Part":
+        """The same for whoever must know what they can no longer read: one statement says both, of one moment."""
+        rows = await self._rx.many(_FOLLOW, lambda *columns: columns, stream=stream, after=after, most=limit)
+        return Part([_logged(*row[1:]) for row in rows if row[1] is not None], oldest=rows[0][0] if rows else 1)
+
     async def head(self) -> "Head":
         """The newest position given out, and the oldest kept."""
         head = await self._rx.one(_HEAD, Head)
@@ -162,6 +167,14 @@ class Head:
     oldest: int
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Events in order, and the oldest position that the log still had when they were read."""
+
+    events: list[Logged]
+    oldest: int
+
+
 def _logged(
     id_: str, stream: str, position: int, kind: str, subject: str, subject_version: int, occurred_at_us: int, body: str
 ) -> Logged:
@@ -181,6 +194,12 @@ _READ = (
     .limit(bindparam("most", type_=BigInteger()))
 )
 _READ_KINDS = _READ.where(is_one_of(_c.kind, "kinds"))
+_part = _READ.subquery()
+_FOLLOW = (
+    select(log_head.c.oldest, *_part.c)
+    .select_from(log_head.outerjoin(_part, literal_column("1") == literal_column("1")))
+    .order_by(_part.c.position)
+)
 _HEAD = select(log_head.c.position, log_head.c.oldest)
 _STREAMS = select(_c.stream).where(_c.position > bindparam("after")).distinct()
 _is_consumer = (consumer.c.name == bindparam("name_")) & (consumer.c.stream == bindparam("stream_"))

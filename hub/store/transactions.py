@@ -22,6 +22,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy.sql import ClauseElement
 
 from hub.store.anchors import Anchors
+from hub.store.archive import Archive
 from hub.store.audit import Audit
 from hub.store.catalogue import Catalogue
 from hub.store.entitlements import Entitlements
@@ -172,6 +173,10 @@ class Rx:
     @cached_property
     def events(self) -> Events:
         return Events(self)
+
+    @cached_property
+    def archive(self) -> Archive:
+        return Archive(self)
 
     @cached_property
     def tasks(self) -> Tasks:

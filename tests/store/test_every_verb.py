@@ -29,10 +29,11 @@ from hub.domain.refusals import PriceChanged
 from hub.domain.requests import RequestKey, Seen
 from hub.domain.webhooks import DeliveryState, EndpointState, Sent, SentOutcome, WebhookEndpoint
 from hub.store.anchors import Anchors, EndedRequest
+from hub.store.archive import Aged, Archive, Reader
 from hub.store.audit import Audit, audit_entry
 from hub.store.catalogue import Catalogue
 from hub.store.entitlements import Entitlements, platform_access
-from hub.store.events import Events, Head
+from hub.store.events import Events, Head, Part
 from hub.store.issuers import Issuers
 from hub.store.keys import ApiKeys
 from hub.store.ledger import Balance, Ledger
@@ -452,7 +453,38 @@ async def test_events(store: Store, world: World, called: set[str]) -> None:
         [logged] = await rx.events.read(HUB_STREAM, 0, 10)
         assert (logged.kind, logged.subject, logged.subject_version) == ("ORDER_CREATED", order.id, 1)
         assert await rx.events.read(HUB_STREAM, 0, 10, ["ORDER_PAID"]) == []
+        assert await rx.events.follow(HUB_STREAM, 0, 10) == Part([logged], 1)
+        assert await rx.events.follow(HUB_STREAM, 3, 10) == Part([], 1)
     assert left_out(Events, called) == set()
+
+
+async def test_archive(store: Store, world: World, called: set[str]) -> None:
+    listing = await world.listing()
+    order = await world.order(listing)
+
+    async def tell(tx: Tx) -> None:
+        told = OrderCreated(order.id, order.number, listing.id, "", "", 9900, "CNY", "AWAITING_PAYMENT", "NONE", "NONE")
+        tx.events.append(order, told, await tx.orders.audiences(order), world.draw())
+        await tx.events.move("batcher", 0, 1)
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.archive.oldest(2, 10) == [Aged(2, START_US), Aged(3, START_US)]
+        [reader] = await tx.archive.readers()
+        assert reader == Reader("batcher", HUB_STREAM, 1, None, None) or reader.next_at_us == START_US
+        assert await tx.archive.newest() == 0
+        assert not await tx.archive.take(2, 2)
+        assert await tx.archive.take(1, 2)
+        assert await tx.archive.newest() == 2
+        assert [logged.position for logged in await tx.archive.read(1, 10)] == [2]
+        gone = (await tx.archive.read(0, 1))[0].stream
+        assert await tx.archive.has_taken(gone, 0)
+        assert not await tx.archive.has_taken(gone, 2)
+        assert await tx.events.head() == Head(3, 3)
+
+    await store.write(tell)
+    await store.stamp()
+    await store.write(unit)
+    assert left_out(Archive, called) == set()
 
 
 async def test_tasks(store: Store, world: World, called: set[str]) -> None:
@@ -579,5 +611,5 @@ async def test_who_is_behind(store: Store, world: World) -> None:
 
 REPOSITORIES = (
     People, Catalogue, Orders, Payments, Notices, Ledger, Entitlements, Breaks, Anchors, Requests, Events, Tasks,
-    ApiKeys, Issuers, Audit, Webhooks,
+    ApiKeys, Issuers, Audit, Webhooks, Archive,
 )  # fmt: skip
