@@ -66,7 +66,7 @@ def trusted_documents(
                 raise SettingRefused(MANIFEST, f"{file}: id {id_!r} stands for two documents")
             by_id.setdefault(hashlib.sha256(text.encode()).hexdigest(), trusted)
             if schema is not None and (errors := validate(schema, document, max_errors=1)):
-                log.warning("a trusted document does not fit the schema", extra={"id": id_, "why": errors[0].message})
+                log.warning("trusted document %r of %s does not fit the schema: %s", id_, file, errors[0].message)
     for name, _ in cache:
         if name not in names:
             raise SettingRefused(CACHE, f"no trusted document has a query called {name!r}")
