@@ -14,7 +14,7 @@ from strawberry.utils.str_converters import to_camel_case
 C = TypeVar("C", bound=type)
 JOINED = "joined"
 DEFINITION = "__strawberry_definition__"
-BY_ID = Key(fields=FieldSet("id"))  # on a type: other subgraphs may extend it, and name its objects by their ids
+BY_ID = Key(fields=FieldSet("id"), resolvable=strawberry.UNSET)  # on a type: other subgraphs may extend it, and name its objects by their ids
 SHAREABLE = Shareable()  # on a type: other subgraphs may have the very same
 
 
