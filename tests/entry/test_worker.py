@@ -13,9 +13,10 @@ from sqlalchemy import text
 
 from hub.entry import worker as module
 from hub.entry.worker import HANDLERS, TIRELESS, Worker
-from hub.flows import tasks
+from hub.flows import purchase, tasks
 from hub.flows.purchase import CheckoutRequest, checkout
 from hub.ports import ChainUnavailable, Hub
+from hub.store.metadata import metadata
 from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
 from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
@@ -99,6 +100,60 @@ async def test_follower_is_woken_by_the_poll_when_the_wake_up_was_lost(bench: Be
         mark = wakeups.mark(learner.user_id)
         await bench.order(learner, listing, key="after")
         await asyncio.wait_for(wakeups.wait(learner.user_id, mark), module.POLL_S * 4)
+
+
+# A stream and a position, each as no commit of ours ever said it.
+FALSE = [("tasks", 10**15), ("hub", -1), ("hub", 2**70), ("usr_nobody", 5), ("", 0), ("plt_x' OR 1=1 --", 7)]
+
+
+async def test_wake_up_with_false_content_changes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker looks, finds what is there, and what is there stays as it is."""
+    looks = {"claim": 0, "batch": 0, "access": 0}
+    for name, module_, function in (
+        ("claim", tasks, "claim_due"), ("batch", purchase, "record_on_chain"), ("access", purchase, "issue_right"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module_, function, counted(getattr(module_, function), looks, name))
+    wakeups = MemoryWakeups()
+    hub = with_wakeups(bench, wakeups)
+    learner, listing = await bench.world.learner(), await bench.world.listing()
+    assert listing.price is not None
+    assert learner.user_id is not None
+    async with working(hub):
+        await checkout(hub, learner, CheckoutRequest(listing.id, "sandbox", listing.price, "key"))
+        await until(lambda: is_at_rest(bench))
+        before = await everything(bench)
+        seen = dict(looks)
+        for stream, position in [*FALSE, (learner.user_id, 10**15)]:
+            wakeups.publish(stream, position)
+        await until(lambda: all_grew(looks, seen))
+        assert await everything(bench) == before
+
+
+async def is_at_rest(bench: Bench) -> bool:
+    """The order is anchored and every consumer has seen its events."""
+    ahead = await bench.rows(
+        "SELECT position FROM event WHERE position IS NULL OR (stream = 'hub' AND kind = 'ENTITLEMENT_GRANTED' AND"
+        " position > (SELECT coalesce(max(position), 0) FROM consumer WHERE name = 'access'))"
+    )
+    return ahead == [] and await confirmed(bench) and await is_done(bench)
+
+
+def counted(function: Any, looks: dict[str, int], name: str) -> Any:
+    async def call(*arguments: Any) -> Any:
+        value = await function(*arguments)
+        looks[name] += 1
+        return value
+
+    return call
+
+
+async def all_grew(looks: dict[str, int], seen: dict[str, int]) -> bool:
+    return all(looks[name] > seen[name] for name in looks)
+
+
+async def everything(bench: Bench) -> dict[str, list[str]]:
+    """Each row of each table, as text."""
+    return {name: sorted(map(repr, await bench.rows(f"SELECT * FROM {name}"))) for name in metadata.tables}
 
 
 async def test_idle_process_polls_once_a_second_however_many_follow(

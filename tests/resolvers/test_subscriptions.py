@@ -73,6 +73,25 @@ async def test_replay_goes_over_into_live_without_gap_or_double(api: Api) -> Non
     assert len(set(ids)) == len(ids)
 
 
+async def test_wake_ups_with_false_content_bring_nothing_and_lose_nothing(api: Api) -> None:
+    scene = await market(api)
+    seller = scene.viewers["seller"]
+    old = await replayed(api, seller, first=100, after="")
+    stream = api.follow(seller, EVENTS, after=old[-1]["cursor"])
+    waiting = asyncio.ensure_future(anext(stream))
+    for position in (-1, 0, 1, 10**15, 2**70):
+        for name in (scene.seller.id, scene.stranger.id, "hub", "tasks", ""):
+            api.wakeups.publish(name, position)
+        await asyncio.sleep(0.01)  # as long as a look takes; nothing may come of it
+    assert not waiting.done()
+    await buy(api, await api.world.user(), await api.world.listing(platform=scene.seller), "true")
+    first = (await asyncio.wait_for(waiting, WITHIN_S)).data["events"]
+    fresh = await replayed(api, seller, first=100, after=old[-1]["cursor"])
+    ids = [first["id"], *(event["id"] for event in await taken(stream, len(fresh) - 1, "events"))]
+    await stream.aclose()  # type: ignore[attr-defined]  # a generator, though typed as an iterator
+    assert ids == [event["id"] for event in fresh]
+
+
 async def test_any_cursor_resumes_right_after_it(api: Api) -> None:
     scene = await market(api)
     seller = scene.viewers["seller"]
