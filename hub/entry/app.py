@@ -36,9 +36,10 @@ from hub.entry.logs import request_id
 from hub.entry.manifests import trusted_documents
 from hub.entry.metrics import Metrics
 from hub.entry.readiness import Readiness
-from hub.entry.settings import Settings
+from hub.entry.settings import EVERYBODY, Settings
 from hub.entry.sign_in import SignIn
 from hub.entry.viewers import Viewers
+from hub.entry.visitors import for_viewers
 from hub.entry.webhooks import notice_route
 from hub.ports import Hub
 from hub.security.signing import SignedReceipts
@@ -90,7 +91,7 @@ def create_app(
         Route("/readyz", _readyz(is_ready or Readiness(hub)), methods=["GET"]),
         Route("/metrics", _metrics(hub, counted), methods=["GET"]),
         *([_jwks(hub.receipts)] if isinstance(hub.receipts, SignedReceipts) else []),
-        *(graphiql_routes(sign_in) if settings.graphiql else []),
+        *_graphiql(hub, settings, sign_in),
         *extra_routes,
     ]
     around = [Middleware(Around, metrics=counted)]
@@ -100,6 +101,13 @@ def create_app(
     app.state.is_draining = False
     app.state.metrics = counted
     return app
+
+
+def _graphiql(hub: Hub, settings: Settings, sign_in: SignIn | None) -> list[Route]:
+    if not settings.graphiql:
+        return []
+    routes = graphiql_routes(sign_in)
+    return routes if settings.graphiql == EVERYBODY else for_viewers(routes, settings.graphiql, Viewers(hub))
 
 
 def _stored_documents(schema: Schema, settings: Settings) -> StoredDocuments:
