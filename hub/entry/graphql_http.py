@@ -33,13 +33,16 @@ from hub.domain.people import Viewer
 from hub.entry.asked import Asked, NotARequest, asked_of, parts_of_url, read_json
 from hub.entry.caching import cacheable
 from hub.entry.documents import StoredDocuments, Taken
+from hub.entry.fanout import SharingExecutor
 from hub.entry.gateway import Gateway
+from hub.entry.graphql_streams import SSE, StreamResponse, stream_wanted
 from hub.entry.graphql_ws import INIT_WITHIN, MAX_OPERATIONS, SocketAdapter, SocketHandler
 from hub.entry.idempotency import HEADER, KeyPlaces, key_of
 from hub.entry.logs import request_id
 from hub.entry.masking import told
 from hub.entry.metrics import Metrics
 from hub.entry.settings import Settings
+from hub.entry.streaming import Streaming
 from hub.entry.viewers import Viewers
 from hub.ports import Hub
 from resolvers.context import RequestContext, request_context
@@ -50,8 +53,9 @@ log = logging.getLogger(__name__)
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 WEBSOCKET_PROTOCOLS = ("graphql-transport-ws",)  # never the legacy one, on by default elsewhere
-# A subscription needs a stream, which HTTP does not give here.
+# What an ordinary answer carries, and what a stream does.
 ALLOWED = {"GET": (OperationType.QUERY,), "POST": (OperationType.QUERY, OperationType.MUTATION)}
+STREAMED = {"GET": (OperationType.QUERY, OperationType.SUBSCRIPTION), "POST": tuple(OperationType)}
 STATUS_OF = {"UNAUTHENTICATED": 401, "UNAVAILABLE": 503}
 
 
@@ -62,6 +66,13 @@ class HttpRefused(Exception):
         super().__init__(message)
         self.status = status
         self.headers = dict(headers or {})
+
+
+class NeedsStream(HttpRefused):
+    """A subscription, which an ordinary answer cannot carry."""
+
+    def __init__(self) -> None:
+        super().__init__(406, f"a subscription needs a stream: accept {SSE}, or come over WebSocket")
 
 
 class HubGraphQL(GraphQL[RequestContext, None]):
@@ -94,6 +105,10 @@ class HubGraphQL(GraphQL[RequestContext, None]):
         self.metrics = metrics
         self.gateway = Gateway(settings, hub.clock)
         self.documents = documents
+        schema.execution_context_class = SharingExecutor
+        self.streaming = Streaming(
+            schema, hub, metrics, documents, viewers.still, is_production=settings.is_production
+        )
         self._keys = KeyPlaces(schema._schema)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,23 +126,39 @@ class HubGraphQL(GraphQL[RequestContext, None]):
             return Response(status_code=204, headers={"Allow": self._methods})
         if request.method in ("GET", "HEAD") and self.settings.graphiql and _names_html(accept):
             return RedirectResponse("/graphiql", status_code=303)
-        media_type = negotiated(accept)
+        media_type, stream = negotiated(accept), stream_wanted(_ranges(accept or ""), accept)
+        stream = None if request.method == "HEAD" else stream
         try:
-            if media_type is None:
-                raise HttpRefused(406, f"{GRAPHQL_JSON} and {JSON} are what is spoken here")
-            asked = await self._asked(request)
+            if media_type is None and stream is None:
+                raise HttpRefused(406, f"{GRAPHQL_JSON}, {JSON} and {SSE} are what is spoken here")
+            asked = await self._asked(request, is_stream=stream is not None)
             viewer = await self.viewers.viewer(request.headers.get("authorization"))
-            taken, result = await self._execute(asked, viewer, request)
+            try:
+                if media_type is None or (request.method == "GET" and not self.allow_queries_via_get):
+                    raise NeedsStream
+                taken, result = await self._execute(asked, viewer, request)
+            except NeedsStream:
+                if stream is None:
+                    raise
+                return self._streamed(request, asked, viewer, stream)
         except HttpRefused as refused:
             return self._refused(refused, media_type or JSON)
         except GatekeepingError as refused:
             return self._not_let_in(refused, media_type or JSON)
         return self._executed(request, viewer, taken, result, media_type)
 
-    async def _asked(self, request: Request) -> Asked:
+    def _streamed(self, request: Request, asked: Asked, viewer: Viewer, stream: str) -> Response:
+        allowed = STREAMED[request.method]
+        if request.method == "GET" and not self.allow_queries_via_get:
+            allowed = (OperationType.SUBSCRIPTION,)  # which is how gateways come
+        return StreamResponse(
+            self.streaming, asked, viewer, stream, allowed, lambda: request.app.state.is_draining
+        )
+
+    async def _asked(self, request: Request, *, is_stream: bool) -> Asked:
         try:
             if request.method in ("GET", "HEAD"):
-                if not self.allow_queries_via_get:
+                if not self.allow_queries_via_get and not is_stream:
                     raise HttpRefused(405, "queries by GET are off: send a POST", {"Allow": self._methods})
                 return _not_empty(asked_of(parts_of_url(request.scope["query_string"])))
             if request.method != "POST":
@@ -163,7 +194,7 @@ class HubGraphQL(GraphQL[RequestContext, None]):
             )
         except InvalidOperationTypeError as refused:
             if refused.operation_type is OperationType.SUBSCRIPTION:
-                raise HttpRefused(406, "subscriptions are served over WebSocket: graphql-transport-ws") from None
+                raise NeedsStream from None
             raise HttpRefused(405, "mutations come by POST", {"Allow": "POST"}) from None
         except CannotGetOperationTypeError as refused:
             return taken, PreExecutionError(data=None, errors=[GraphQLError(refused.as_http_error_reason())])

@@ -11,8 +11,8 @@ its own, so nothing that one has loaded is shown to another.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,20 +21,19 @@ from graphql import GraphQLError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
+    CompleteMessage,
     ConnectionInitMessage,
     Message,
     SubscribeMessage,
 )
-from strawberry.types.execution import ExecutionResult, PreExecutionError
-from strawberry.utils.aio import aclosing
 
 from hub.domain.people import ANONYMOUS, Viewer
-from hub.entry.asked import Asked, NotARequest, asked_of
-from hub.entry.logs import request_id
-from hub.entry.masking import told
-from resolvers.context import RequestContext, request_context
+from hub.entry.asked import NotARequest, asked_of
+from hub.entry.streaming import Outlet, Streaming
+from hub.entry.wires import MAX_UNSENT, WIRE, AsgiWire, Gone, Stalled, Wire, drained
+from resolvers.context import RequestContext
 from resolvers.errors import GatekeepingError
 
 if TYPE_CHECKING:
@@ -46,13 +45,22 @@ INIT_WITHIN = timedelta(seconds=5)  # a connection that says nothing holds a soc
 MAX_OPERATIONS = 100  # under way on one connection
 MAX_ID = 128  # characters of an operation's id; clients use a UUID
 MAX_REASON = 120  # characters of why it is closed; the protocol has room for 123 bytes
-EXPIRY_CHECK_S = 30.0  # the wall clock may jump: no longer wait is trusted
+CLOSE_WITHIN_S = 5.0  # a reader that takes nothing does not take a close frame either: then it is cut
 
 _TYPES = ("connection_init", "ping", "pong", "subscribe", "complete")
 
 
 class SocketAdapter(ASGIWebSocketAdapter):
     """The socket: JSON in and out, and every way in which it can be gone told as one."""
+
+    _wire: Wire | None = None
+
+    @property
+    def wire(self) -> Wire:
+        """Its way out: uvicorn's transport itself, or whatever else serves us."""
+        if self._wire is None:
+            self._wire = self.ws.scope.get("extensions", {}).get(WIRE) or AsgiWire(self._send, is_joined=False)
+        return self._wire
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         while self.ws.application_state != WebSocketState.DISCONNECTED:
@@ -69,48 +77,84 @@ class SocketAdapter(ASGIWebSocketAdapter):
             yield frame
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        if self.ws.application_state != WebSocketState.CONNECTED:
-            raise WebSocketDisconnected
+        """Send a frame of the protocol; whoever does not read gets none, and is not read from either."""
         try:
-            await self.ws.send_text(orjson.dumps(message).decode())
-        except WebSocketDisconnect as gone:
+            self.wire.write(orjson.dumps(message))
+            if self.wire.unsent > MAX_UNSENT:
+                await drained(self.wire)
+        except (Gone, Stalled) as gone:
             raise WebSocketDisconnected from gone
 
     async def close(self, code: int, reason: str) -> None:
         """Close it, unless that has happened already."""
+        if self.ws.application_state != WebSocketState.CONNECTED:
+            return
+        try:
+            await asyncio.wait_for(self.ws.close(code=code, reason=reason), CLOSE_WITHIN_S)
+        except TimeoutError:
+            self.wire.abort()
+
+    def left(self) -> None:
+        """Nobody is there any more."""
+        if isinstance(self._wire, AsgiWire):
+            self._wire.abort()
+
+    async def _send(self, data: bytes) -> None:
         if self.ws.application_state == WebSocketState.CONNECTED:
-            await self.ws.close(code=code, reason=reason)
+            await self.ws.send_text(data.decode())
 
 
-class AskedOperation(Operation[RequestContext, None]):
-    """An operation with all that was asked: its document may be one that is stored here."""
+class SocketOutlet(Outlet):
+    """One operation on a socket: its frames, by its id."""
 
-    def __init__(self, handler: "SocketHandler", id_: str, asked: Asked) -> None:
-        super().__init__(handler, id_, asked.query or "", asked.variables, asked.operation_name)
-        self.asked = asked
+    def __init__(self, wire: Wire, id_: str) -> None:
+        self._id = orjson.dumps(id_)
+        super().__init__(wire, b'{"id":' + self._id + b',"type":"next","payload":', b"}")
+
+    def error(self, errors: list[dict[str, Any]], *, is_begun: bool) -> None:
+        self.wire.write(b'{"id":' + self._id + b',"type":"error","payload":' + orjson.dumps(errors) + b"}")
+
+    def complete(self) -> None:
+        self.wire.write(b'{"id":' + self._id + b',"type":"complete"}')
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     """One connection: whose it is, and the operations on it."""
 
     viewer: Viewer = ANONYMOUS
-    _expiring: "asyncio.Task[None] | None" = None
 
     @property
     def hub_view(self) -> "HubGraphQL":
         return cast("HubGraphQL", self.view)
 
+    @property
+    def streaming(self) -> Streaming:
+        return self.hub_view.streaming
+
+    @property
+    def socket(self) -> SocketAdapter:
+        return cast("SocketAdapter", self.websocket)
+
     async def handle(self) -> None:
-        self.hub_view.metrics.sockets += 1
+        self.running: dict[str, asyncio.Task[None]] = {}  # by id, from subscribe to complete
+        self.ending: set[asyncio.Task[None]] = set()  # given up by the client and not at their end yet
+        self.credential = ExitStack()
+        metrics = self.streaming.metrics
+        metrics.sockets += 1
         try:
-            await super().handle()
+            with self.credential:
+                await super().handle()
         finally:
-            self.hub_view.metrics.sockets -= 1
+            metrics.sockets -= 1
 
     async def shutdown(self) -> None:
-        if self._expiring is not None:
-            self._expiring.cancel()
-        await super().shutdown()
+        self.socket.left()
+        if self.connection_init_timeout_task:
+            self.connection_init_timeout_task.cancel()
+        tasks = {*self.running.values(), *self.ending}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # ---- frames --------------------------------------------------------------------------------------------------
 
@@ -129,17 +173,17 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         self.connection_init_received = True
         if self.connection_init_timeout_task:
             self.connection_init_timeout_task.cancel()
+            self.connection_init_timeout_task = None
         try:
             self.viewer = await self.hub_view.viewers.viewer(self._authorization(message.get("payload") or {}))
         except GatekeepingError as refused:
             if refused.code != "UNAUTHENTICATED":
                 await self.websocket.close(code=1013, reason="Try again later")
                 return
-            self.hub_view.metrics.count("hub_unauthenticated_total")
+            self.streaming.metrics.count("hub_unauthenticated_total")
             await self.websocket.close(code=4403, reason=f"Forbidden: {refused}"[:MAX_REASON])
             return
-        if self.viewer.expires_at_us is not None:
-            self._expiring = asyncio.create_task(self._end_with_token(self.viewer.expires_at_us))
+        self.credential.enter_context(self.streaming.standing.watched(self.viewer, self._credential_ended))
         await self.send_message({"type": "connection_ack"})
         self.connection_acknowledged = True
 
@@ -147,94 +191,48 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         if not self.connection_acknowledged:
             await self.websocket.close(code=4401, reason="Unauthorized")
             return
-        id_, payload = message["id"], message["payload"]
-        if id_ in self.operations:
+        id_ = message["id"]
+        if id_ in self.running:
             await self.websocket.close(code=4409, reason="An operation with this id is under way")
             return
-        operation = AskedOperation(self, id_, asked_of(payload))
-        if len(self.operations) >= MAX_OPERATIONS:
-            await self._refuse_one_more(operation)
+        if len(self.ending) >= MAX_OPERATIONS:  # a flood of subscribe and complete: read on when they are gone
+            await asyncio.wait(self.ending)
+        outlet = SocketOutlet(self.socket.wire, id_)
+        if len(self.running) >= MAX_OPERATIONS:
+            self._refuse_one_more(outlet)
             return
-        operation.task = asyncio.create_task(self.run_operation(operation))
-        operation.task.add_done_callback(self._task_done)
-        self.operations[id_] = operation
+        task = asyncio.create_task(self._run(id_, outlet, cast("Mapping[str, Any]", message["payload"])))
+        self.running[id_] = task
+
+    async def handle_complete(self, message: CompleteMessage) -> None:
+        task = self.running.pop(message["id"], None)
+        if task is not None:
+            self.ending.add(task)
+            task.add_done_callback(self.ending.discard)
+            task.cancel()
 
     # ---- operations ----------------------------------------------------------------------------------------------
 
-    async def run_operation(self, operation: Operation[RequestContext, None]) -> None:
-        """Run it to its end; each result leaves masked, under the operation's own request id."""
-        request_id.set(own_id := secrets.token_hex(8))
-        metrics = self.hub_view.metrics
-        metrics.streams += 1
-        outcome = "ok"
+    async def _run(self, id_: str, outlet: SocketOutlet, payload: Mapping[str, Any]) -> None:
+        """Run an operation to its end; its id is free before its last frame is sent."""
+        me = asyncio.current_task()
+
+        def is_over() -> None:
+            if self.running.get(id_) is me:
+                del self.running[id_]
+
         try:
-            outcome = await self._send_results(operation, own_id)
-            await operation.send_operation_message({"id": operation.id, "type": "complete"})
-        except WebSocketDisconnected:
-            pass
-        except Exception as fault:
-            outcome = "errors"
-            await self._send_errors(operation, [GraphQLError("", original_error=fault)], own_id)
+            await self.streaming.run(asked_of(payload), self.viewer, outlet, "ws", on_end=is_over)
+        except GatekeepingError:  # the credential is at its end
+            self._credential_ended()
         finally:
-            metrics.streams -= 1
-            metrics.count("hub_graphql_operations_total", transport="ws", outcome=outcome)
+            is_over()
 
-    async def _send_results(self, operation: Operation[RequestContext, None], own_id: str) -> str:
-        """Send every result of the source; returns what became of the operation."""
-        assert isinstance(operation, AskedOperation)
-        try:
-            taken = self.hub_view.documents.take(operation.asked, self.viewer)
-        except GraphQLError as refusal:
-            await self._send_errors(operation, [refusal], own_id)
-            return "refused"
-        outcome = ""  # before the first result
-        results = await self.schema.stream(
-            taken.text,
-            variable_values=operation.variables,
-            context_value=request_context(self.hub_view.hub, self.viewer, own_id),
-            operation_name=operation.operation_name,
-            operation_extensions=taken.extensions,
-        )
-        async with aclosing(results):
-            async for result in results:
-                assert isinstance(result, ExecutionResult)  # @defer and @stream are off
-                if isinstance(result, PreExecutionError) or _is_without_place(result):
-                    await self._send_errors(operation, result.errors or [], own_id)
-                    return outcome or "refused"
-                await self._send_next(operation, result, own_id)
-                outcome = "errors" if result.errors else outcome or "ok"
-        return outcome or "ok"
-
-    async def _send_next(
-        self, operation: Operation[RequestContext, None], result: ExecutionResult, own_id: str
-    ) -> None:
-        payload: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            payload["errors"] = self._told(result.errors, own_id)
-        if result.extensions:
-            payload["extensions"] = result.extensions
-        message = {"id": operation.id, "type": "next", "payload": payload}
-        await operation.send_operation_message(cast("Message", message))
-
-    async def _send_errors(
-        self, operation: Operation[RequestContext, None], errors: list[GraphQLError], own_id: str
-    ) -> None:
-        """The protocol's end of an operation that never ran, or cannot go on."""
-        message = {"id": operation.id, "type": "error", "payload": self._told(errors, own_id)}
-        try:
-            await operation.send_operation_message(cast("Message", message))
-        except WebSocketDisconnected:
-            pass
-
-    async def _refuse_one_more(self, operation: Operation[RequestContext, None]) -> None:
+    def _refuse_one_more(self, outlet: SocketOutlet) -> None:
         refusal = GraphQLError(
             f"{MAX_OPERATIONS} operations are under way on this connection", extensions={"code": "THROTTLED"}
         )
-        message = {"id": operation.id, "type": "error", "payload": self._told([refusal], secrets.token_hex(8))}
-        await self.send_message(cast("Message", message))
-
-    def _told(self, errors: list[GraphQLError], own_id: str) -> list[dict[str, Any]]:
-        return [told(error, own_id, is_production=self.hub_view.settings.is_production) for error in errors]
+        self.streaming.refuse(outlet, refusal, "ws")
 
     # ---- whose connection it is ----------------------------------------------------------------------------------
 
@@ -243,22 +241,15 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         for name, value in payload.items():
             if name.lower() == "authorization" and value is not None:
                 return value if isinstance(value, str) else ""
-        headers = cast("SocketAdapter", self.websocket).ws.headers
-        of_handshake: str | None = headers.get("authorization")
+        of_handshake: str | None = self.socket.ws.headers.get("authorization")
         return of_handshake
 
-    async def _end_with_token(self, expires_at_us: int) -> None:
-        clock = self.hub_view.hub.clock
-        left_us = expires_at_us - clock.now_us()
-        while left_us > 0:
-            await asyncio.sleep(min(left_us / 1e6, EXPIRY_CHECK_S))
-            left_us = expires_at_us - clock.now_us()
-        await self.websocket.close(code=4403, reason="Forbidden: the token has ended")
+    def _credential_ended(self) -> None:
+        if self._closing is None:
+            reason = "Forbidden: the credential has ended"
+            self._closing = asyncio.create_task(self.websocket.close(code=4403, reason=reason))
 
-
-def _is_without_place(result: ExecutionResult) -> bool:
-    """Variables that cannot be coerced, or a source that broke: the errors belong to the operation, not to a field."""
-    return result.data is None and bool(result.errors) and not any(error.path for error in result.errors or ())
+    _closing: "asyncio.Task[None] | None" = None
 
 
 def _malformed(frame: Any) -> str | None:

@@ -19,6 +19,7 @@ COUNTERS = {
     "hub_graphql_operations_total": "GraphQL operations by transport and outcome (ok, refused, errors).",
     "hub_unauthenticated_total": "Credentials that were not taken.",
     "hub_notices_total": "Notices by channel and outcome (taken, refused, again).",
+    "hub_slow_consumers_total": "Streams that ended because their reader was too slow.",
 }
 
 Labels = tuple[tuple[str, str], ...]
@@ -28,7 +29,7 @@ Labels = tuple[tuple[str, str], ...]
 class Metrics:
     """The counters of one app, and the streams that are open now."""
 
-    streams: int = 0  # operations under way over WebSocket
+    streams: int = 0  # operations under way over WebSocket, SSE and multipart
     sockets: int = 0
     _counts: defaultdict[tuple[str, Labels], float] = field(default_factory=lambda: defaultdict(float))
 
@@ -49,7 +50,7 @@ class Metrics:
             of_name = sorted((labels, value) for (counter, labels), value in self._counts.items() if counter == name)
             lines += [_line(name, labels, value) for labels, value in of_name]
         own = [
-            Gauge("hub_streams", "GraphQL operations under way over WebSocket.", [((), self.streams)]),
+            Gauge("hub_streams", "GraphQL operations under way that are streamed.", [((), self.streams)]),
             Gauge("hub_sockets", "WebSocket connections that are open.", [((), self.sockets)]),
         ]
         for gauge in (*own, *gauges):

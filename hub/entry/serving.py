@@ -12,11 +12,14 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from hub.entry.settings import Settings, url_of
+from hub.entry.wires import WIRE, SocketWire
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +89,7 @@ def uvicorn_config(app: Starlette, finish_s: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="h11",
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         ws_max_size=MAX_FRAME,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
@@ -98,6 +101,22 @@ def uvicorn_config(app: Starlette, finish_s: int) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,  # nothing depends on who calls
     )
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, which lets the application write into its transport, and cuts whoever does not read."""
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):  # else the handshake was refused
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[WIRE] = SocketWire(self)
+
+    def keepalive_timeout(self) -> None:
+        """No pong in time. What has not left by now never will: waiting for it would keep the socket for ever."""
+        super().keepalive_timeout()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
 
 
 class Server(uvicorn.Server):

@@ -121,7 +121,7 @@ async def test_token_that_ends_takes_its_streams_with_it() -> None:
         await send(ws, operation("s", "subscription { forever }"))
         assert (await got(ws))["type"] == "next"
         toys.clock.pass_us(1_000_000)
-        assert await closed(ws) == (4403, "Forbidden: the token has ended")
+        assert await closed(ws) == (4403, "Forbidden: the credential has ended")
         await until(lambda: toys.followers == 0)
 
 

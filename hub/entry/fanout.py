@@ -1,0 +1,348 @@
+"""One execution and one encoding of an event for all who would see the same bytes, and a plain loop that sends them.
+
+Subscribers are alike (a Broadcast) if document, operation, variables and viewer are equal, but for the cursor that each
+began after and for when each token ends. Each reads by itself what lies behind (Subscriber.run); at the tail of the
+stream it is pushed to, until its reader is slow: then it reads by itself again, from the log, so nothing is queued.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import orjson
+from graphql import DocumentNode, ExecutionResult, FieldNode, OperationDefinitionNode, VariableNode, visit
+from graphql.language import SKIP, Visitor
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from hub.domain.events import Logged
+from hub.domain.people import Viewer
+from hub.entry.tails import Tail, Tails
+from hub.entry.wires import MAX_UNSENT, Gone, Stalled, Wire, drained
+from resolvers.context import RequestContext, request_context
+from resolvers.errors import GatekeepingError
+from resolvers.events import Following, demand_token
+
+MAX_BEHIND = 100_000  # events by which a reader may fall further behind than it began
+MAX_MADE = 512  # encoded events that a Broadcast remembers: those of the tail, for whoever comes late
+MAX_MADE_BYTES = 1024 * 1024
+CURSOR = "after"  # the one argument in which like subscribers may differ
+LOOP_SLICE = 250  # subscribers that are written to before others get a turn: some milliseconds
+
+Encode = Callable[[ExecutionResult, str], bytes]  # the result and the request id that its errors are told under
+
+
+# ---- from a started operation to its stream ---------------------------------------------------------------------
+
+
+class Caught:
+    """A subscription that was parsed, checked, limited and begun, and whose events are now ours to execute."""
+
+    executor: "SharingExecutor | None" = None
+    following: Following | None = None
+
+
+_catching: ContextVar[Caught | None] = ContextVar("catching", default=None)
+
+
+@contextmanager
+def catching() -> Iterator[Caught]:
+    """Within the block an operation that follows the log yields nothing: it is caught instead."""
+    caught = Caught()
+    token = _catching.set(caught)
+    try:
+        yield caught
+    finally:
+        _catching.reset(token)
+
+
+class SharingExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Strawberry's executor, which hands a stream of the log over to whoever is catching it."""
+
+    def cancellable_iterable(self, iterable: Any) -> Any:
+        caught = _catching.get()
+        if caught is None or not isinstance(iterable, Following):
+            return super().cancellable_iterable(iterable)
+        caught.executor, caught.following = self, iterable
+        return _nothing()
+
+    def of_event(self, source: object) -> "SharingExecutor":
+        """The same operation for one event, with loaders of its own."""
+        of_event = cast("SharingExecutor", self.build_per_event_executor(source))
+        context: RequestContext = self.context_value
+        of_event.context_value = replace(
+            context, nodes=request_context(context.hub, context.viewer, context.request_id).nodes
+        )
+        return of_event
+
+
+async def _nothing() -> Any:
+    return
+    yield
+
+
+# ---- who is alike -----------------------------------------------------------------------------------------------
+
+
+def likeness(executor: SharingExecutor, query: str, variables: dict[str, Any] | None, following: Following) -> Hashable:
+    """Equal for two subscribers only if every event gives both the same bytes."""
+    document = DocumentNode(definitions=(executor.operation, *executor.fragment_definitions.values()))
+    cursor = _cursor_variable(executor.operation, document)
+    rest = {name: value for name, value in (variables or {}).items() if name != cursor}
+    name = executor.operation.name.value if executor.operation.name else None
+    return (
+        query,
+        name,
+        orjson.dumps(rest, option=orjson.OPT_SORT_KEYS),
+        following.stream,
+        replace(following.viewer, expires_at_us=None),
+    )
+
+
+def _cursor_variable(operation: OperationDefinitionNode, document: DocumentNode) -> str | None:
+    """The variable that is the root field's cursor and nothing else; None if there is none, or it has another use."""
+    fields = operation.selection_set.selections
+    if len(fields) != 1 or not isinstance(fields[0], FieldNode):
+        return None
+    for argument in fields[0].arguments or ():
+        if argument.name.value == CURSOR and isinstance(argument.value, VariableNode):
+            uses = _Uses(argument.value.name.value)
+            visit(document, uses)
+            return uses.name if uses.count == 1 else None
+    return None
+
+
+class _Uses(Visitor):
+    """Counts where a variable is used, its own definition aside."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.count = 0
+
+    def enter_variable_definition(self, node: Any, *_: object) -> Any:
+        return SKIP
+
+    def enter_variable(self, node: VariableNode, *_: object) -> None:
+        self.count += node.name.value == self.name
+
+
+# ---- the events of all who are alike ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An event as all of a Broadcast get it: the JSON of its result, or None if it is not for them."""
+
+    body: bytes | None
+    is_last: bool = False
+
+
+class Broadcast:
+    """Subscribers who are alike. Executes and encodes an event when the first of them comes to it."""
+
+    def __init__(self, executor: SharingExecutor, following: Following, tail: Tail, encode: Encode) -> None:
+        self.tail = tail
+        self.executions = 0
+        self.members = 0
+        self._executor = executor
+        self._following = following
+        self._encode = encode
+        self._made: OrderedDict[int, Made] = OrderedDict()
+        self._made_bytes = 0
+        self._making = asyncio.Lock()
+        self._at_tail: dict[Subscriber, None] = {}
+        self._pushing: asyncio.Task[None] | None = None
+
+    @property
+    def hub(self) -> Any:
+        return self._following.hub
+
+    @property
+    def stream(self) -> str:
+        return self._following.stream
+
+    async def made(self, logged: Logged) -> Made:
+        """The event's bytes; made once, however many ask at once."""
+        known = self._made.get(logged.position)
+        if known is not None:
+            return known
+        async with self._making:
+            known = self._made.get(logged.position)
+            return known if known is not None else self._remember(logged.position, await self._make(logged))
+
+    def enter(self, subscriber: "Subscriber") -> None:
+        """Push to it from its position on, which is the tail's end."""
+        self._at_tail[subscriber] = None
+        if self._pushing is None or self._pushing.done():
+            self._pushing = asyncio.create_task(self._push(subscriber.position), name=f"broadcast of {self.stream}")
+
+    def leave(self, subscriber: "Subscriber") -> None:
+        self._at_tail.pop(subscriber, None)
+        if not self._at_tail and self._pushing is not None:
+            self._pushing.cancel()
+            self._pushing = None
+
+    async def _push(self, position: int) -> None:
+        """For ever: the next events, made once, to each who waits for them."""
+        try:
+            while True:
+                for logged in await self.tail.after(position):
+                    made = await self.made(logged)
+                    await self._push_one(logged.position, made)
+                    position = logged.position
+        except Exception as fault:
+            for subscriber in tuple(self._at_tail):
+                subscriber.wake(fault)
+
+    async def _push_one(self, position: int, made: Made) -> None:
+        now_us = self.hub.clock.now_us()
+        for number, subscriber in enumerate(tuple(self._at_tail), start=1):
+            if subscriber.position < position and subscriber in self._at_tail:
+                subscriber.push(position, made, now_us)
+            if number % LOOP_SLICE == 0:
+                await asyncio.sleep(0)
+
+    async def _make(self, logged: Logged) -> Made:
+        source = await self._following.shape(logged)
+        if source is None:
+            return Made(None, self._following.is_over())
+        self.executions += 1
+        result: Any = self._executor.of_event(source).execute_operation(False)
+        if self._executor.is_awaitable(result):
+            result = await result
+        return Made(self._encode(result, self._executor.context_value.request_id))
+
+    def _remember(self, position: int, made: Made) -> Made:
+        self._made[position] = made
+        self._made_bytes += len(made.body or b"")
+        while len(self._made) > MAX_MADE or self._made_bytes > MAX_MADE_BYTES:
+            _, oldest = self._made.popitem(last=False)
+            self._made_bytes -= len(oldest.body or b"")
+        return made
+
+
+class Subscriber:
+    """One subscription of one connection: where it stands, and how its results are framed."""
+
+    __slots__ = ("_after", "_before", "_viewer", "_wire", "_woken", "broadcast", "is_last", "position")
+
+    def __init__(
+        self, broadcast: Broadcast, position: int, viewer: Viewer, wire: Wire, *, before: bytes, after: bytes
+    ) -> None:
+        self.broadcast = broadcast
+        self.position = position
+        self.is_last = False  # nothing comes after this
+        self._viewer = viewer
+        self._wire = wire
+        self._before = before
+        self._after = after
+        self._woken: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Send everything from the position on, for ever; returns if the stream ends of itself.
+
+        Raises Gone, and GatekeepingError: SLOW_CONSUMER with the cursor to go on with, UNAUTHENTICATED when the token
+        ends, UNAVAILABLE.
+        """
+        tail = self.broadcast.tail
+        allowed = MAX_BEHIND
+        batch = await tail.behind(self.position)
+        allowed += max(0, tail.head - self.position)
+        while not self.is_last:
+            for logged in batch:
+                await self._send(logged, allowed)
+                if self.is_last:
+                    return
+            if not batch:
+                await self._be_pushed_to()
+            batch = await tail.behind(self.position)
+
+    def push(self, position: int, made: Made, now_us: int) -> None:
+        """An event at the tail. Whoever cannot take it is woken, and goes on by itself."""
+        expires_at_us = self._viewer.expires_at_us
+        if self._wire.unsent > MAX_UNSENT or (expires_at_us is not None and now_us >= expires_at_us):
+            self.wake(None)
+            return
+        try:
+            self._take(position, made)
+        except Gone as gone:
+            self.wake(gone)
+
+    def wake(self, fault: Exception | None) -> None:
+        """Take it out of the loop; `fault` ends it."""
+        self.broadcast.leave(self)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_exception(fault) if fault else self._woken.set_result(None)
+
+    async def _be_pushed_to(self) -> None:
+        self._woken = asyncio.get_running_loop().create_future()
+        self.broadcast.enter(self)
+        try:
+            await self._woken
+        finally:
+            self._woken = None
+            self.broadcast.leave(self)
+
+    async def _send(self, logged: Logged, allowed: int) -> None:
+        demand_token(self.broadcast.hub, self._viewer)
+        made = await self.broadcast.made(logged)
+        if self._wire.unsent > MAX_UNSENT:
+            await self._drained(allowed)
+        self._take(logged.position, made)
+
+    def _take(self, position: int, made: Made) -> None:
+        if made.body is not None:
+            self._wire.write(self._before + made.body + self._after)
+        self.position = position
+        if made.is_last:
+            self.is_last = True
+            self.wake(None)
+
+    async def _drained(self, allowed: int) -> None:
+        """Wait for the reader, as long as it makes some progress and does not fall too far behind."""
+        try:
+            await drained(self._wire, lambda: self.broadcast.tail.head - self.position > allowed)
+        except Stalled as stalled:
+            cursor = self.broadcast.hub.cursors.seal(self.broadcast.stream, self.position)
+            raise GatekeepingError(
+                "SLOW_CONSUMER", f"{stalled}: go on from the cursor, and read faster", cursor=cursor
+            ) from None
+
+
+# ---- all broadcasts of a process ----------------------------------------------------------------------------------
+
+
+class Fanout:
+    """The Broadcasts of one process, each for as long as it has subscribers."""
+
+    def __init__(self, tails: Tails) -> None:
+        self._tails = tails
+        self._broadcasts: dict[Hashable, Broadcast] = {}
+
+    @contextmanager
+    def joined(
+        self, caught: Caught, query: str, variables: dict[str, Any] | None, encode: Encode
+    ) -> Iterator[Broadcast]:
+        """The Broadcast of a caught subscription, while the block runs. `encode` gives the JSON of a result, masked."""
+        executor, following = caught.executor, caught.following
+        assert executor is not None
+        assert following is not None
+        alike = likeness(executor, query, variables, following)
+        with self._tails.following(following.stream) as tail:
+            broadcast = self._broadcasts.get(alike)
+            if broadcast is None:
+                broadcast = self._broadcasts[alike] = Broadcast(executor, following, tail, encode)
+            broadcast.members += 1
+            try:
+                yield broadcast
+            finally:
+                broadcast.members -= 1
+                if not broadcast.members:
+                    del self._broadcasts[alike]
+
+    def __len__(self) -> int:
+        return len(self._broadcasts)
