@@ -46,10 +46,15 @@ def _cause(error: GraphQLError) -> Exception | None:
 
 
 def _is_the_clients(error: GraphQLError, cause: Exception | None) -> bool:
-    """Syntax, validation and coercion errors point into the document but at no value of the answer."""
+    """Syntax, validation and coercion errors point into the document but at no value of the answer.
+
+    A scalar says by ValueError what it takes; anything else that reading a value raises is a fault of ours.
+    """
     if error.path is not None:
         return False
-    return cause is None or isinstance(cause, _REQUEST_ERRORS) or bool(error.nodes)
+    if cause is None or isinstance(cause, _REQUEST_ERRORS):
+        return True
+    return isinstance(cause, ValueError) and bool(error.nodes)
 
 
 def _formatted(error: GraphQLError, message: str, extensions: dict[str, Any], request_id: str) -> dict[str, Any]:
