@@ -155,8 +155,12 @@ async def tasks(parsed: argparse.Namespace, settings: Settings) -> int:
 
 
 async def log_(parsed: argparse.Namespace, settings: Settings) -> int:
-    from hub.entry.commands import print_log
+    from hub.entry.commands import print_archive, print_log, prune_log
 
+    if parsed.what == "prune":
+        return await prune_log(settings)
+    if parsed.what == "archive":
+        return await print_archive(settings, after=parsed.after, limit=parsed.limit)
     return await print_log(settings, stream=parsed.stream, after=parsed.after, limit=parsed.limit)
 
 
@@ -233,7 +237,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("what", choices=("list", "retry", "drop"))
     command.add_argument("id", nargs="?", type=int)
 
-    command = _command(commands, "log", log_, "print events of the log")
+    command = _command(commands, "log", log_, "print events of the log or its archive, or move old ones there")
+    what = "print the log (default), print what has left it, or move what is older than HUB_LOG_RETENTION_DAYS"
+    command.add_argument("what", nargs="?", choices=("print", "archive", "prune"), default="print", help=what)
     command.add_argument("--stream", default="hub", help="hub, a user's or a platform's id (default: hub)")
     command.add_argument("--after", type=int, default=0, metavar="POSITION")
     command.add_argument("--limit", type=int, default=100)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import orjson
 
@@ -14,6 +15,7 @@ from hub.entry.chain import ChainSide, bring_up, chain_side
 from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
 from hub.entry.verification import SHOWN, Check, verified
+from hub.flows import retention
 from hub.flows.catalogue import connect_platform
 from hub.flows.keys import add_key
 from hub.flows.people import development_user
@@ -137,4 +139,23 @@ async def print_log(settings: Settings, *, stream: str, after: int, limit: int) 
         async with hub.store.reading() as rx:
             for event in await rx.events.read(stream, after, limit):
                 print(orjson.dumps(event).decode())
+    return 0
+
+
+async def print_archive(settings: Settings, *, after: int, limit: int) -> int:
+    """What has left the log, of all streams: one JSON line an event."""
+    async with opened(settings) as (hub, _), hub.store.reading() as rx:
+        for event in await rx.archive.read(after, limit):
+            print(orjson.dumps(event).decode())
+    return 0
+
+
+async def prune_log(settings: Settings) -> int:
+    """Move what is old and read by everybody from the log to its archive, and name who holds back more."""
+    async with opened(settings) as (hub, _):
+        pruned = await retention.prune_log(hub, settings.log_retention_days)
+    print(f"hub: {pruned.moved} events moved to the archive; the log begins at {pruned.oldest}")
+    for late in pruned.late:
+        when = datetime.fromtimestamp(late.at_us // 1_000_000, UTC).date()
+        print(f"hub: {late.name} holds back event {late.position} of {late.stream}, from {when}, and all after it")
     return 0

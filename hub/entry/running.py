@@ -70,7 +70,7 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
             await reclaim_leases(hub)
         bringing_up = asyncio.create_task(keep_bringing_up(hub, chain), name="bring up the chain")
         stack.push_async_callback(_cancel, bringing_up)
-        worker = Worker(hub)
+        worker = Worker(hub, keep_days=settings.log_retention_days)
         working = asyncio.create_task(worker.run(), name="worker")
         stack.push_async_callback(_drain, worker, working)
         yield Running(hub, settings, chain, sandbox, worker, listener, origin)

@@ -22,6 +22,8 @@ DEFAULT_HOST = "127.0.0.1"  # nobody else's business until the operator says so
 DEFAULT_PORT = 8000
 DEFAULT_BATCH_MS = 30_000  # a buyer's proof is there within a minute, and a busy hub fills its batches
 MAX_BATCH_MS = 24 * 3600 * 1000  # a receipt without a leaf for longer than a day is a breach that anybody can prove
+DEFAULT_LOG_DAYS = 365  # a partner who comes back after a season away still finds its place
+MAX_LOG_DAYS = 36_500
 DEFAULT_MAX_FEE_WEI = 200 * 10**9  # a unit of gas; a batch then costs 0.0095 ether at most
 MAX_CACHE_S = 24 * 3600  # a page of the catalogue that is older than a day misleads
 EVERYBODY, NOBODY = frozenset(ViewerKind), frozenset[ViewerKind]()
@@ -80,6 +82,8 @@ class Settings:
     database: str = field(repr=False)  # sqlite:///PATH or postgresql://…
     sqlite_sync: SqliteSync
     wakeups: str = field(repr=False)  # "memory", or a bus: nats://…, redis://…, valkey://…
+    log_retention_days: int  # events that are older leave the log for the archive
+    metrics_port: int | None  # /metrics answers there alone; None: with everything else
     chain_url: str | None = field(repr=False)  # None: the embedded node
     chain_batch_ms: int  # an AnchorBatch closes so long after its first order; 0: each order at once
     chain_gateway_password: str | None = field(repr=False)  # opens the gateway's key if that is a keystore file
@@ -136,6 +140,8 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "database": f"sqlite:///{data / 'hub.sqlite3'}",
         "sqlite_sync": SqliteSync.FULL,
         "wakeups": "memory",
+        "log_retention_days": DEFAULT_LOG_DAYS,
+        "metrics_port": None,
         "chain_url": None,
         "chain_gateway_password": None,
         "chain_deployer_password": None,
@@ -271,6 +277,10 @@ def _wakeups(text: str) -> str:
     return text
 
 
+def _log_retention_days(text: str) -> int:
+    return _integer(text, 1, MAX_LOG_DAYS, "days")
+
+
 def _chain_url(text: str) -> str:
     if _split(text).scheme not in ("http", "https"):
         raise ValueError("must be an http:// or https:// URL of an EVM node's JSON-RPC")
@@ -387,6 +397,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "database": _database,
     "sqlite_sync": _sqlite_sync,
     "wakeups": _wakeups,
+    "log_retention_days": _log_retention_days,
+    "metrics_port": _port,
     "chain_url": _chain_url,
     "chain_gateway_password": str,
     "chain_deployer_password": str,

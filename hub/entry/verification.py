@@ -154,6 +154,9 @@ async def _log(hub: Hub, rx: Rx) -> Check:
     check.looked_at = count
     if count != expected:
         check.wrong.append(f"{count} events where positions {head.oldest} to {head.position} need {expected}")
+    archived = await rx.archive.newest()
+    if archived >= head.oldest:
+        check.wrong.append(f"event {archived} is in the archive, and the log begins at {head.oldest}")
     return check
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from hub.flows import access, anchors, attempts, notices, orders, purchase, tasks
+from hub.flows import access, anchors, attempts, notices, orders, purchase, retention, tasks
 from hub.ports import ChainUnavailable, Hub
 from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
 
@@ -32,6 +32,8 @@ TIRELESS = frozenset({attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_ba
 HANDS = 16
 POLL_S = 1.0
 SWEEP_S = 15.0
+PRUNE_EVERY_S = 24 * 3600.0
+PRUNE_FIRST_S = 60.0  # after the start, which has enough to do
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 3600.0
 CHAIN_BACKOFF_MOST_S = 15.0  # a node that comes back is found soon
 
@@ -39,12 +41,15 @@ CHAIN_BACKOFF_MOST_S = 15.0  # a node that comes back is found soon
 class Worker:
     """Runs until it is stopped; what it holds then is finished or left to its lease."""
 
-    def __init__(self, hub: Hub, *, sweep_s: float = SWEEP_S) -> None:
+    def __init__(self, hub: Hub, *, sweep_s: float = SWEEP_S, keep_days: int | None = None) -> None:
+        """`keep_days`: events that are older leave the log, once a day; None: all stay."""
         self._hub = hub
+        self._keep_days = keep_days
+        self._is_first_prune = True
         self._sweep_s = sweep_s
         self._stop = asyncio.Event()
         self._busy: set[asyncio.Task[None]] = set()
-        self._seen = 0
+        self._seen: int | None = None  # the log's head at the last poll
 
     async def run(self) -> None:
         """All loops, until `stop`. A loop that fails is logged and goes on: the database may be away for a while."""
@@ -54,6 +59,7 @@ class Worker:
             group.create_task(self._forever("access", self._tell_platforms))
             group.create_task(self._forever("orders", self._expire))
             group.create_task(self._forever("poll", self._poll))
+            group.create_task(self._forever("log", self._prune))
         if self._busy:
             await asyncio.wait(self._busy)
 
@@ -156,12 +162,28 @@ class Worker:
         return 0 if expired == orders.SWEEP else self._sweep_s
 
     async def _poll(self) -> float:
-        """Once a second and process: find what wake-ups have lost, and wake whoever follows it."""
+        """Once a second and process: find what wake-ups have lost, and wake whoever follows it here."""
         await self._hub.store.stamp()
+        seen = self._seen
         async with self._hub.store.reading() as rx:
             head = await rx.events.head()
-            moved = await rx.events.streams_since(self._seen) if self._seen and head.position > self._seen else []
+            moved = await rx.events.streams_since(seen) if seen is not None and head.position > seen else []
         self._seen = head.position
+        if seen is None:
+            self._hub.wakeups.wake_all()
         for stream in moved:
-            self._hub.wakeups.publish(stream, head.position)
+            self._hub.wakeups.wake(stream)
         return POLL_S
+
+    async def _prune(self) -> float:
+        """Once a day and process; several that meet share the work. Whoever holds old events back is named."""
+        if self._keep_days is None or self._is_first_prune:
+            self._is_first_prune = False
+            return PRUNE_FIRST_S
+        pruned = await retention.prune_log(self._hub, self._keep_days)
+        if pruned.moved:
+            log.info("%d events have left the log, which begins at %d now", pruned.moved, pruned.oldest)
+        for late in pruned.late:
+            log.warning("%s has not read event %d of %s, which is due to leave the log", late.name, late.position,
+                        late.stream)  # fmt: skip
+        return PRUNE_EVERY_S

@@ -416,6 +416,12 @@ def _settle(word: str) -> Callable[[Stage, str], list[str]]:
     return lambda stage, name: ["tasks", word, stage.house.data.with_name(f"dead-{name}").read_text()]
 
 
+async def old(stage: Stage, name: str) -> None:
+    """A sale that the hub's own consumers have passed, and a first event that is as old as time."""
+    await sale(stage, name)
+    await stage.house.change("UPDATE event SET occurred_at_us = 1 WHERE position = (SELECT oldest FROM log_head)")
+
+
 SCENES: dict[str, Scene] = {
     # purchase
     "admit_order": Scene(in_two_steps),
@@ -471,6 +477,8 @@ SCENES: dict[str, Scene] = {
     "drop": Scene(before=_buried, command=_settle("drop")),
     "move_on": Scene(waiting, before=many_listings),
     "write_and_undo": Scene(asked_if_ready),
+    # log
+    "prune": Scene(before=old, command=lambda _, name: ["log", "prune"]),
     # calls
     "channel.create": Scene(),
     "channel.void": Scene(given_up),

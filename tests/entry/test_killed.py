@@ -189,7 +189,8 @@ async def assert_once_each(stage: Stage) -> None:
     nonces = await stage.house.rows("SELECT nonce, state FROM chain_transaction ORDER BY nonce")
     assert [nonce for nonce, _ in nonces] == list(range(len(nonces)))
     assert {state for _, state in nonces} <= {"CONFIRMED"}
-    events = await stage.house.rows("SELECT position, stream, subject, subject_version, kind FROM event")
+    what = "SELECT position, stream, subject, subject_version, kind FROM"
+    events = await stage.house.rows(f"{what} event UNION ALL {what} event_archive")
     assert sorted(event[0] for event in events) == list(range(1, len(events) + 1))
     assert len({event[1:] for event in events}) == len(events)
     assert await stage.house.rows(LEFT) == []
