@@ -19,6 +19,7 @@ from resolvers.lookahead import wanted
 from resolvers.orders import OrderId
 from resolvers.paging import MAX_PAGE, Window
 from resolvers.reading import reading
+from resolvers.subjects import of_page, shown
 
 if TYPE_CHECKING:
     from hub.domain.events import OrderEvent
@@ -186,7 +187,7 @@ async def events(
         await hub.store.stamp()
     async with reading(info) as rx:
         rows = await rx.events.read(stream, position, first + 1, None if kinds is None else [*map(str, kinds)])
-    kept = rows[:first]
+    kept = await shown(info, of_page(wanted(info)), rows[:first])
     seals = [hub.cursors.seal(stream, logged.position) for logged in (*kept[:1], *kept[-1:])]
     return EventPage(
         kept,
@@ -210,8 +211,12 @@ async def followed(
     stream = stream_of(viewer, platform)
     let_through = None if kinds is None else frozenset(map(str, kinds))
 
+    want = wanted(info)
+
     async def shape(logged: Logged) -> Logged | None:
-        return logged if let_through is None or logged.kind in let_through else None
+        if let_through is not None and logged.kind not in let_through:
+            return None
+        return (await shown(info, want, [logged]))[0]
 
     return cast(
         "AsyncIterator[Logged]", Following(hub, viewer, stream, await position_of(hub, stream, after), shape)
@@ -229,7 +234,7 @@ class OrderUpdate:
 async def order_updated(info: Info, order_id: OrderId, after: AfterEvent = None) -> AsyncIterator[OrderUpdate]:
     """What happens to one order, from the caller's own stream. NOT_FOUND alike for unknown and not yours."""
     hub, viewer = info.context.hub, info.context.viewer
-    want = wanted(info).below("order")
+    want, of_event = wanted(info).below("order"), wanted(info).below("event")
     stream = stream_of(viewer, None)
     position = await position_of(hub, stream, after)
     if await _order(info, order_id, frozenset(), {}) is None:
@@ -242,7 +247,7 @@ async def order_updated(info: Info, order_id: OrderId, after: AfterEvent = None)
             return None
         row = await _order(info, order_id, want.paths, want.windows)
         hidden = row is None  # no longer this viewer's to see
-        return None if row is None else OrderUpdate(logged, {"order": row})
+        return None if row is None else OrderUpdate((await shown(info, of_event, [logged]))[0], {"order": row})
 
     return cast("AsyncIterator[OrderUpdate]", Following(hub, viewer, stream, position, shape, lambda: hidden))
 

@@ -10,8 +10,10 @@ from hub.domain.entitlements import EntitlementState, GrantSource
 from hub.domain.orders import ChainStatus, ChargeStatus, OrderStatus
 from hub.domain.payments import AttemptState
 from hub.domain.reconciliation import BreakKind
-from resolvers import events
+from resolvers import events, subjects
 from resolvers.scalars import Instant
+from schema.catalogue import Course, Listing
+from schema.entitlements import Entitlement
 from schema.fields import described, plain, relation, represents, resolved_by, streamed_by
 from schema.money import Money
 from schema.orders import Order
@@ -36,6 +38,7 @@ described(
     },
 )
 
+_NOW = ", as it is now; null if there is none or it is not yours to see."
 _BUYER = "Who buys, under the name that the reader of this stream knows."
 
 
@@ -178,7 +181,7 @@ EventPayload = Annotated[
 ]
 
 
-@represents(domain.Logged)
+@represents(domain.Logged, subjects.Shown)
 @strawberry.type(description="One event of a stream. Delivered at least once over reconnects: deduplicate by id.")
 class EventEnvelope:
     id: strawberry.ID = plain("Unique over all streams.")
@@ -188,6 +191,10 @@ class EventEnvelope:
     subject: strawberry.ID = plain("What it happened to.")
     subject_version: int = plain("Which version of the subject it made.")
     payload: EventPayload = resolved_by(events.payload, "The fields of its kind.")
+    order: Order | None = resolved_by(subjects.order, f"The order that it is about{_NOW}")
+    entitlement: Entitlement | None = resolved_by(subjects.entitlement, f"The right that it is about{_NOW}")
+    course: Course | None = resolved_by(subjects.course, f"The course of that right or listing{_NOW}")
+    listing: Listing | None = resolved_by(subjects.listing, f"The listing that it is about{_NOW}")
 
 
 @represents(events.EventPageInfo)

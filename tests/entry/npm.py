@@ -1,4 +1,4 @@
-"""Packages of npm that tests need: each lock is installed once into a folder of its own, for all trees of this machine."""
+"""Packages of npm that tests need: each lock is installed once, into a folder of its own for all trees of a machine."""
 
 import fcntl
 import hashlib

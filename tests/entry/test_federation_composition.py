@@ -1,4 +1,4 @@
-"""The hub beside other subgraphs, put together by the two libraries that gateways use: no error, and the right graph."""
+"""The hub beside other subgraphs, put together by the two libraries of gateways: no error, and the right graph."""
 
 import json
 import subprocess
