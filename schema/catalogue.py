@@ -43,7 +43,7 @@ class Course(Node):
     language: str = plain("BCP 47 tag; empty where unknown.")
     version: int = plain("Counts its changes from 1.")
     created_at_us: Instant = plain("When the hub first knew it.", name="createdAt")
-    listings: list["Listing"] = relation("listings", "Where it is listed, the oldest first; at most 100.")
+    listings: list["Listing"] = relation("listings", "Where it is listed, the oldest first; at most 100.", most=100)
 
 
 def _is_free(root: "strawberry.Parent[Listing]") -> bool:

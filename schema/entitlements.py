@@ -9,6 +9,7 @@ from resolvers.scalars import BigInt, Instant
 from schema.anchors import Proof
 from schema.catalogue import Course, Platform
 from schema.connections import Connection, Node
+from schema.cost import ASKED_OF_THE_CHAIN, ONE_LIST, ONE_TREE
 from schema.fields import BY_ID, changed_by, described, plain, relation, represents, resolved_by
 from schema.orders import Order
 from schema.payloads import Payload
@@ -78,17 +79,23 @@ class EntitlementToken:
 @strawberry.type(description="A person's right to a course, on every platform that honours it.", directives=[BY_ID])
 class Entitlement(Node):
     state: EntitlementState = plain("Whether it stands, time apart.")
-    is_open: bool = resolved_by(entitlements.is_open, "Whether it opens the course now.")
+    is_open: bool = resolved_by(entitlements.is_open, "Whether it opens the course now.", ONE_LIST)
     chain_status: ChainStatus = plain("How far its record is on chain; access never waits for it.")
     version: int = plain("Counts its changes from 1.")
     created_at_us: Instant = plain("When it was first given.", name="createdAt")
     course: Course = relation("course", "To what.")
     user: User | None = relation("user", "Whose.")
-    grants: list[Grant] = relation("grants", "Where it comes from, the oldest first; at most 100.")
-    accesses: list[PlatformAccess] = relation("accesses", "What platforms' access lists say that you may see.")
+    grants: list[Grant] = relation("grants", "Where it comes from, the oldest first; at most 100.", most=100)
+    accesses: list[PlatformAccess] = relation(
+        "accesses", "What platforms' access lists say that you may see; at most 100.", most=100
+    )
     order: Order | None = relation("order", "The newest order that gave it; null where that is not yours to see.")
-    proof: Proof | None = resolved_by(anchors.proof, "Its inclusion proof; null before the batch is CONFIRMED.")
-    token: EntitlementToken | None = resolved_by(entitlements.token, "As the contract knows it; null before CONFIRMED.")
+    proof: Proof | None = resolved_by(
+        anchors.proof, "Its inclusion proof; null before the batch is CONFIRMED.", ONE_TREE
+    )
+    token: EntitlementToken | None = resolved_by(
+        entitlements.token, "As the contract knows it; null before CONFIRMED.", ONE_TREE
+    )
 
 
 @represents(entitlements.Check)
@@ -111,6 +118,7 @@ class EntitlementQueries:
     verify_entitlement: EntitlementCheck | None = resolved_by(
         entitlements.verify_entitlement,
         "Whether a right opens a course now. Null with an error while the chain, where it is needed, does not answer.",
+        ASKED_OF_THE_CHAIN,
     )
     entitlements: Connection[Entitlement] = resolved_by(
         entitlements.all_entitlements, "The rights that you may see, the newest first."

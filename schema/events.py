@@ -13,6 +13,7 @@ from hub.domain.reconciliation import BreakKind
 from resolvers import events, subjects
 from resolvers.scalars import Instant
 from schema.catalogue import Course, Listing
+from schema.cost import FREE
 from schema.entitlements import Entitlement
 from schema.fields import described, plain, relation, represents, resolved_by, streamed_by
 from schema.money import Money
@@ -190,7 +191,7 @@ class EventEnvelope:
     occurred_at_us: Instant = plain("When it was recorded.", name="occurredAt")
     subject: strawberry.ID = plain("What it happened to.")
     subject_version: int = plain("Which version of the subject it made.")
-    payload: EventPayload = resolved_by(events.payload, "The fields of its kind.")
+    payload: EventPayload = resolved_by(events.payload, "The fields of its kind.", FREE)
     order: Order | None = resolved_by(subjects.order, f"The order that it is about{_NOW}")
     entitlement: Entitlement | None = resolved_by(subjects.entitlement, f"The right that it is about{_NOW}")
     course: Course | None = resolved_by(subjects.course, f"The course of that right or listing{_NOW}")
@@ -198,7 +199,7 @@ class EventEnvelope:
 
 
 @represents(events.EventPageInfo)
-@strawberry.type(description="Where a part of a stream stands.")
+@strawberry.type(description="Where a part of a stream stands.", directives=[FREE])
 class EventPageInfo:
     has_next: bool = plain("Whether events follow.", name="hasNextPage")
     has_previous: bool = plain("Whether the part began after a cursor.", name="hasPreviousPage")
@@ -206,7 +207,7 @@ class EventPageInfo:
     end_cursor: str = plain("Go on with this one; also on an empty part.")
 
 
-@strawberry.type(description="One event with its cursor.")
+@strawberry.type(description="One event with its cursor.", directives=[FREE])
 class EventEdge:
     cursor: str = resolved_by(events.cursor, "Go on after this event with `after`.")
     node: EventEnvelope = resolved_by(events.itself, "The event.")

@@ -10,7 +10,9 @@ from strawberry.federation.schema import FederationAny
 from strawberry.types.scalar import ScalarDefinition, ScalarWrapper
 
 from resolvers import nodes
+from resolvers.loaders import MAX_ENTITIES
 from schema.catalogue import Course, Listing, Platform
+from schema.cost import at_most
 from schema.entitlements import Entitlement
 from schema.fields import resolved_by
 from schema.orders import Order
@@ -49,5 +51,6 @@ class EntityQueries:
     entities: list[Entity | None] = resolved_by(
         nodes.entities,
         "For gateways: objects in the order of their representations, at most 1000; null in place, as with `nodes`.",
+        at_most(MAX_ENTITIES),
         name="_entities",
     )

@@ -11,16 +11,20 @@ from strawberry.federation.types import FieldSet
 from strawberry.field_extensions import InputMutationExtension
 from strawberry.utils.str_converters import to_camel_case
 
+from schema.cost import ATTEMPT, FREE, at_most, page_of
+
 C = TypeVar("C", bound=type)
 JOINED = "joined"
 DEFINITION = "__strawberry_definition__"
-BY_ID = Key(fields=FieldSet("id"), resolvable=strawberry.UNSET)  # on a type: other subgraphs may extend it, and name its objects by their ids
+# On a type: other subgraphs may extend it, and name its objects by their ids.
+BY_ID = Key(fields=FieldSet("id"), resolvable=strawberry.UNSET)
 SHAREABLE = Shareable()  # on a type: other subgraphs may have the very same
 
 
-def resolved_by(resolver: Callable[..., Any], description: str, **more: Any) -> Any:
-    """A field that a function computes; the annotation beside it is its type."""
-    return strawberry.field(resolver=resolver, description=description, **more)
+def resolved_by(resolver: Callable[..., Any], description: str, costs: object = None, **more: Any) -> Any:
+    """A field that a function computes; the annotation beside it is its type. `costs` is a word of schema/cost.py."""
+    directives = page_of(resolver) if costs is None else [costs]
+    return strawberry.field(resolver=resolver, description=description, directives=directives, **more)
 
 
 class OneInput(InputMutationExtension):
@@ -32,9 +36,12 @@ class OneInput(InputMutationExtension):
         getattr(taken.annotation, DEFINITION).description = f"What {to_camel_case(field.base_resolver.name)} takes."
 
 
-def changed_by(resolver: Callable[..., Any], description: str) -> Any:
-    """A mutation: the function's parameters become the fields of its one `input`."""
-    return strawberry.mutation(resolver=resolver, description=description, extensions=[OneInput()])
+def changed_by(resolver: Callable[..., Any], description: str, *, is_attempt: bool = False) -> Any:
+    """A mutation: the function's parameters become the fields of its one `input`. Attempts to pay or to sign in have a
+    rate of their own."""
+    return strawberry.mutation(
+        resolver=resolver, description=description, extensions=[OneInput()], metadata={ATTEMPT: is_attempt}
+    )
 
 
 def streamed_by(resolver: Callable[..., Any], description: str) -> Any:
@@ -42,14 +49,15 @@ def streamed_by(resolver: Callable[..., Any], description: str) -> Any:
     return strawberry.subscription(resolver=resolver, description=description)
 
 
-def plain(description: str, name: str | None = None) -> Any:
+def plain(description: str, name: str | None = None, costs: object = None) -> Any:
     """An attribute of the row, shown as it is; `name` where the row's own tells its unit."""
-    return strawberry.field(description=description, name=name)
+    return strawberry.field(description=description, name=name, directives=[] if costs is None else [costs])
 
 
-def relation(name: str, description: str) -> Any:
-    """What the row holds under `joined[name]`, put there by look-ahead."""
-    return strawberry.field(description=description, metadata={JOINED: name})
+def relation(name: str, description: str, most: int | None = None) -> Any:
+    """What the row holds under `joined[name]`, put there by look-ahead: a row joined to it, or a list up to `most`."""
+    costs = FREE if most is None else at_most(most)
+    return strawberry.field(description=description, metadata={JOINED: name}, directives=[costs])
 
 
 def represents(*values: type | str) -> Callable[[C], C]:

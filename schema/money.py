@@ -4,12 +4,13 @@ import strawberry
 
 from hub.domain.money import Money as DomainMoney
 from resolvers.scalars import BigInt, CurrencyCode, Decimal
+from schema.cost import FREE
 from schema.fields import SHAREABLE, plain, represents
 
 
 @represents(DomainMoney)
 @strawberry.type(
-    description="An amount of money: `amountMinor` units of 10^-scale of the currency.", directives=[SHAREABLE]
+    description="An amount of money: `amountMinor` units of 10^-scale of the currency.", directives=[SHAREABLE, FREE]
 )
 class Money:
     amount_minor: BigInt = plain("Minor units (cents, fen); never negative.")

@@ -11,6 +11,7 @@ from resolvers.scalars import Instant
 from schema.anchors import AnchorBatch, Proof, Receipt
 from schema.catalogue import Course, Listing, Platform
 from schema.connections import Connection, Node
+from schema.cost import FREE, ONE_TREE
 from schema.fields import BY_ID, changed_by, plain, relation, represents, resolved_by
 from schema.money import Money
 from schema.payloads import Payload
@@ -44,13 +45,15 @@ class Order(Node):
     platform: Platform = relation("platform", "Where it was bought.")
     buyer: User | None = relation("buyer", "Who bought it.")
     payment_intent: PaymentIntent | None = resolved_by(
-        orders.payment_intent, "The wish to be paid; null for a total of 0."
+        orders.payment_intent, "The wish to be paid; null for a total of 0.", FREE
     )
     entitlement: LazyEntitlement | None = relation("entitlement", "The buyer's right to the course, once there is one.")
     anchor_batch: AnchorBatch | None = relation("anchor_batch", "The batch that holds its record.")
-    proof: Proof | None = resolved_by(anchors.proof, "Its inclusion proof; null before the batch is CONFIRMED.")
+    proof: Proof | None = resolved_by(
+        anchors.proof, "Its inclusion proof; null before the batch is CONFIRMED.", ONE_TREE
+    )
     receipt: Receipt | None = resolved_by(
-        anchors.receipt, "The hub's signed word with the opening: the buyer's alone, null for everybody else."
+        anchors.receipt, "The hub's signed word with the opening: the buyer's alone, null for everybody else.", FREE
     )
 
 

@@ -11,6 +11,7 @@ from hub.domain.payments import AttemptState, IntentStatus
 from resolvers import orders, payments
 from resolvers.scalars import Instant
 from schema.connections import Node
+from schema.cost import FREE, ONE_LIST, at_most
 from schema.fields import changed_by, described, plain, relation, represents, resolved_by
 from schema.money import Money
 from schema.payloads import Payload
@@ -66,9 +67,9 @@ class PaymentAttempt(Node):
     channel: str = plain("Code of the channel.")
     state: AttemptState = plain("What is known of it.")
     amount: Money = plain("What was asked.")
-    next_action: NextAction | None = plain("What the buyer does next; null if nothing.")
+    next_action: NextAction | None = plain("What the buyer does next; null if nothing.", costs=FREE)
     last_error: LastError | None = resolved_by(
-        payments.last_error, "Why it did not take the money; null if it may yet."
+        payments.last_error, "Why it did not take the money; null if it may yet.", FREE
     )
     sent_at_us: Instant = plain("When it was last sent.", name="sentAt")
     expires_at_us: Instant = plain("After this it is closed and the channel asked.", name="expiresAt")
@@ -81,10 +82,12 @@ class PaymentAttempt(Node):
 class PaymentIntent:
     intent_id: strawberry.ID = plain("Its id.", name="id")
     intent_status: IntentStatus = plain("How far it is.", name="status")
-    attempts: list[PaymentAttempt] = resolved_by(orders.attempts, "All tries that you may see, the first first.")
+    attempts: list[PaymentAttempt] = resolved_by(
+        orders.attempts, "All tries that you may see, the first first; at most 100.", at_most(100)
+    )
     allowed_actions: list[PaymentAction] = resolved_by(orders.allowed_actions, "What the buyer can do now.")
     unknown_since_us: Instant | None = resolved_by(
-        orders.unknown_since_us, "Since when it is unknown what became of the money.", name="unknownSince"
+        orders.unknown_since_us, "Since when it is unknown what became of the money.", ONE_LIST, name="unknownSince"
     )
 
 
@@ -99,7 +102,7 @@ class ChannelAmounts:
 @strawberry.type(description="A payment channel of this hub.")
 class Channel:
     code: str = plain("What `channel` takes.")
-    amounts: list[ChannelAmounts] = plain("What it takes, by currency.")
+    amounts: list[ChannelAmounts] = plain("What it takes, by currency.", costs=FREE)
     is_test_only: bool = plain("Whether no real money moves.")
     can_void: bool = plain("Whether an unpaid attempt can be closed at the channel.")
 
@@ -119,14 +122,18 @@ class PaymentCreatePayload(Payload):
 
 @strawberry.type
 class PaymentQueries:
-    channels: list[Channel] = resolved_by(payments.channels, "The payment channels of this hub, by code.")
+    channels: list[Channel] = resolved_by(payments.channels, "The payment channels of this hub, by code.", at_most(10))
 
 
 @strawberry.type
 class PaymentMutations:
     checkout: CheckoutPayload = changed_by(
-        payments.checkout, "Order and pay in one call. A known price of 0 is granted at once, without an attempt."
+        payments.checkout,
+        "Order and pay in one call. A known price of 0 is granted at once, without an attempt.",
+        is_attempt=True,
     )
     payment_create: PaymentCreatePayload = changed_by(
-        payments.payment_create, "Ask one channel to collect an order's money. A decline is an attempt, not an error."
+        payments.payment_create,
+        "Ask one channel to collect an order's money. A decline is an attempt, not an error.",
+        is_attempt=True,
     )

@@ -33,7 +33,9 @@ class User(Node):
     entitlements: Connection[LazyEntitlement] = resolved_by(
         connections.entitlements, "Their rights that you may see, the newest first."
     )
-    members: list["Member"] = relation("members", "Their accounts on platforms that you may see; at most 100.")
+    members: list["Member"] = relation(
+        "members", "Their accounts on platforms that you may see; at most 100.", most=100
+    )
 
 
 @represents("MemberRow")
@@ -75,5 +77,5 @@ class PeopleMutations:
         people.member_upsert, "Make a platform's member known; again is the same. Its user is provisional if new."
     )
     identity_link: IdentityLinkPayload = changed_by(
-        people.identity_link, "Link a platform's member with the user whose fresh token proves it."
+        people.identity_link, "Link a platform's member with the user whose fresh token proves it.", is_attempt=True
     )

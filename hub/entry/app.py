@@ -38,6 +38,7 @@ from hub.entry.metrics import Metrics
 from hub.entry.readiness import Readiness
 from hub.entry.settings import EVERYBODY, Settings
 from hub.entry.sign_in import SignIn
+from hub.entry.throttling import Buckets, Rate, Throttle, per_minute
 from hub.entry.viewers import Viewers
 from hub.entry.visitors import for_viewers
 from hub.entry.webhooks import notice_route
@@ -82,7 +83,7 @@ def create_app(
     """
     counted = Metrics()
     stored = _stored_documents(schema, settings)
-    graphql = HubGraphQL(_limited(schema, settings, stored), hub, settings, Viewers(hub), counted, stored)
+    graphql = HubGraphQL(_limited(schema, settings, stored, counted), hub, settings, Viewers(hub), counted, stored)
     routes: list[BaseRoute] = [
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
@@ -115,12 +116,18 @@ def _stored_documents(schema: Schema, settings: Settings) -> StoredDocuments:
     return StoredDocuments(settings.documents, trusted_documents(manifests, cache, schema._schema))
 
 
-def _limited(schema: Schema, settings: Settings, stored: StoredDocuments) -> Schema:
+def _limited(schema: Schema, settings: Settings, stored: StoredDocuments, metrics: Metrics) -> Schema:
     """The schema with the limits around each operation. A copy: the schema itself is one for the whole process.
 
     Caches that it brings for itself are left out: they would validate a document before the limits can refuse it.
     """
-    documents = Documents(introspection=settings.introspection)
+    throttle = Throttle(
+        Buckets(Rate(settings.cost_maximum, settings.cost_restore)),
+        Buckets(per_minute(settings.attempts_per_minute)),
+        settings.slow_operation_ms,
+        metrics,
+    )
+    documents = Documents(schema._schema, settings.introspection, throttle)
     served = copy(schema)
     served.extensions = (lambda: Limits(documents), lambda: DocumentRules(stored))
     # Its own log would hold every client's mistakes, with their values; what matters is written by masking.
@@ -133,7 +140,7 @@ def _cors(origins: tuple[str, ...]) -> Middleware:
         CORSMiddleware,
         allow_origins=list(origins),
         allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "idempotency-key", "if-none-match"],
+        allow_headers=["authorization", "content-type", "graphql-cost", "idempotency-key", "if-none-match"],
         expose_headers=["etag", "x-request-id"],
         max_age=CORS_CACHE_S,
     )

@@ -32,6 +32,7 @@ from strawberry.types.graphql import OperationType
 from hub.domain.people import Viewer
 from hub.entry.asked import Asked, NotARequest, asked_of, parts_of_url, read_json
 from hub.entry.caching import cacheable
+from hub.entry.callers import note_origin
 from hub.entry.documents import StoredDocuments, Taken
 from hub.entry.fanout import SharingExecutor
 from hub.entry.gateway import Gateway
@@ -112,6 +113,7 @@ class HubGraphQL(GraphQL[RequestContext, None]):
         self._keys = KeyPlaces(schema._schema)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        note_origin(scope, self.settings.trusted_proxies)
         if scope["type"] == "websocket":
             await self.run(WebSocket(scope, receive, send))
             return

@@ -1,211 +1,72 @@
-"""Refuses documents that are too big before anything is spent on them, and parses and validates the others once.
+"""Refuses what is too much before anything is spent on it, and parses and validates the rest once.
 
-The order is: length of the text, tokens (which cap the parser), parsing, one pass over the document, validation. The
-pass is linear: a fragment is walked once, however often it is spread; validation is not, so it comes after.
+    length of the text → what the caller has left → tokens, which cap the parser → parsing → the pass (measuring.py)
+    → cost and attempts are drawn (throttling.py) → validation → execution, which has a time
+
+A document that is known is neither parsed, measured nor validated again: what its variables cost is worked out anew.
+The same for every transport: the schema that the application serves carries `Limits` around each operation.
 """
 
+import asyncio
+import logging
+import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from graphql import (
     DocumentNode,
     FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
-    IntValueNode,
+    GraphQLSchema,
+    NameNode,
     OperationDefinitionNode,
-    SelectionNode,
+    OperationType,
     SelectionSetNode,
-    VariableNode,
+    parse,
+    validate,
 )
-from graphql.language import InlineFragmentNode, ValueNode
+from graphql.execution import ExecutionResult
 from strawberry.extensions import SchemaExtension
 
-from hub.domain.people import ViewerKind
+from hub.domain.people import ANONYMOUS, Viewer, ViewerKind
+from hub.entry.counting import Counting, counting_of, spent
+from hub.entry.measuring import (
+    MAX_NESTING,
+    MAX_TOKENS,
+    LimitRefusal,
+    Measured,
+    measure,
+    refuse_pages,
+    too_much,
+)
+from hub.entry.pricing import MAX_COST, PriceList, price_list
+from hub.entry.throttling import Throttle
 from resolvers.context import RequestContext
+from resolvers.errors import GatekeepingError
+
+__all__ = ["MAX_NESTING", "MAX_TOKENS", "Documents", "Known", "Limits", "checked", "refuse_text"]
+
+log = logging.getLogger(__name__)
 
 MAX_DOCUMENT = 32 * 1024  # bytes; what our clients send has at most a tenth of it
-MAX_TOKENS = 2000  # the parser stops here: time and memory of what follows are bounded by it
-MAX_DEPTH = 12  # fields under each other; the deepest of the tour's documents has 9
-MAX_FRAGMENTS = 50  # validation takes time with their square: 50 took 11 ms
-MAX_SPREADS = 100
-MAX_PAGE = 100  # rows of one list
-MAX_OF_TYPE = 9  # how deep GraphiQL unwraps a type
-MAX_INTROSPECTION_LISTS = 1  # lists of fields within lists of fields grow with the power of the schema
-MAX_NESTING = 64  # selections in each other, however they are nested: the pass calls itself as deep
+MAX_VARIABLE_BYTES = 64 * 1024  # as JSON
+MAX_COMPLAINTS = 10  # of validation about one document: each takes time, of which a liar can have as many as tokens
 MAX_CACHED = 512  # documents; an app has some dozens
 # Characters of all cached documents together: parsed, each takes up to 160 bytes, so this is 20 MB at worst.
 MAX_CACHED_TEXT = 128 * 1024
-
-_DIGITS = 10  # of a page size that is read
-_PAGE_ARGUMENTS = ("first", "last")
-_INTROSPECTION = ("__schema", "__type")
-_INTROSPECTION_LISTS = ("fields", "inputFields", "interfaces", "possibleTypes")
+LARGE = 100  # selections: parsing and validating more is done in two turns of the loop
+EXECUTION_S = 10.0  # of a query; what a mutation waits for has bounds of its own, and a caller who must learn its end
+REFUSED_COST = 100  # what a document costs that was parsed for nothing
 
 
 def refuse_text(query: str | None) -> GraphQLError | None:
     """Why a document's text is not even parsed, or None. Called where a document comes in."""
     if query and (len(query) > MAX_DOCUMENT or len(query.encode("utf-8", "replace")) > MAX_DOCUMENT):
-        return _too_much(f"the document has more than {MAX_DOCUMENT} bytes")
+        return too_much(f"the document has more than {MAX_DOCUMENT} bytes", "size")
     return None
-
-
-def _too_much(message: str) -> GraphQLError:
-    return GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED"})
-
-
-# ---- the pass --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page size that a document asks for: written there, or a variable with the default that it may have."""
-
-    field: str
-    argument: str
-    value: int | None
-    variable: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What the pass found; the same for every request with this document."""
-
-    pages: tuple[Page, ...]
-    defaults: Mapping[str, int]  # of variables, where they are numbers
-    is_introspection: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Depths:
-    """The longest way down from here: fields, and what counts inside an introspection alone."""
-
-    fields: int = 0
-    of_type: int = 0
-    lists: int = 0
-
-    def joined(self, other: "_Depths") -> "_Depths":
-        return _Depths(
-            max(self.fields, other.fields), max(self.of_type, other.of_type), max(self.lists, other.lists)
-        )  # fmt: skip
-
-
-def measure(document: DocumentNode) -> Measured:
-    """Walk the document once. Raises GraphQLError (COST_LIMIT_EXCEEDED, BAD_USER_INPUT) for one beyond the limits."""
-    walk = _Walk(document)
-    defaults: dict[str, int] = {}
-    for definition in document.definitions:
-        if isinstance(definition, OperationDefinitionNode):
-            if walk.selections(definition.selection_set, 0).fields > MAX_DEPTH:
-                raise _too_much(f"fields are nested more than {MAX_DEPTH} deep")
-            defaults |= _defaults(definition)
-        elif isinstance(definition, FragmentDefinitionNode):
-            walk.fragment(definition.name.value, 0)
-    return Measured(tuple(walk.pages), defaults, walk.is_introspection)
-
-
-def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
-    found = {}
-    for definition in operation.variable_definitions or ():
-        if isinstance(definition.default_value, IntValueNode):
-            found[definition.variable.name.value] = _number(definition.default_value)
-    return found
-
-
-def _number(node: IntValueNode) -> int:
-    """The literal, or some number beyond every limit: Python refuses to read thousands of digits."""
-    return int(node.value) if len(node.value) <= _DIGITS else MAX_PAGE + 1
-
-
-class _Walk:
-    """One pass: what it has seen of each fragment, and what it counts on its way."""
-
-    def __init__(self, document: DocumentNode) -> None:
-        self.pages: list[Page] = []
-        self.is_introspection = False
-        self._fragments = {
-            definition.name.value: definition
-            for definition in document.definitions
-            if isinstance(definition, FragmentDefinitionNode)
-        }
-        if len(self._fragments) > MAX_FRAGMENTS:
-            raise _too_much(f"more than {MAX_FRAGMENTS} fragments are defined")
-        self._seen: dict[str, _Depths | None] = {}  # None: we are inside of it
-        self._spreads = 0
-
-    def selections(self, selection_set: SelectionSetNode | None, level: int) -> _Depths:
-        if level > MAX_NESTING:
-            raise _too_much(f"selections are nested more than {MAX_NESTING} deep")
-        deepest = _Depths()
-        for selection in selection_set.selections if selection_set else ():
-            deepest = deepest.joined(self._selection(selection, level + 1))
-        return deepest
-
-    def fragment(self, name: str, level: int) -> _Depths:
-        """A fragment's depths, walked when first met. One that nobody defines is named by validation."""
-        if name in self._seen:
-            known = self._seen[name]
-            if known is None:
-                raise _too_much(f"fragment {name!r} contains itself")
-            return known
-        if name not in self._fragments:
-            return _Depths()
-        self._seen[name] = None
-        self._seen[name] = depths = self.selections(self._fragments[name].selection_set, level)
-        return depths
-
-    def _selection(self, selection: SelectionNode, level: int) -> _Depths:
-        if isinstance(selection, FieldNode):
-            return self._field(selection, level)
-        if isinstance(selection, FragmentSpreadNode):
-            self._spreads += 1
-            if self._spreads > MAX_SPREADS:
-                raise _too_much(f"fragments are spread more than {MAX_SPREADS} times")
-            return self.fragment(selection.name.value, level)
-        assert isinstance(selection, InlineFragmentNode)
-        return self.selections(selection.selection_set, level)
-
-    def _field(self, node: FieldNode, level: int) -> _Depths:
-        name = node.name.value
-        for argument in node.arguments or ():
-            if argument.name.value in _PAGE_ARGUMENTS:
-                self._page(name, argument.name.value, argument.value)
-        below = self.selections(node.selection_set, level)
-        if name in _INTROSPECTION:
-            self.is_introspection = True
-            if below.of_type > MAX_OF_TYPE or below.lists > MAX_INTROSPECTION_LISTS:
-                raise _too_much("the introspection is nested too deep")
-            return _Depths(1)
-        return _Depths(
-            below.fields + 1, below.of_type + (name == "ofType"), below.lists + (name in _INTROSPECTION_LISTS)
-        )  # fmt: skip
-
-    def _page(self, name: str, argument: str, value: ValueNode) -> None:
-        if isinstance(value, IntValueNode):
-            page = Page(name, argument, _number(value), None)
-            _refuse_page(page, page.value)
-            self.pages.append(page)
-        elif isinstance(value, VariableNode):
-            self.pages.append(Page(name, argument, None, value.name.value))
-
-
-def refuse_pages(measured: Measured, variables: Mapping[str, Any] | None) -> None:
-    """Raises GraphQLError for a page size in a variable that is beyond the limit."""
-    given = variables or {}
-    for page in measured.pages:
-        if page.variable is not None:
-            _refuse_page(page, given.get(page.variable, measured.defaults.get(page.variable)))
-
-
-def _refuse_page(page: Page, size: object) -> None:
-    if isinstance(size, int) and size > MAX_PAGE:
-        raise GraphQLError(
-            f"{page.field}({page.argument}:) is at most {MAX_PAGE}, not {size}: ask for more by its cursor",
-            extensions={"code": "BAD_USER_INPUT"},
-        )
 
 
 # ---- the documents that we know --------------------------------------------------------------------------------
@@ -218,21 +79,45 @@ class Known:
     document: DocumentNode
     measured: Measured
     errors: list[GraphQLError] | None = None
+    _countings: dict[str | None, Counting] = field(default_factory=dict)
+
+    def counting(self, operation: str | None, prices: PriceList) -> Counting:
+        """How to count the answers of one of its operations."""
+        if operation not in self._countings:
+            self._countings[operation] = counting_of(self.document, operation, prices)
+        return self._countings[operation]
 
 
 @dataclass(slots=True)
 class Documents:
     """The valid documents that were used last, by their text. One per app; bounded in number and in text."""
 
+    schema: GraphQLSchema
     introspection: frozenset[ViewerKind] = frozenset(ViewerKind)  # who may ask for the schema
+    throttle: Throttle = field(default_factory=Throttle)
+    execution_s: float = EXECUTION_S
+    prices: PriceList = field(init=False)
     _known: "OrderedDict[str, Known]" = field(default_factory=OrderedDict)
     _text: int = 0
+
+    def __post_init__(self) -> None:
+        self.prices = price_list(self.schema)
 
     def find(self, query: str) -> Known | None:
         known = self._known.get(query)
         if known is not None:
             self._known.move_to_end(query)
         return known
+
+    def measured(self, document: DocumentNode) -> Known:
+        """A document that was parsed. Raises GraphQLError for one beyond the limits."""
+        return Known(document, measure(document, self.prices))
+
+    def complaints(self, known: Known) -> list[GraphQLError]:
+        """What validation says of it; empty for a valid one."""
+        if known.errors is None:
+            known.errors = validate(self.schema, known.document, max_errors=MAX_COMPLAINTS)
+        return known.errors
 
     def keep(self, query: str, known: Known) -> None:
         if query in self._known:
@@ -247,56 +132,189 @@ class Documents:
         return len(self._known)
 
 
+def checked(documents: Documents, query: str, variables: Mapping[str, Any] | None = None) -> Known:
+    """The document if it may run with these variables: parsed, within every limit, and valid.
+
+    For whoever takes a document to run it later, such as a webhook's: nothing is drawn from anybody's bucket. Raises
+    the first GraphQLError, its code being COST_LIMIT_EXCEEDED or BAD_USER_INPUT (absent for syntax and validation).
+    """
+    if refusal := refuse_text(query):
+        raise refusal
+    known = documents.find(query)
+    if known is None:
+        known = documents.measured(parse(query, max_tokens=MAX_TOKENS))
+    refuse_pages(known.measured, variables)
+    _refuse_cost(known.measured.cost(None, variables))
+    for error in documents.complaints(known):
+        raise error
+    documents.keep(query, known)
+    return known
+
+
+def _refuse_cost(cost: int) -> None:
+    if cost > MAX_COST:
+        raise too_much(f"the cost may come to {cost}, beyond {MAX_COST}: ask for less at once", "cost")
+
+
+def _refuse_variables(variables: Mapping[str, Any] | None) -> None:
+    if not variables:
+        return
+    try:
+        size = len(orjson.dumps(variables))
+    except TypeError:  # numbers and texts that JSON has not, nested too deep: whoever reads them will tell
+        return
+    if size > MAX_VARIABLE_BYTES:
+        raise too_much(f"the variables have more than {MAX_VARIABLE_BYTES} bytes", "variables")
+
+
+# ---- around one operation --------------------------------------------------------------------------------------
+
+
 class Limits(SchemaExtension):
-    """Strawberry's hooks around one operation: tokens, the pass and the cache. Made anew for each operation."""
+    """Strawberry's hooks around one operation. Made anew for each operation."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
+        self._throttle = documents.throttle
+        self._caller: str | None = None
         self._known: Known | None = None
         self._refusal: GraphQLError | None = None
+        self._requested: int | None = None
+        self._actual: int | None = None
+        self._drawn = 0
 
     def on_operation(self) -> Iterator[None]:
         self.execution_context.parse_options["max_tokens"] = MAX_TOKENS
+        self._caller = self._throttle.caller(self._viewer)
         yield
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
         query = context.query or ""
+        self._refusal = self._throttle.turned_away(self._caller)
+        if self._refusal is not None:
+            context.graphql_document = _stand_in(context.operation_name)
+            yield
+            return
         self._known = self._documents.find(query)
         if self._known is not None:
             context.graphql_document = self._known.document
         yield
         if self._known is None and context.graphql_document is not None:
             try:
-                self._known = Known(context.graphql_document, measure(context.graphql_document))
+                self._known = self._documents.measured(context.graphql_document)
             except GraphQLError as refusal:
                 self._refusal = refusal
+        elif context.pre_execution_errors:
+            self._told_by_parser(context.pre_execution_errors[0])
 
-    def on_validate(self) -> Iterator[None]:
+    async def on_validate(self) -> AsyncIterator[None]:
         context = self.execution_context
-        known = self._known
         try:
-            self._refuse(known, context.variables)
+            known = self._admitted(context.variables)
         except GraphQLError as refusal:
+            self._throttle.refused(self._caller, refusal, 0 if self._drawn else REFUSED_COST)
             context.pre_execution_errors = [refusal]  # and validation is left out
             yield
             return
-        assert known is not None
-        if known.errors is not None:
-            context.pre_execution_errors = known.errors
-        yield
-        if known.errors is None and not context.pre_execution_errors:
-            known.errors = []
+        if known.errors is None and known.measured.visits > LARGE:
+            await asyncio.sleep(0)  # others' turn, between two of ours
+        context.pre_execution_errors = list(self._documents.complaints(known))
+        if context.pre_execution_errors:
+            self._settle(REFUSED_COST)
+        else:
             self._documents.keep(context.query or "", known)
+        yield
 
-    def _refuse(self, known: Known | None, variables: Mapping[str, Any] | None) -> None:
+    async def on_execute(self) -> AsyncIterator[None]:
+        kind = self.execution_context.operation_type.value
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._documents.execution_s if kind == "query" else None):
+                yield
+        except TimeoutError:
+            self._throttle.timed_out()
+            raise GatekeepingError(
+                "UNAVAILABLE", f"the query took longer than {self._documents.execution_s:g} seconds: ask for less"
+            ) from None
+        finally:
+            self._executed(kind, time.perf_counter() - started)
+
+    def get_results(self) -> dict[str, Any]:
+        """`extensions.cost`, to those who ask for it and with every refusal for its sake."""
+        if self._requested is None:
+            return {}
+        if self._refusal is None and not self._is_cost_told():
+            return {}
+        return {"cost": self._throttle.told(self._caller, self._requested, self._actual)}
+
+    def _is_cost_told(self) -> bool:
+        """Not with each event of a stream: those who follow the same share its bytes."""
+        context = self.execution_context
+        is_wanted = self._throttle.is_cost_wanted(context.operation_extensions)
+        return is_wanted and context.operation_type.value != "subscription"
+
+    # ---- before ----------------------------------------------------------------------------------------------------
+
+    def _admitted(self, variables: Mapping[str, Any] | None) -> Known:
+        """The document, once its cost is drawn. Raises GraphQLError."""
         if self._refusal is not None:
             raise self._refusal
+        known = self._known
         assert known is not None
-        if known.measured.is_introspection and not self._may_introspect():
+        if known.measured.is_introspection and self._viewer.kind not in self._documents.introspection:
             raise GraphQLError("introspection is off", extensions={"code": "FORBIDDEN"})
+        _refuse_variables(variables)
         refuse_pages(known.measured, variables)
+        operation = self.execution_context.operation_name
+        self._requested = known.measured.cost(operation, variables)
+        try:
+            _refuse_cost(self._requested)
+            self._throttle.draw(self._caller, self._requested, known.measured.attempts(operation))
+        except GraphQLError as refusal:
+            self._refusal = refusal
+            raise
+        self._drawn = self._requested
+        return known
 
-    def _may_introspect(self) -> bool:
-        context: RequestContext = self.execution_context.context
-        return context.viewer.kind in self._documents.introspection
+    @property
+    def _viewer(self) -> Viewer:
+        context: RequestContext | None = self.execution_context.context
+        return ANONYMOUS if context is None else context.viewer
+
+    def _told_by_parser(self, error: GraphQLError) -> None:
+        """A text that is no document; too many tokens and too deep nesting are limits of ours, and get their code."""
+        refusal: GraphQLError = error
+        if any(words in error.message for words in ("Document contains more", "nested too deeply")):
+            error.extensions = {"code": "COST_LIMIT_EXCEEDED"}
+            refusal = LimitRefusal(error.message, "tokens")
+        self._throttle.refused(self._caller, refusal, REFUSED_COST)
+
+    # ---- after -----------------------------------------------------------------------------------------------------
+
+    def _executed(self, kind: str, seconds: float) -> None:
+        context = self.execution_context
+        result = context.result
+        known = self._known
+        if known is not None and isinstance(result, ExecutionResult):
+            counting = known.counting(context.operation_name, self._documents.prices)
+            self._settle(spent(result.data, counting) if result.data else 0)
+        if kind != "subscription":
+            self._throttle.took(seconds, context.operation_name, context.query or "")
+
+    def _settle(self, actual: int) -> None:
+        """Give back what was drawn and not needed."""
+        self._actual = actual
+        self._throttle.give_back(self._caller, self._drawn - actual)
+        self._drawn = actual
+
+
+def _stand_in(operation: str | None) -> DocumentNode:
+    """In place of a document that is not even parsed: Strawberry looks for its operation before we can refuse it."""
+    field_ = FieldNode(name=NameNode(value="__typename"))
+    node = OperationDefinitionNode(
+        operation=OperationType.QUERY,
+        name=None if operation is None else NameNode(value=operation),
+        selection_set=SelectionSetNode(selections=(field_,)),
+    )
+    return DocumentNode(definitions=(node,))

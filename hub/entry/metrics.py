@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 
 from hub.ports import Hub
-from hub.store.events import consumer
+from hub.store.events import event
 from hub.store.tasks import dead_task, task
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -17,6 +17,11 @@ COUNTERS = {
     "hub_http_requests_total": "Answers by route and status.",
     "hub_http_seconds_total": "Time until the end of the answer, by route; divided by the requests it is their mean.",
     "hub_graphql_operations_total": "GraphQL operations by transport and outcome (ok, refused, errors).",
+    "hub_graphql_refusals_total": (
+        "GraphQL operations refused before or while they ran, by reason (size, tokens, depth, width, fragments, "
+        "introspection, page, variables, cost, rate, attempts, time, document)."
+    ),
+    "hub_graphql_slow_operations_total": "GraphQL operations that took longer than HUB_SLOW_OPERATION_MS.",
     "hub_unauthenticated_total": "Credentials that were not taken.",
     "hub_notices_total": "Notices by channel and outcome (taken, refused, again).",
     "hub_slow_consumers_total": "Streams that ended because their reader was too slow.",
@@ -69,23 +74,36 @@ class Gauge:
 
 
 async def measured(hub: Hub) -> list[Gauge]:
-    """The state of store, log and tasks now: four small statements. Raises StoreFault."""
+    """The state of store, log, tasks and wake-ups now: six small statements. Raises StoreFault."""
     now_us = hub.clock.now_us()
     async with hub.store.reading() as rx:
         head = await rx.events.head()
-        unstamped = await rx.events.unstamped()
-        consumers = await rx.many(_CONSUMERS, lambda name, position: (name, position))
+        unstamped = await rx.one(_UNSTAMPED, lambda count, oldest: (count, oldest)) or (0, None)
+        readers = await rx.archive.readers()
         tasks = await rx.many(_TASKS, lambda kind, count, oldest: (kind, count, oldest))
         dead = await rx.many(_DEAD, lambda kind, count: (kind, count))
-    ages = [((("kind", kind),), max(0, now_us - oldest) / 1e6) for kind, _, oldest in tasks if oldest is not None]
+
+    def age_s(since_us: int | None) -> float:
+        return 0 if since_us is None else max(0, now_us - since_us) / 1e6
+
+    ages = [((("kind", kind),), age_s(oldest)) for kind, _, oldest in tasks if oldest is not None]
+    names = [(("consumer", reader.name), ("stream", reader.stream)) for reader in readers]
     return [
         *_of_store(hub),
+        *_of_wakeups(hub),
         Gauge("hub_log_head", "Position of the newest event.", [((), head.position)]),
-        Gauge("hub_log_unstamped", "Committed events that have no position yet.", [((), unstamped)]),
+        Gauge("hub_log_oldest", "Position of the oldest event that is kept in the log.", [((), head.oldest)]),
+        Gauge("hub_log_unstamped", "Committed events that have no position yet.", [((), unstamped[0])]),
+        Gauge("hub_log_unstamped_seconds", "How old the oldest of them is.", [((), age_s(unstamped[1]))]),
         Gauge(
             "hub_consumer_lag",
-            "Events that one of the hub's own consumers has not seen yet.",
-            [((("consumer", name),), head.position - position) for name, position in consumers],
+            "Positions from the first event that a consumer has not read to the newest.",
+            [(name, reader.behind(head.position)) for name, reader in zip(names, readers, strict=True)],
+        ),
+        Gauge(
+            "hub_consumer_oldest_seconds",
+            "How old the first event is that a consumer has not read.",
+            [(name, age_s(reader.next_at_us)) for name, reader in zip(names, readers, strict=True)],
         ),
         Gauge("hub_tasks", "Tasks that wait or are worked on.", [((("kind", k),), n) for k, n, _ in tasks]),
         Gauge("hub_task_oldest_seconds", "How long the longest due task has waited.", ages),
@@ -93,20 +111,40 @@ async def measured(hub: Hub) -> list[Gauge]:
     ]
 
 
-_CONSUMERS = select(consumer.c.name, func.min(consumer.c.position)).group_by(consumer.c.name)
+_UNSTAMPED = select(func.count(), func.min(event.c.occurred_at_us)).where(event.c.position.is_(None))
 _TASKS = select(task.c.kind, func.count(), func.min(task.c.run_at_us)).group_by(task.c.kind)
 _DEAD = select(dead_task.c.kind, func.count()).group_by(dead_task.c.kind)
 
 
 def _of_store(hub: Hub) -> list[Gauge]:
     """What the engine counts of itself, if it does."""
-    found = {name: getattr(hub.store, name, None) for name in ("units", "groups", "queued")}
     says = {
         "units": "Units run since the start.",
         "groups": "Commits since the start: units divided by them is the size of a group.",
         "queued": "Units that wait for the writer.",
+        "reruns": "Units that the database asked to run again, since the start.",
+        "waited_s": "Seconds that units have waited for the writer or a connection, over all since the start.",
     }
-    return [Gauge(f"hub_store_{name}", says[name], [((), value)]) for name, value in found.items() if value is not None]
+    found = {name: getattr(hub.store, name, None) for name in says}
+    return [
+        Gauge(f"hub_store_{name.replace('_s', '_seconds')}", says[name], [((), value)])
+        for name, value in found.items()
+        if value is not None
+    ]
+
+
+def _of_wakeups(hub: Hub) -> list[Gauge]:
+    """How the bus between processes does, if there is one."""
+    figures = getattr(hub.wakeups, "figures", None)
+    if figures is None:
+        return []
+    moved = [((("what", what),), getattr(figures, what)) for what in ("sent", "heard", "dropped")]
+    return [
+        Gauge("hub_wakeup_bus_open", "1 while the bus between processes carries.", [((), int(figures.is_open))]),
+        Gauge("hub_wakeup_bus_losses", "How often it was lost since the start.", [((), figures.losses)]),
+        Gauge("hub_wakeup_bus_ignored", "Messages on it that no hub writes, since the start.", [((), figures.ignored)]),
+        Gauge("hub_wakeups", "Streams told of, heard of, and not told of while it was away, since the start.", moved),
+    ]
 
 
 def _line(name: str, labels: Labels, value: float) -> str:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from hub.domain.people import ViewerKind
+from hub.entry.pricing import MAX_COST
 
 DEFAULT_DATA = Path("hub-data")
 DEFAULT_HOST = "127.0.0.1"  # nobody else's business until the operator says so
@@ -27,6 +29,12 @@ MAX_LOG_DAYS = 36_500
 DEFAULT_MAX_FEE_WEI = 200 * 10**9  # a unit of gas; a batch then costs 0.0095 ether at most
 MAX_CACHE_S = 24 * 3600  # a page of the catalogue that is older than a day misleads
 EVERYBODY, NOBODY = frozenset(ViewerKind), frozenset[ViewerKind]()
+# What one caller may ask for, in objects and rows: four of the dearest requests at once, and 25 pages of 100 rows a
+# second in the long run.
+DEFAULT_COST_MAXIMUM, DEFAULT_COST_RESTORE = 50_000, 2_500
+DEFAULT_ATTEMPTS_PER_MINUTE = 120  # payments and sign-ins of one caller: nobody buys faster by hand
+DEFAULT_SLOW_OPERATION_MS = 1_000
+MAX_RATE = 10**9  # as good as no bound
 LIKE = 0.8  # a name so close to one of ours is a slip, and not another program's variable
 # Scheme of a bus → the extra that brings its client.
 BUSES: Mapping[str, str] = MappingProxyType({
@@ -101,6 +109,11 @@ class Settings:
     get: bool  # whether queries may come by GET
     entities: Entities
     gateway_secret: tuple[str, ...] = field(repr=False)  # what the gateway signs with: the new one, the old one
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]  # peers whose X-Forwarded-For names the caller
+    cost_maximum: int  # what one caller's bucket holds, in objects and rows
+    cost_restore: int  # what flows back into it in a second
+    attempts_per_minute: int  # payments and sign-ins of one caller, and as many at once
+    slow_operation_ms: int  # an operation that takes longer is counted and written to the log
     channels: Mapping[str, Mapping[str, str]] = field(repr=False)  # code → its settings, both in small letters
     unknown: tuple[str, ...]  # names of HUB_… variables that mean nothing here: to be shown at start
 
@@ -159,6 +172,11 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "get": is_open,
         "entities": Entities.OPEN if is_open else Entities.OFF,
         "gateway_secret": (),
+        "trusted_proxies": (),
+        "cost_maximum": DEFAULT_COST_MAXIMUM,
+        "cost_restore": DEFAULT_COST_RESTORE,
+        "attempts_per_minute": DEFAULT_ATTEMPTS_PER_MINUTE,
+        "slow_operation_ms": DEFAULT_SLOW_OPERATION_MS,
     }
     return _of_gateway(_of_documents(Settings(**defaults | given, channels=_channels(environ), unknown=unknown)))
 
@@ -342,6 +360,13 @@ def _gateway_secret(text: str) -> tuple[str, ...]:
     return secrets
 
 
+def _trusted_proxies(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(dict.fromkeys(ip_network(part.strip()) for part in text.split(",") if part.strip()))
+    except ValueError:
+        raise ValueError(f"must be addresses or networks such as 10.0.0.0/8, parted by commas, not {text!r}") from None
+
+
 def _yes(text: str) -> bool:
     return _one_of(text, "true", "false") == "true"
 
@@ -416,4 +441,9 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "get": _yes,
     "entities": lambda text: Entities(_one_of(text, *Entities)),
     "gateway_secret": _gateway_secret,
+    "trusted_proxies": _trusted_proxies,
+    "cost_maximum": lambda text: _integer(text, MAX_COST, MAX_RATE, "objects and rows"),
+    "cost_restore": lambda text: _integer(text, 1, MAX_RATE, "objects and rows a second"),
+    "attempts_per_minute": lambda text: _integer(text, 1, MAX_RATE, "payments and sign-ins a minute"),
+    "slow_operation_ms": lambda text: _integer(text, 0, MAX_RATE, "milliseconds"),
 }

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import fields
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,11 @@ def test_a_fresh_clone_needs_no_setting() -> None:
         get=True,
         entities=Entities.OPEN,
         gateway_secret=(),
+        trusted_proxies=(),
+        cost_maximum=50_000,
+        cost_restore=2_500,
+        attempts_per_minute=120,
+        slow_operation_ms=1_000,
         channels={},
         unknown=(),
     )
@@ -71,6 +77,11 @@ def test_every_setting_has_its_variable() -> None:
             "HUB_GRAPHIQL": "true",
             "HUB_GET": "true",
             "HUB_ENTITIES": "signed",
+            "HUB_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1",
+            "HUB_COST_MAXIMUM": "100000",
+            "HUB_COST_RESTORE": "7",
+            "HUB_ATTEMPTS_PER_MINUTE": "9",
+            "HUB_SLOW_OPERATION_MS": "0",
             "HUB_GATEWAY_SECRET": f"s3cret-{'n' * 32},s3cret-{'o' * 32}",
             "HUB_CHANNEL_STRIPE_SECRET_KEY": "s3cret",
             "HUB_CHANNEL_STRIPE_VERSION": "1",
@@ -102,6 +113,11 @@ def test_every_setting_has_its_variable() -> None:
         graphiql=frozenset({ViewerKind.OPERATOR}),
         get=True,
         entities=Entities.SIGNED,
+        trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::1/128")),
+        cost_maximum=100_000,
+        cost_restore=7,
+        attempts_per_minute=9,
+        slow_operation_ms=0,
         gateway_secret=(f"s3cret-{'n' * 32}", f"s3cret-{'o' * 32}"),
         channels={"alipay": {"app_id": "2"}, "stripe": {"secret_key": "s3cret", "version": "1"}},
         unknown=(),
@@ -232,6 +248,11 @@ def test_a_server_is_called_where_it_listens(host: str, url: str) -> None:
         (
             "HUB_GRAPHIQL", "1",
             "must be `true`, `false` or some of anonymous, user, platform, operator, parted by commas, not '1'",
+        ),
+        ("HUB_COST_MAXIMUM", "11999", "must be objects and rows from 12000 to 1000000000, not '11999'"),
+        (
+            "HUB_TRUSTED_PROXIES", "10.0.0.1/8",
+            "must be addresses or networks such as 10.0.0.0/8, parted by commas, not '10.0.0.1/8'",
         ),
         ("HUB_HOST", "http://x", "must be a name or address without scheme or port, such as 0.0.0.0, not 'http://x'"),
         ("HUB_HOST", "x:80", "must be a name or address without scheme or port, such as 0.0.0.0, not 'x:80'"),
