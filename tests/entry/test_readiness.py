@@ -33,7 +33,8 @@ async def ready(opened: httpx.AsyncClient) -> int:
     return (await opened.get("/readyz")).status_code
 
 
-async def test_looks_at_once_are_one_write_and_it_leaves_nothing(store: Store) -> None:
+async def test_looks_at_once_are_one_write_and_it_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.entry.readiness.WRITE_EVERY_S", 3600)  # however slow this machine is
     async with balancer(store) as hub:
         looks = await asyncio.gather(*[ready(hub) for _ in range(20)], *[ready(hub) for _ in range(20)])
     assert set(looks) == {200}
