@@ -27,7 +27,6 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from strawberry.schema import Schema
 
-from hub.entry import metrics as measuring
 from hub.entry.documents import DocumentRules, StoredDocuments
 from hub.entry.graphiql import graphiql_routes
 from hub.entry.graphql_http import HubGraphQL
@@ -35,6 +34,7 @@ from hub.entry.limits import Documents, Limits
 from hub.entry.logs import request_id
 from hub.entry.manifests import trusted_documents
 from hub.entry.metrics import Metrics
+from hub.entry.metrics_port import metrics_route
 from hub.entry.readiness import Readiness
 from hub.entry.settings import EVERYBODY, Settings
 from hub.entry.sign_in import SignIn
@@ -90,7 +90,7 @@ def create_app(
         notice_route(hub, counted),
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(is_ready or Readiness(hub)), methods=["GET"]),
-        Route("/metrics", _metrics(hub, counted), methods=["GET"]),
+        *([metrics_route(hub, counted)] if settings.metrics_port is None else []),
         *([_jwks(hub.receipts)] if isinstance(hub.receipts, SignedReceipts) else []),
         *_graphiql(hub, settings, sign_in),
         *extra_routes,
@@ -258,14 +258,6 @@ def _readyz(is_ready: IsReady) -> Callable[[Request], Awaitable[Response]]:
 
 def _not_ready(reason: str) -> Response:
     return Response(orjson.dumps({"status": "not ready", "reason": reason}), 503, media_type="application/json")
-
-
-def _metrics(hub: Hub, counted: Metrics) -> Callable[[Request], Awaitable[Response]]:
-    async def metrics(_request: Request) -> Response:
-        text = counted.text(await measuring.measured(hub))
-        return Response(text, media_type=measuring.MEDIA_TYPE)
-
-    return metrics
 
 
 def _jwks(receipts: SignedReceipts) -> Route:

@@ -80,12 +80,14 @@ async def worker(parsed: argparse.Namespace, settings: Settings) -> int:
     import signal
 
     from hub.entry.logs import configure
+    from hub.entry.metrics import Metrics
+    from hub.entry.metrics_port import metrics_served
     from hub.entry.running import running
 
     if settings.sqlite_path is not None:
         raise Complaint("`hub worker` needs PostgreSQL: on SQLite `hub serve` is the worker too")
     configure()
-    async with running(settings, is_server=False):
+    async with running(settings, is_server=False) as hub, metrics_served(hub.hub, Metrics(), hub.metrics_listener):
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -12,6 +12,7 @@ from hub.entry import wiring
 from hub.entry.app import create_app
 from hub.entry.chain import ChainSide, chain_side, keep_bringing_up
 from hub.entry.locking import locked
+from hub.entry.metrics_port import metrics_listener, metrics_served
 from hub.entry.serving import listen, serve
 from hub.entry.settings import Settings, url_of
 from hub.entry.sign_in import SignIn
@@ -39,6 +40,7 @@ class Running:
     sandbox: SandboxAddress | None
     worker: Worker
     listener: socket.socket | None
+    metrics_listener: socket.socket | None
     origin: str | None
 
 
@@ -55,6 +57,9 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
         wiring.demand_startable(settings)
         await migrate(settings.database)
         listener = stack.enter_context(contextlib.closing(listen(settings))) if is_server else None
+        metrics = metrics_listener(settings)
+        if metrics is not None:
+            stack.enter_context(contextlib.closing(metrics))
         origin = url_of("127.0.0.1", listener.getsockname()[1]) if listener else None
         if listener is not None and settings.port == 0:
             port = listener.getsockname()[1]
@@ -73,7 +78,7 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
         worker = Worker(hub, keep_days=settings.log_retention_days)
         working = asyncio.create_task(worker.run(), name="worker")
         stack.push_async_callback(_drain, worker, working)
-        yield Running(hub, settings, chain, sandbox, worker, listener, origin)
+        yield Running(hub, settings, chain, sandbox, worker, listener, metrics, origin)
 
 
 async def serve_hub(hub: Running, *, on_ready: Callable[[str], Awaitable[None]], sign_in: SignIn | None = None) -> None:
@@ -81,7 +86,8 @@ async def serve_hub(hub: Running, *, on_ready: Callable[[str], Awaitable[None]],
     from schema import schema  # the whole of Strawberry: not for commands that do not serve
 
     app = create_app(hub.hub, hub.settings, schema=schema, sign_in=sign_in)
-    await serve(app, hub.settings, listener=hub.listener, on_ready=on_ready, on_drain=hub.worker.stop)
+    async with metrics_served(hub.hub, app.state.metrics, hub.metrics_listener):
+        await serve(app, hub.settings, listener=hub.listener, on_ready=on_ready, on_drain=hub.worker.stop)
 
 
 async def _drain(worker: Worker, working: "asyncio.Task[None]") -> None:

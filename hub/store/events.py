@@ -214,7 +214,9 @@ _MOVE = (
 _STAMPED = select(func.count()).select_from(event).where(_c.position.is_not(None))
 _UNSTAMPED = select(func.count()).select_from(event).where(_c.position.is_(None))
 
-# PostgreSQL: whoever reads first stamps, in two statements, since the second needs a snapshot taken after the lock.
+# PostgreSQL: an idle look costs one statement, by the partial index.
+UNSTAMPED = "SELECT 1 FROM event WHERE position IS NULL LIMIT 1"
+# Whoever reads first stamps, in two statements, since the second needs a snapshot taken after the lock.
 # A locked head (SKIP LOCKED, no row) means that another is stamping: just read.
 LOCK_HEAD = "SELECT position FROM log_head FOR UPDATE SKIP LOCKED"
 STAMP = """
@@ -223,9 +225,11 @@ WITH fresh AS MATERIALIZED (
   FROM (SELECT seq FROM event WHERE position IS NULL ORDER BY seq LIMIT 2000) AS q),
 stamped AS (
   UPDATE event AS e SET position = $1::bigint + fresh.n FROM fresh
-  WHERE e.seq = fresh.seq AND e.position IS NULL RETURNING 1)
-UPDATE log_head SET position = position + (SELECT count(*) FROM stamped)
-WHERE EXISTS (SELECT 1 FROM stamped)
+  WHERE e.seq = fresh.seq AND e.position IS NULL RETURNING e.stream),
+moved AS (
+  UPDATE log_head SET position = position + (SELECT count(*) FROM stamped)
+  WHERE EXISTS (SELECT 1 FROM stamped))
+SELECT DISTINCT stream FROM stamped
 """
 
 SQLITE_TRIGGER = """

@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 
-from hub.store.events import LOCK_HEAD, STAMP
+from hub.store.events import LOCK_HEAD, STAMP, UNSTAMPED
 from hub.store.statements import POSTGRESQL, Statements
 from hub.store.transactions import (
     CommitUnknown,
@@ -84,7 +85,11 @@ class PostgresqlStore:
         self._on_step = on_step or (lambda _step, _unit: None)
         self.groups = 0
         self.units = 0
+        self.reruns = 0  # units that the database asked to run again
+        self.waited_s = 0.0  # for a connection, over all units
         self.queued = 0  # writes that have begun and are not answered yet
+        self._next_stamp: asyncio.Task[None] | None = None
+        self._stamping = asyncio.Lock()
         self._is_closing = False
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -133,13 +138,16 @@ class PostgresqlStore:
                     raise Unavailable("the database is busy: nothing was done; try again") from error
                 if error.sqlstate not in RERUN or run == MAX_RUNS:
                     raise
+                self.reruns += 1
             await asyncio.sleep(random.uniform(*JITTER_MS) / 1000)  # two rivals must not meet again
         raise AssertionError("unreachable")
 
     async def _once(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         token = running_unit.set(unit.__name__)
+        began = time.perf_counter()
         try:
             async with self._acquired() as raw:
+                self.waited_s += time.perf_counter() - began
                 transaction = raw.transaction()
                 tx = Tx(PostgresqlConnection(raw, self._on_statement), self._moved)
                 try:
@@ -168,15 +176,33 @@ class PostgresqlStore:
             yield Rx(PostgresqlConnection(raw, self._on_statement))
 
     async def stamp(self) -> None:
-        """Two statements, because the second needs a snapshot taken after the lock; if another stamps, just read."""
-        async with self._acquired() as raw, raw.transaction():
-            head = await raw.fetchval(LOCK_HEAD)
-            if head is not None:
-                await raw.execute(STAMP, head)
+        """All who ask while a stamping is under way share the next one, which sees what they have seen committed."""
+        if self._next_stamp is None:
+            self._next_stamp = asyncio.create_task(self._stamp(), name="stamp")
+        await asyncio.shield(self._next_stamp)
+
+    async def _stamp(self) -> None:
+        """Two statements, because the second needs a snapshot taken after the lock; if another stamps, just read.
+
+        Whoever lost the lock has read too soon: those streams are told of once more.
+        """
+        async with self._stamping:
+            self._next_stamp = None
+            async with self._acquired() as raw:
+                connection = PostgresqlConnection(raw, self._on_statement)
+                if not await connection.fetch(UNSTAMPED, ()):
+                    return
+                async with raw.transaction():
+                    held = await connection.fetch(LOCK_HEAD, ())
+                    moved = await connection.fetch(STAMP, (held[0][0],)) if held else ()
+        for (stream,) in moved:
+            self._moved(stream)
 
     async def aclose(self) -> None:
         self._is_closing = True
         await self._is_idle.wait()
+        if self._next_stamp is not None:
+            await asyncio.wait([self._next_stamp])
         await self._pool.close()
 
     @asynccontextmanager

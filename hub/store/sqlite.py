@@ -121,6 +121,7 @@ class Waiting:
     label: str
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
+    since: float = field(default_factory=time.perf_counter)
     value: Any = None
     error: BaseException | None = None
     hooks: list[Callable[[], None]] = field(default_factory=list)
@@ -153,6 +154,7 @@ class SqliteStore:
         self._open_readers = 0
         self.groups = 0  # commits so far, for metrics
         self.units = 0
+        self.waited_s = 0.0  # for the writer, over all units
         self._thread = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -272,6 +274,7 @@ class SqliteStore:
         raw = self._writer.raw
         tx = Tx(self._writer, self._moved)
         began = time.perf_counter()
+        self.waited_s += began - waiting.since
         raw.execute("SAVEPOINT unit")
         try:
             waiting.value = drive(self._unit(waiting, tx), waiting.label)

@@ -118,6 +118,7 @@ class ToyHub:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     store: Store | None = None
     vault: object = None
+    wakeups: object = None
     is_production: bool = False
     bought: list[int] = field(default_factory=list)
     followers: int = 0
