@@ -12,6 +12,7 @@ from hub.entry import wiring
 from hub.entry.app import create_app
 from hub.entry.chain import ChainSide, chain_side, keep_bringing_up
 from hub.entry.locking import locked
+from hub.entry.manifests import trusted_documents
 from hub.entry.metrics_port import metrics_listener, metrics_served
 from hub.entry.serving import listen, serve
 from hub.entry.settings import Settings, url_of
@@ -55,6 +56,8 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
         if settings.sqlite_path is not None:
             stack.enter_context(locked(settings.data))
         wiring.demand_startable(settings)
+        if is_server:
+            trusted_documents(settings.documents_manifest, settings.documents_cache)  # or told at once
         await migrate(settings.database)
         listener = stack.enter_context(contextlib.closing(listen(settings))) if is_server else None
         metrics = metrics_listener(settings)
