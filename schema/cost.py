@@ -12,6 +12,7 @@ from strawberry.federation.schema_directives import Cost, ListSize
 
 FREE = Cost(weight=0)
 COUNT = Cost(weight=10)  # of a whole list: one row, and a look at each that it counts
+PART_OF_THE_LOG = Cost(weight=2)  # beside its events: where the log stands
 ASKED_OF_THE_CHAIN = Cost(weight=20)  # a few rows, and perhaps a call to another machine
 ONE_LIST = Cost(weight=100)  # a leaf that a whole list of rows tells
 ONE_TREE = Cost(weight=1024)  # a proof is worked out from all leaves of its batch

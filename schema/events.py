@@ -13,7 +13,7 @@ from hub.domain.reconciliation import BreakKind
 from resolvers import events, subjects
 from resolvers.scalars import Instant
 from schema.catalogue import Course, Listing
-from schema.cost import FREE
+from schema.cost import FREE, PART_OF_THE_LOG
 from schema.entitlements import Entitlement
 from schema.fields import described, plain, relation, represents, resolved_by, streamed_by
 from schema.money import Money
@@ -214,7 +214,7 @@ class EventEdge:
 
 
 @represents(events.EventPage)
-@strawberry.type(description="Part of a stream, in order.")
+@strawberry.type(description="Part of a stream, in order.", directives=[PART_OF_THE_LOG])
 class EventConnection:
     edges: list[EventEdge] = plain("The events with their cursors.")
     rows: list[EventEnvelope] = plain("The events.", name="nodes")

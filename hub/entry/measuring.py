@@ -370,7 +370,7 @@ class _Walk:
         if node.selection_set is None:
             self._same(tally, key, 1, of)
             tally.depth = max(tally.depth, 1)
-            if price.weight or node.arguments:
+            if price.weight or price.is_page or node.arguments:
                 self._add(node, price, _NOTHING, tally, only)
             return
         inner = _Tally()
@@ -388,11 +388,12 @@ class _Walk:
         size = self._size(node, price) if node.arguments else None
         total: Total = price.weight
         below = inner.total()
-        if below != 0 or inner.per_item is not None:
+        if below != 0 or price.is_page:
             formula = Formula(price.weight)
             formula.add(below)
-            if inner.per_item is not None:
-                formula.add_times(price.size if size is None else size, inner.per_item.total)
+            if price.is_page:  # its rows are read, whether they are shown or only counted
+                per_item = inner.per_item.total if inner.per_item is not None else 0
+                formula.add_times(price.size if size is None else size, per_item or 1)
             total = formula.total
         if price.is_sized_above:
             tally.per_item = tally.per_item or Formula()

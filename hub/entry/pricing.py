@@ -6,7 +6,7 @@ One is an object of an answer, and no less than a row that the store reads for i
     a leaf                      its weight, 0 unless @cost says more
     an object                   its weight, 1 unless @cost says otherwise, and what is selected below
     a list                      its size times that; the size is an argument's (first, last), else @listSize's, else 100
-    a list in a connection      likewise, but the argument stands on the connection
+    a list in a connection      likewise, but the argument stands on the connection, whose rows count if none is shown
 """
 
 from collections.abc import Mapping
@@ -48,6 +48,7 @@ class Price:
     size: int = MAX_PAGE
     slicing: frozenset[str] = frozenset()  # arguments that tell a size
     counted: frozenset[str] = frozenset()  # arguments whose length is the size
+    is_page: bool = False  # of rows that fields below it show
     is_sized_above: bool = False  # by the argument of the connection
     is_attempt: bool = False  # a try at money or at a credential
 
@@ -126,8 +127,9 @@ def _price(
     if sizes:
         price.size = sizes[0].assumed_size or MAX_PAGE
         price.slicing = frozenset(sizes[0].slicing_arguments or ()) or price.slicing
-        if below is not None:
-            sized |= {(below.name, name) for name in sizes[0].sized_fields or ()}
+        if below is not None and sizes[0].sized_fields:
+            price.is_page = True
+            sized |= {(below.name, name) for name in sizes[0].sized_fields}
     return price
 
 

@@ -216,7 +216,9 @@ async def _children(
         keys = list(by_parent)
         shape = _of_parents(relation, below, viewer.kind, is_forward, edge is not None)
         binds = _edge(window) if window is not None else {}
-        for owner, child in await _rows(rx, shape, viewer, keys=keys, limit=size + 1, **binds):
+        # One more than the page tells whether there are more; a list that is no connection has nowhere to tell it.
+        limit = size + relation.is_paged
+        for owner, child in await _rows(rx, shape, viewer, keys=keys, limit=limit, **binds):
             by_parent[owner].append(child)
         if counts:
             totals = dict(await _rows(rx, _counted_of_parents(relation, viewer.kind), viewer, keys=keys))
