@@ -81,11 +81,16 @@ class Following:
 
 
 async def read_on(hub: Hub, stream: str, position: int) -> list[Logged]:
-    """The next events of a stream after a position, at most BATCH. UNAVAILABLE if the store cannot answer."""
+    """The next events of a stream after a position, at most BATCH. UNAVAILABLE if the store cannot answer,
+    CURSOR_EXPIRED if some of them have left the log meanwhile: never a silent gap."""
     with gatekept():
         await hub.store.stamp()
         async with hub.store.reading() as rx:
-            return await rx.events.read(stream, position, BATCH)
+            part = await rx.events.follow(stream, position, BATCH)
+            is_gone = position < part.oldest - 1 and await rx.archive.has_taken(stream, position)
+    if is_gone:
+        raise expired(hub, stream, part.oldest)
+    return part.events
 
 
 async def _wait(hub: Hub, viewer: Viewer, stream: str, seen: int) -> None:
@@ -140,9 +145,14 @@ async def position_of(hub: Hub, stream: str, after: str | None) -> int:
     if cursor_stream != stream:
         raise bad_input("after: this is no cursor of this stream")
     if position < head.oldest - 1:
-        oldest = hub.cursors.seal(stream, head.oldest - 1)
-        raise GatekeepingError("CURSOR_EXPIRED", "events after this cursor are gone: read anew", oldest=oldest)
+        raise expired(hub, stream, head.oldest)
     return position
+
+
+def expired(hub: Hub, stream: str, oldest: int) -> GatekeepingError:
+    """CURSOR_EXPIRED, with the cursor from which everything that is kept can be read."""
+    cursor = hub.cursors.seal(stream, oldest - 1)
+    return GatekeepingError("CURSOR_EXPIRED", "events after this cursor are gone: read anew", oldest=cursor)
 
 
 # ---- the fields -----------------------------------------------------------------------------------------------------

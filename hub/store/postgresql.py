@@ -189,7 +189,7 @@ class PostgresqlStore:
         async with self._stamping:
             self._next_stamp = None
             async with self._acquired() as raw:
-                connection = PostgresqlConnection(raw, self._on_statement)
+                connection = PostgresqlConnection(raw, None)  # no reader's statement: nobody counts them
                 if not await connection.fetch(UNSTAMPED, ()):
                     return
                 async with raw.transaction():
