@@ -3,13 +3,15 @@
 A port's docstring says when a method is called, what it may return or raise, and whether it may be repeated.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from hub.domain.entitlements import Receipt
+from hub.domain.exchange import Signed
 from hub.domain.ids import Draw
+from hub.domain.issuers import KeySource, TrustedIssuer
 from hub.domain.keys import NewApiKey
 from hub.domain.money import Money
 from hub.domain.payments import Notice, PaymentAttempt, Result
@@ -390,6 +392,36 @@ class Tokens(Protocol):
     def verify_user_token(self, token: str, now_us: int) -> Viewer:
         """Who asks. Raises TokenRefused."""
 
+    def issue_exchanged_token(
+        self, user_id: str, pairwise_id: str, issuer: TrustedIssuer, scopes: frozenset[str], now_us: int
+    ) -> str:
+        """A token for a user that a partner got for them: it names the partner, and to the partner the user by
+        `pairwise_id` alone. It ends after ACCESS_TOKEN_S."""
+
+
+class SignatureNotTaken(Exception):
+    """A partner's token that is not provably theirs. The reason never repeats a word of it. Final."""
+
+
+class KeysUnavailable(Exception):
+    """The partner's keys cannot be had now: nothing is known about the token. Retry."""
+
+
+class PartnerTokens(Protocol):
+    """What partners sign: a word about a person, or about themselves. Fetches key sets; every call may be repeated."""
+
+    def source_fault(self, source: KeySource) -> str | None:
+        """Why keys cannot come from there, for whoever registers it; None: they can."""
+
+    async def signed(self, text: str, source: KeySource, algorithms: Sequence[str], now_us: int) -> Signed:
+        """The words of a JWT whose signature fits a key of that source. Raises SignatureNotTaken, KeysUnavailable."""
+
+    def said(self, text: str, claim: str) -> str | None:
+        """What it says under a claim, before anything is checked: for finding whose keys to check it with."""
+
+    async def aclose(self) -> None:
+        """Close connections."""
+
 
 class CursorRefused(ValueError):
     """A cursor that is not this hub's, not for this list, or altered: BAD_USER_INPUT, and no word about which."""
@@ -427,6 +459,7 @@ class Hub:
     vault: Vault
     receipts: Receipts
     tokens: Tokens
+    partners: PartnerTokens
     cursors: Cursors
     draw_seed: Callable[[], bytes]
     owner: str  # this process, as leases name it

@@ -28,6 +28,9 @@ NOUNS = {
     "Entitlement": "entitlement",
     "AnchorBatch": "anchor_batch",
     "Break": "break",
+    "ApiKey": "api_key",
+    "TrustedIssuer": "trusted_issuer",
+    "AuditEntry": "audit_entry",
 }
 ENTITIES = frozenset({"User", "Platform", "Course", "Listing", "Order", "Entitlement"})  # what others may extend
 _PAIRWISE = re.compile(r"[a-z2-7]{26}")

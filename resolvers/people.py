@@ -64,6 +64,21 @@ async def member_upsert(info: Info, external_id: ExternalId, platform_id: Platfo
     return Payload({"member": await told_of(info, "member", answer)}, answer.refusal, answer.is_replay)
 
 
+async def member_remove(info: Info, external_id: ExternalId, platform_id: PlatformOf = None) -> Payload:
+    """Say that the platform has deleted the account."""
+
+    async def flow() -> Answer[Member]:
+        return await people.remove_member(
+            info.context.hub,
+            info.context.viewer,
+            external_id=storable(external_id, "externalId"),
+            platform_id=None if platform_id is None else id_of("Platform", platform_id, "platformId"),
+        )
+
+    answer = await told(flow)
+    return Payload({"member": await told_of(info, "member", answer)}, answer.refusal, answer.is_replay)
+
+
 async def identity_link(
     info: Info,
     external_id: ExternalId,

@@ -61,6 +61,11 @@ class MemberUpsertPayload(Payload):
     member: Member | None = relation("member", "The member; null if it was refused.")
 
 
+@strawberry.type(description="What memberRemove came to.")
+class MemberRemovePayload(Payload):
+    member: Member | None = relation("member", "The member that was; null if it was refused.")
+
+
 @strawberry.type(description="What identityLink came to.")
 class IdentityLinkPayload(Payload):
     member: Member | None = relation("member", "The member with its user; null if it was refused.")
@@ -75,6 +80,11 @@ class PeopleQueries:
 class PeopleMutations:
     member_upsert: MemberUpsertPayload = changed_by(
         people.member_upsert, "Make a platform's member known; again is the same. Its user is provisional if new."
+    )
+    member_remove: MemberRemovePayload = changed_by(
+        people.member_remove,
+        "The platform has deleted this account: it signs nobody in any more, and its externalId is never used again. "
+        "Rights stay with the user. Again is the same.",
     )
     identity_link: IdentityLinkPayload = changed_by(
         people.identity_link, "Link a platform's member with the user whose fresh token proves it.", is_attempt=True

@@ -13,12 +13,15 @@ from strawberry.schema.config import StrawberryConfig
 
 import schema.enums  # registers the domain's enums before any type is built
 from schema.anchors import AnchorQueries
+from schema.audit import AuditQueries
 from schema.catalogue import CatalogueMutations, CatalogueQueries
 from schema.entitlements import EntitlementMutations, EntitlementQueries
 from schema.errors import USER_ERRORS
 from schema.events import EventQueries, EventSubscriptions
 from schema.federation import FEDERATION_SCALARS, VERSION, EntityQueries
 from schema.fields import JOINED
+from schema.issuers import IssuerMutations, IssuerQueries
+from schema.keys import KeyMutations, KeyQueries
 from schema.nodes import NodeQueries
 from schema.orders import OrderMutations, OrderQueries
 from schema.payments import PaymentMutations, PaymentQueries
@@ -33,13 +36,16 @@ _TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
 @strawberry.type(description="What can be read.")
 class Query(
     PeopleQueries, CatalogueQueries, OrderQueries, PaymentQueries, EntitlementQueries, AnchorQueries,
-    ReconciliationQueries, EventQueries, NodeQueries, EntityQueries,
+    ReconciliationQueries, EventQueries, NodeQueries, EntityQueries, KeyQueries, IssuerQueries, AuditQueries,
 ):  # fmt: skip
     pass
 
 
 @strawberry.type(description="What can be done: each takes one input and answers with its object or why not.")
-class Mutation(OrderMutations, PaymentMutations, CatalogueMutations, PeopleMutations, EntitlementMutations):
+class Mutation(
+    OrderMutations, PaymentMutations, CatalogueMutations, PeopleMutations, EntitlementMutations, KeyMutations,
+    IssuerMutations,
+):  # fmt: skip
     pass
 
 

@@ -42,6 +42,7 @@ def _scope(*scopes: str) -> Rule:
 _BUYING = Rule(frozenset({"orders:write"}), frozenset({ViewerKind.USER}))  # nobody buys in another's name
 _OWN_LISTINGS = Rule(frozenset({"catalog:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
 _OWN_MEMBERS = Rule(frozenset({"members:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
+_OWN_KEYS = Rule(frozenset({"keys:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
 
 _STAFF = Rule(frozenset({"operations:write"}), frozenset({ViewerKind.OPERATOR}))  # rights of every platform
 
@@ -55,6 +56,12 @@ SCOPES: dict[str, Rule] = {
     "OrderConnection": _scope("orders:read"),
     "EntitlementConnection": _scope("entitlements:read"),
     "BreakConnection": _scope("operations:read"),
+    "AuditEntry": _scope("operations:read"),
+    "AuditEntryConnection": _scope("operations:read"),
+    "ApiKey": _scope("keys:read"),
+    "ApiKeyConnection": _scope("keys:read"),
+    "TrustedIssuer": _scope("keys:read"),
+    "TrustedIssuerConnection": _scope("keys:read"),
     "EntitlementCheck": _scope("entitlements:read"),
     "Query.events": _scope("events:read"),
     "Subscription.events": _scope("events:read"),
@@ -65,7 +72,12 @@ SCOPES: dict[str, Rule] = {
     "Mutation.paymentCreate": _BUYING,
     "Mutation.listingUpsert": _OWN_LISTINGS,
     "Mutation.memberUpsert": _OWN_MEMBERS,
+    "Mutation.memberRemove": _OWN_MEMBERS,
     "Mutation.identityLink": _OWN_MEMBERS,
+    "Mutation.apiKeyCreate": _OWN_KEYS,
+    "Mutation.apiKeyRotate": _OWN_KEYS,
+    "Mutation.apiKeyRevoke": _OWN_KEYS,
+    "Mutation.trustedIssuerUpsert": _STAFF,
     "Mutation.entitlementRevoke": _STAFF,
 }
 

@@ -54,6 +54,8 @@ class NewApiKey:
 
 def scopes_to_give(viewer: Viewer, kind: ViewerKind) -> frozenset[str]:
     """What a key of that kind may hold at most, if this viewer makes it: never more than its maker has."""
+    if viewer.kind not in (ViewerKind.OPERATOR, kind):
+        return frozenset()
     return viewer.scopes & (OPERATOR_SCOPES if kind is ViewerKind.OPERATOR else PARTNER_SCOPES)
 
 

@@ -107,6 +107,7 @@ class Settings:
     introspection: frozenset[ViewerKind]  # who may ask for the schema
     graphiql: frozenset[ViewerKind]  # who gets the page
     get: bool  # whether queries may come by GET
+    jwks_http_hosts: tuple[str, ...]  # whose key sets may be fetched without TLS; in development loopback's too
     entities: Entities
     gateway_secret: tuple[str, ...] = field(repr=False)  # what the gateway signs with: the new one, the old one
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]  # peers whose X-Forwarded-For names the caller
@@ -170,6 +171,7 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "introspection": EVERYBODY if is_open else NOBODY,
         "graphiql": EVERYBODY if is_open else NOBODY,
         "get": is_open,
+        "jwks_http_hosts": (),
         "entities": Entities.OPEN if is_open else Entities.OFF,
         "gateway_secret": (),
         "trusted_proxies": (),
@@ -337,6 +339,10 @@ def _host(text: str) -> str:
     return text
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_host(part.strip()).lower() for part in text.split(",") if part.strip()))
+
+
 def _port(text: str) -> int:
     return _integer(text, 0, 65_535, "the number of a port")
 
@@ -439,6 +445,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "introspection": _viewers,
     "graphiql": _viewers,
     "get": _yes,
+    "jwks_http_hosts": _hosts,
     "entities": lambda text: Entities(_one_of(text, *Entities)),
     "gateway_secret": _gateway_secret,
     "trusted_proxies": _trusted_proxies,

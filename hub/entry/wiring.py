@@ -17,6 +17,7 @@ from hub.entry.settings import SettingRefused, Settings, SqliteSync
 from hub.platforms.sandbox import SandboxPlatform
 from hub.ports import Channel, Clock, Hub, Platform, Wakeups
 from hub.sandbox.server import SandboxAddress
+from hub.security.exchange import PartnerKeys
 from hub.security.keys import MASTER_KEY, load_or_create
 from hub.security.signing import Cursors, SignedReceipts
 from hub.security.tokens import UserTokens
@@ -24,6 +25,7 @@ from hub.security.vault import KeyVault
 from hub.store.database import open_store
 from hub.wakeups.memory import MemoryWakeups
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")  # a partner that is being developed beside the hub
 # The sandbox answers within this, or the outcome is UNKNOWN: chapter 05's budgets.
 CONNECT_S, READ_S = 3.0, 10.0
 
@@ -75,6 +77,7 @@ async def build(
         vault=KeyVault.in_folder(**folder),
         receipts=SignedReceipts.in_folder(**folder),
         tokens=UserTokens.in_folder(**folder),
+        partners=PartnerKeys(_client(), (*settings.jwks_http_hosts, *(() if settings.is_production else LOOPBACK))),
         cursors=Cursors.in_folder(**folder),
         draw_seed=system_seed,
         owner=f"{os.getpid()}-{secrets.token_hex(4)}",
@@ -90,6 +93,7 @@ async def aclose(hub: Hub) -> None:
         await channel.aclose()
     for platform in hub.platforms.values():
         await platform.aclose()
+    await hub.partners.aclose()
     await hub.store.aclose()
     await hub.wakeups.aclose()
 

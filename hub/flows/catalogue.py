@@ -16,7 +16,7 @@ from hub.domain.people import Viewer
 from hub.domain.refusals import InvalidInput, NotFound, Refusal
 from hub.domain.requests import Answer
 from hub.domain.shares import FULL_BPS, Share, ShareAgreement
-from hub.flows import rivals
+from hub.flows import audit, rivals
 from hub.flows.rivals import MadeMeanwhile
 from hub.ports import Hub
 
@@ -38,11 +38,13 @@ async def upsert_listing(
         return Answer(refusal=NotFound("platformId"))
     if refusal := checked(draft):
         return Answer(refusal=refusal)
-    put = await rivals.write(hub, put_listing, owner, draft, hub.draw())
+    put = await rivals.write(hub, put_listing, owner, draft, hub.draw(), by=viewer)
     return Answer(refusal=put) if isinstance(put, Refusal) else Answer(put)
 
 
-async def put_listing(tx: "Tx", platform_id: str, draft: ListingDraft, draw: Draw) -> Listing | Refusal:
+async def put_listing(
+    tx: "Tx", platform_id: str, draft: ListingDraft, draw: Draw, *, by: Viewer | None = None
+) -> Listing | Refusal:
     merchant = await tx.catalogue.merchant_of(platform_id)
     if merchant is None:
         return NotFound("platformId")
@@ -50,7 +52,7 @@ async def put_listing(tx: "Tx", platform_id: str, draft: ListingDraft, draw: Dra
         return NotFound("courseId")
     held = await tx.catalogue.lock_listing(platform_id, draft.external_id)
     if held is None:
-        return await _add(tx, merchant, draft, draw)
+        return await _add(tx, merchant, draft, draw, by)
     listing, known_digest = held
     if draft.course_id is not None and draft.course_id != listing.course_id:
         return InvalidInput("courseId", "this listing is of another course already: withdraw it and list anew")
@@ -70,10 +72,16 @@ async def put_listing(tx: "Tx", platform_id: str, draft: ListingDraft, draw: Dra
     )
     await _reword(tx, changed, draft)
     _tell(tx, changed, listing.state, draw)
+    await _note(tx, by, changed, draw)
     return changed
 
 
-async def _add(tx: "Tx", merchant: Merchant, draft: ListingDraft, draw: Draw) -> Listing:
+async def _note(tx: "Tx", by: Viewer | None, listing: Listing, draw: Draw) -> None:
+    if by is not None:
+        await audit.note_staff(tx, by, "listingUpsert", listing.id, draw, platform_id=listing.platform_id)
+
+
+async def _add(tx: "Tx", merchant: Merchant, draft: ListingDraft, draw: Draw, by: Viewer | None) -> Listing:
     course_id = draft.course_id or draw.id("crs", merchant.platform_id, draft.external_id)
     course = None
     if draft.course_id is None:
@@ -101,6 +109,7 @@ async def _add(tx: "Tx", merchant: Merchant, draft: ListingDraft, draw: Draw) ->
     if not await tx.catalogue.add_listing(listing, digest(draft)):
         raise MadeMeanwhile(f"listing {draft.external_id!r} of {merchant.platform_id}")
     _tell(tx, listing, "", draw)
+    await _note(tx, by, listing, draw)
     return listing
 
 
@@ -165,6 +174,7 @@ async def put_platform(tx: "Tx", slug: str, name: str, currency: str, draw: Draw
     await tx.catalogue.add_merchant(
         Merchant(merchant_id, platform.id, name, MerchantState.ACTIVE, agreement.id, draw.now_us), agreement
     )
+    await audit.note(tx, audit.COMMAND, "platformConnect", platform.id, draw, platform_id=platform.id, slug=slug)
     return platform
 
 
@@ -246,7 +256,10 @@ async def _put_chunk(
 async def put_listings(
     tx: "Tx", platform_id: str, drafts: Sequence[ListingDraft], draw: Draw
 ) -> list[Listing | Refusal]:
-    return [await put_listing(tx, platform_id, draft, draw) for draft in drafts]
+    put = [await put_listing(tx, platform_id, draft, draw) for draft in drafts]
+    count = sum(not isinstance(listing, Refusal) for listing in put)
+    await audit.note(tx, audit.COMMAND, "import", platform_id, draw, platform_id=platform_id, listings=count)
+    return put
 
 
 async def withdraw(tx: "Tx", platform_id: str, external_ids: Sequence[str], draw: Draw) -> int:
@@ -260,4 +273,5 @@ async def withdraw(tx: "Tx", platform_id: str, external_ids: Sequence[str], draw
         withdrawn = await tx.catalogue.update_listing(replace(listing, state=ListingState.WITHDRAWN), known_digest)
         _tell(tx, withdrawn, listing.state, draw)
         count += 1
+    await audit.note(tx, audit.COMMAND, "importWithdraw", platform_id, draw, platform_id=platform_id, listings=count)
     return count

@@ -19,6 +19,7 @@ from hub.domain.people import Viewer, pairwise_id
 from hub.domain.reconciliation import BreakKind
 from hub.domain.refusals import NotFound, StateConflict
 from hub.domain.requests import Answer, RequestKey
+from hub.flows import audit
 from hub.flows.breaks import open_break
 from hub.ports import Hub, Vault
 
@@ -90,11 +91,11 @@ async def revoke(
         idempotency_key,
         fingerprint("entitlementRevoke", {"entitlementId": entitlement_id, "reason": reason}),
     )
-    return await hub.store.write(revoke_all, entitlement_id, reason, request, hub.draw(), hub.vault)
+    return await hub.store.write(revoke_all, viewer, entitlement_id, reason, request, hub.draw(), hub.vault)
 
 
 async def revoke_all(
-    tx: "Tx", entitlement_id: str, reason: str, request: RequestKey, draw: Draw, vault: Vault
+    tx: "Tx", viewer: Viewer, entitlement_id: str, reason: str, request: RequestKey, draw: Draw, vault: Vault
 ) -> Answer[Entitlement]:
     if seen := await tx.requests.begin(request, entitlement_id, draw):
         return Answer(await tx.entitlements.lock(entitlement_id), seen.refusal, is_replay=True)
@@ -114,6 +115,7 @@ async def revoke_all(
         grants = [replace(other, state=GrantState.REVOKED) if other.id == grant.id else other for other in grants]
         entitlement = await tx.entitlements.update(replace(entitlement, state=state_of(grants)))
         await _tell_end(tx, entitlement, grant, reason, draw, vault)
+    await audit.note(tx, viewer, "entitlementRevoke", entitlement.id, draw)
     await tx.requests.finish(request, None)
     return Answer(entitlement)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from hub.domain.catalogue import is_storable
 from hub.domain.events import HUB_STREAM, Audience, MemberLinked
 from hub.domain.ids import Draw
+from hub.domain.issuers import LINK_SCOPE
 from hub.domain.people import (
     Identity,
     Member,
@@ -16,7 +17,7 @@ from hub.domain.people import (
 )
 from hub.domain.refusals import IdentityTaken, InvalidInput, NotFound, ProvisionalUser, Refusal
 from hub.domain.requests import Answer
-from hub.flows import rivals
+from hub.flows import audit, rivals
 from hub.flows.rivals import MadeMeanwhile
 from hub.ports import Hub, TokenRefused, Vault
 
@@ -35,12 +36,17 @@ async def upsert_member(
     if refusal := _external_id_fault(external_id) or (None if owner else NotFound("platformId")):
         return Answer(refusal=refusal)
     assert owner is not None
-    return await rivals.write(hub, put_member, owner, external_id, hub.draw(), hub.vault)
+    return await rivals.write(hub, put_member, owner, external_id, hub.draw(), hub.vault, by=viewer)
 
 
-async def put_member(tx: "Tx", platform_id: str, external_id: str, draw: Draw, vault: Vault) -> Answer[Member]:
+async def put_member(
+    tx: "Tx", platform_id: str, external_id: str, draw: Draw, vault: Vault, *, by: Viewer | None = None
+) -> Answer[Member]:
     if await tx.catalogue.platform(platform_id) is None:
         return Answer(refusal=NotFound("platformId"))
+    account = await tx.people.identity(member_issuer(platform_id), external_id)
+    if account is not None and account.ended_at_us is not None:
+        return Answer(refusal=_REMOVED)
     held = await tx.people.lock_member(platform_id, external_id)
     if held is not None:
         name = await _name(tx, held.user_id, platform_id, vault)
@@ -56,7 +62,34 @@ async def put_member(tx: "Tx", platform_id: str, external_id: str, draw: Draw, v
         Identity(draw.id("idn"), user.id, member_issuer(platform_id), external_id, draw.now_us)
     )
     _tell(tx, member, version=1, draw=draw)
+    if by is not None:
+        await audit.note_staff(tx, by, "memberUpsert", member.id, draw, platform_id=platform_id)
     return Answer(member)
+
+
+async def remove_member(
+    hub: Hub, viewer: Viewer, *, external_id: str, platform_id: str | None = None
+) -> Answer[Member]:
+    """The platform has deleted this account. It proves nobody any more, and its external id is never used again:
+    whoever gets that name on the platform next is another person. Rights stay with the User."""
+    owner = viewer.acting_for(platform_id)
+    if owner is None:
+        return Answer(refusal=NotFound("platformId"))
+    return await hub.store.write(end_member, viewer, owner, external_id, hub.draw(), hub.vault)
+
+
+async def end_member(
+    tx: "Tx", viewer: Viewer, platform_id: str, external_id: str, draw: Draw, vault: Vault
+) -> Answer[Member]:
+    held = await tx.people.lock_member(platform_id, external_id)
+    if held is None:
+        return Answer(refusal=NotFound("externalId"))
+    has_ended = await tx.people.end_identity(member_issuer(platform_id), external_id, draw.now_us)
+    if has_ended:
+        await audit.note_staff(tx, viewer, "memberRemove", held.id, draw, platform_id=platform_id)
+    name = await _name(tx, held.user_id, platform_id, vault)
+    member = Member(held.id, platform_id, external_id, held.user_id, name, held.created_at_us)
+    return Answer(member, is_replay=not has_ended)
 
 
 async def link_identity(
@@ -73,11 +106,21 @@ async def link_identity(
         return Answer(refusal=InvalidInput("userToken", f"the user's token is refused: {refused}"))
     assert owner is not None
     assert proven.user_id is not None
-    return await rivals.write(hub, link_member, owner, external_id, proven.user_id, hub.draw(), hub.vault)
+    if proven.issuer_id is not None and LINK_SCOPE not in proven.scopes:
+        reason = f"this token came through a platform and does not hold {LINK_SCOPE}: it proves nobody to another one"
+        return Answer(refusal=InvalidInput("userToken", reason))
+    return await rivals.write(hub, link_member, owner, external_id, proven.user_id, hub.draw(), hub.vault, by=viewer)
 
 
 async def link_member(
-    tx: "Tx", platform_id: str, external_id: str, user_id: str, draw: Draw, vault: Vault
+    tx: "Tx",
+    platform_id: str,
+    external_id: str,
+    user_id: str,
+    draw: Draw,
+    vault: Vault,
+    *,
+    by: Viewer | None = None,
 ) -> Answer[Member]:
     user = await tx.people.user(user_id)
     if user is None or user.state is UserState.PROVISIONAL:
@@ -97,6 +140,8 @@ async def link_member(
     held = await tx.people.lock_member(platform_id, external_id)
     assert held is not None
     _tell(tx, linked, version=held.version, draw=draw)
+    if by is not None:
+        await audit.note_staff(tx, by, "identityLink", linked.id, draw, platform_id=platform_id)
     return Answer(linked)
 
 
@@ -132,6 +177,9 @@ class _Moved:
     def __init__(self, id_: str, version: int) -> None:
         self.id = id_
         self.version = version
+
+
+_REMOVED = InvalidInput("externalId", "this account was removed: its externalId is never used again")
 
 
 def _external_id_fault(external_id: str) -> Refusal | None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from hub.domain.ids import Draw
+from hub.flows import audit
 from hub.ports import Hub
 
 if TYPE_CHECKING:
@@ -76,16 +77,22 @@ async def revive_task(hub: Hub, dead_id: int) -> bool:
 
 
 async def revive(tx: "Tx", dead_id: int, draw: Draw) -> bool:
-    return await tx.tasks.revive(dead_id, draw.now_us)
+    is_there = await tx.tasks.revive(dead_id, draw.now_us)
+    if is_there:
+        await audit.note(tx, audit.COMMAND, "tasksRetry", str(dead_id), draw)
+    return is_there
 
 
 async def drop_task(hub: Hub, dead_id: int) -> bool:
     """An operator's word: a dead task is not tried again."""
-    return await hub.store.write(drop, dead_id)
+    return await hub.store.write(drop, dead_id, hub.draw())
 
 
-async def drop(tx: "Tx", dead_id: int) -> bool:
-    return await tx.tasks.drop_dead(dead_id)
+async def drop(tx: "Tx", dead_id: int, draw: Draw) -> bool:
+    is_there = await tx.tasks.drop_dead(dead_id)
+    if is_there:
+        await audit.note(tx, audit.COMMAND, "tasksDrop", str(dead_id), draw)
+    return is_there
 
 
 async def skip(hub: Hub, consumer: str, held: int, head: int) -> None:

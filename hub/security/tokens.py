@@ -15,11 +15,13 @@ from typing import Any
 from joserfc.jwk import ECKey
 
 from hub.domain.ids import ALPHABET, ID_LENGTH, Draw, base32, kind_of
+from hub.domain.issuers import ACCESS_TOKEN_S, TrustedIssuer
 from hub.domain.keys import NewApiKey
 from hub.domain.people import LEARNER_SCOPES, Viewer, ViewerKind
 from hub.ports import TokenProblem, TokenRefused
-from hub.security.jws import SignatureRefused, SigningKey, verify
+from hub.security.jws import SignatureRefused, SigningKey, base64url, unbase64url, verify
 from hub.security.keys import TOKEN_KEY, Key, load_or_create
+from hub.security.vault import KeyVault
 
 ISSUER = "tongbao"
 AUDIENCE = "tongbao/graphql"
@@ -29,6 +31,9 @@ CLOCK_LEEWAY_S = 5  # two machines of one hub may disagree so much about when a 
 MAX_REMEMBERED = 4096  # verified tokens: about 3 MB; beyond it the longest unused is checked anew
 
 _CLAIMS = {"iss", "aud", "sub", "scopes", "iat", "nbf", "exp"}
+# Of a token that a partner got: it passes through the partner's hands, so `sub` is the name by which the partner knows
+# the user, and who that is here is sealed in `usr`. `act` and `client_id` name the partner (RFC 8693, RFC 9068).
+_EXCHANGED = _CLAIMS | {"usr", "act", "client_id"}
 
 SECRET_LENGTH = 52  # characters of base 32: 256 bits need no slow hash
 _API_KEY = re.compile(rf"hub_live_([{ALPHABET}]{{{ID_LENGTH}}})_([{ALPHABET}]{{{SECRET_LENGTH}}})")
@@ -49,6 +54,7 @@ class UserTokens:
     def __init__(self, key: Key) -> None:
         self.is_development = key.is_development
         self._key = SigningKey(key, "user tokens")
+        self._sealed = KeyVault(key)
         self._verified: dict[bytes, _Claims] = {}
 
     @classmethod
@@ -72,6 +78,25 @@ class UserTokens:
         times = {"iat": begins_s, "nbf": begins_s, "exp": begins_s + lifetime_s}
         return self._key.sign(TYPE, {"iss": ISSUER, "aud": AUDIENCE, "sub": user_id, "scopes": sorted(scopes), **times})
 
+    def issue_exchanged_token(
+        self, user_id: str, pairwise_id: str, issuer: TrustedIssuer, scopes: frozenset[str], now_us: int
+    ) -> str:
+        """A token for a user that ends after ACCESS_TOKEN_S and names the partner that got it for them."""
+        begins_s = now_us // 1_000_000
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": pairwise_id,
+            "usr": base64url(self._sealed.seal(user_id.encode(), _sealed_for(issuer.id))),
+            "act": {"sub": issuer.platform_id},
+            "client_id": issuer.id,
+            "scopes": sorted(scopes),
+            "iat": begins_s,
+            "nbf": begins_s,
+            "exp": begins_s + ACCESS_TOKEN_S,
+        }
+        return self._key.sign(TYPE, claims)
+
     def verify_user_token(self, token: str, now_us: int) -> Viewer:
         """The user who asks, at `now_us`. Raises TokenRefused.
 
@@ -89,9 +114,21 @@ class UserTokens:
 
     def _read(self, token: str) -> _Claims:
         try:
-            return _claims(verify(token, TYPE, self._public))
+            return self._claims(verify(token, TYPE, self._public))
         except (SignatureRefused, ValueError):
             raise TokenRefused(TokenProblem.UNREADABLE) from None
+
+    def _claims(self, payload: dict[str, Any]) -> _Claims:
+        """What a signed payload says; ValueError unless it has exactly our claims."""
+        if payload.keys() == _EXCHANGED:
+            issuer_id = payload["client_id"]
+            if not isinstance(issuer_id, str) or not isinstance(payload["usr"], str):
+                raise ValueError("not our claims")
+            user_id = self._sealed.open(unbase64url(payload["usr"]), _sealed_for(issuer_id)).decode()
+            return _claims(payload, user_id, issuer_id)
+        if payload.keys() != _CLAIMS:
+            raise ValueError("not our claims")
+        return _claims(payload, payload["sub"], None)
 
     def _public(self, kid: str) -> ECKey | None:
         return self._key.public if kid == self._key.kid else None
@@ -102,11 +139,10 @@ class UserTokens:
             self._verified.pop(next(iter(self._verified)), None)
 
 
-def _claims(payload: dict[str, Any]) -> _Claims:
-    """What a signed payload says; ValueError unless it has exactly our claims."""
-    if payload.keys() != _CLAIMS or (payload["iss"], payload["aud"]) != (ISSUER, AUDIENCE):
+def _claims(payload: dict[str, Any], user_id: object, issuer_id: str | None) -> _Claims:
+    if (payload["iss"], payload["aud"]) != (ISSUER, AUDIENCE):
         raise ValueError("not our claims")
-    user_id, scopes = payload["sub"], payload["scopes"]
+    scopes = payload["scopes"]
     if not isinstance(user_id, str) or kind_of(user_id) != "User":
         raise ValueError("not our subject")
     if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
@@ -115,8 +151,12 @@ def _claims(payload: dict[str, Any]) -> _Claims:
     if any(type(seconds) is not int for seconds in (iat, nbf, exp)) or exp - iat > MAX_LIFETIME_S:
         raise ValueError("not our times")
     ends_at_us = exp * 1_000_000
-    viewer = Viewer(ViewerKind.USER, user_id, scopes=frozenset(scopes), expires_at_us=ends_at_us)
+    viewer = Viewer(ViewerKind.USER, user_id, scopes=frozenset(scopes), expires_at_us=ends_at_us, issuer_id=issuer_id)
     return _Claims(viewer, max(iat, nbf) * 1_000_000, ends_at_us)
+
+
+def _sealed_for(issuer_id: str) -> str:
+    return f"token|{issuer_id}"
 
 
 # ---- API keys --------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from hub.store.migrate import migrate
 from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
 from tests.flows.scripted import ScriptedChain
+from tests.partners import offline_partners
 from tests.world import World
 
 PRICE = Money(9900, "CNY")
@@ -98,6 +99,7 @@ async def open_hub(shop: Shop, **hooks: Any) -> AsyncIterator[Hub]:
             vault=KeyVault(KEY),
             receipts=SignedReceipts(KEY),
             tokens=UserTokens(KEY),
+            partners=offline_partners(),
             cursors=Cursors(KEY),
             draw_seed=lambda: secrets.token_bytes(32),
             owner="bench",

@@ -183,6 +183,27 @@ async def keyed(stage: Stage, name: str) -> None:
         await stage.hub.ended()
 
 
+async def trusting(stage: Stage, name: str) -> None:
+    """Staff make a platform's issuer known."""
+    async with stage.operator() as operator, stage.partner() as partner:
+        platform = (await partner.query("{ viewer { platform { id } } }", {}))["viewer"]["platform"]["id"]
+        asked = {
+            "platformId": platform, "issuer": f"https://{name}.example", "audience": "hub", "scopes": ["orders:read"],
+            "jwksUrl": f"https://{name}.example/jwks",
+        }  # fmt: skip
+        await operator.mutate(TRUST, asked)
+        assert (await operator.mutate(TRUST, asked))["replayed"]
+
+
+async def removed(stage: Stage, name: str) -> None:
+    """A platform deletes an account."""
+    async with stage.partner() as partner:
+        if not (await partner.query(REMOVE, {"input": {"externalId": name}}))["memberRemove"]["member"]:
+            await partner.mutate(MEMBER, {"externalId": name})
+            await partner.mutate(REMOVE, {"externalId": name})
+        assert (await partner.mutate(REMOVE, {"externalId": name}))["replayed"]
+
+
 async def _keys_of(partner: Client) -> list[dict[str, Any]]:
     answer = await partner.query("{ apiKeys(first: 100) { nodes { id name revokedAt } } }", {})
     return list(answer["apiKeys"]["nodes"])
@@ -192,6 +213,10 @@ KEY_CREATE = """mutation($input: ApiKeyCreateInput!) {
   apiKeyCreate(input: $input) { secret userErrors { message } } }"""
 KEY_ROTATE = """mutation($input: ApiKeyRotateInput!) {
   apiKeyRotate(input: $input) { secret userErrors { message } } }"""
+TRUST = """mutation($input: TrustedIssuerUpsertInput!) {
+  trustedIssuerUpsert(input: $input) { replayed userErrors { message } } }"""
+REMOVE = """mutation($input: MemberRemoveInput!) {
+  memberRemove(input: $input) { replayed member { id } userErrors { message } } }"""
 KEY_REVOKE = """mutation($input: ApiKeyRevokeInput!) {
   apiKeyRevoke(input: $input) { userErrors { message } } }"""
 
@@ -463,6 +488,8 @@ SCENES: dict[str, Scene] = {
     "turn_key": Scene(keyed),
     "end_key": Scene(keyed),
     "mark_used": Scene(keyed),
+    "put_issuer": Scene(trusting),
+    "end_member": Scene(removed),
     "put_platform": Scene(command=_import_again),
     "put_listings": Scene(command=_import_again),
     "withdraw": Scene(before=_imported, command=_import_again),

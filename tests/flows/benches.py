@@ -19,6 +19,7 @@ from hub.domain.requests import Answer
 from hub.flows import access, anchors, attempts, notices, purchase, tasks
 from hub.flows.purchase import CheckoutRequest
 from hub.ports import ChainUnavailable, Hub, Vault
+from hub.security.exchange import PartnerKeys
 from hub.security.keys import Key
 from hub.security.signing import Cursors, SignedReceipts
 from hub.security.tokens import UserTokens
@@ -28,6 +29,7 @@ from hub.store.tasks import LeasedTask
 from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
 from tests.flows.scripted import UNKNOWN, ScriptedChain, ScriptedChannel, ScriptedPlatform
+from tests.partners import offline_partners
 from tests.world import SetClock, World
 
 KEY = Key(b"k" * 32, is_development=True)
@@ -53,6 +55,7 @@ class Bench:
     platforms: dict[str, ScriptedPlatform] = field(default_factory=dict)
     tokens: UserTokens = field(default_factory=lambda: UserTokens(KEY))
     vault: Vault = field(default_factory=lambda: KeyVault(KEY))
+    partners: PartnerKeys = field(default_factory=offline_partners)
     owner: str = "worker-1"
     _seeds: Any = field(default_factory=lambda: count(1))
 
@@ -77,6 +80,7 @@ class Bench:
             vault=self.vault,
             receipts=SignedReceipts(KEY),
             tokens=self.tokens,
+            partners=self.partners,
             cursors=Cursors(KEY),
             draw_seed=self.seed,
             owner=self.owner,

@@ -21,6 +21,7 @@ from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
 from resolvers.context import GATEWAY_FIELDS, request_context
 from schema import schema
+from tests.partners import offline_partners
 from tests.world import World
 
 
@@ -160,6 +161,7 @@ def api(counted: Counted, keys: dict[str, Any]) -> Api:
         owner="worker-1",
         is_production=False,
         batch_after_ms=0,
+        partners=offline_partners(),
         **keys,
     )
     return Api(hub, world, channel, chain, counted.statements, wakeups)

@@ -112,6 +112,9 @@ WANTS = {
     "entitlement": ["course", "user", "order", "grants", "accesses.platform", "proof"],
     "anchor_batch": [],
     "break": ["order"],
+    "api_key": ["platform"],
+    "trusted_issuer": ["platform"],
+    "audit_entry": ["platform"],
 }  # fmt: skip
 ALL = Window(100, is_forward=True, edge=None)
 

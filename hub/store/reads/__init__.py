@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hub.domain.people import Viewer
-from hub.store.reads import anchors, catalogue, entitlements, orders, payments, people, plans, reconciliation
+from hub.store.reads import (
+    anchors,
+    audit,
+    catalogue,
+    entitlements,
+    issuers,
+    keys,
+    orders,
+    payments,
+    people,
+    plans,
+    reconciliation,
+)
 from hub.store.reads.plans import NOTHING, Row, Slice, Sorting, Want, Window, Windows
 
 if TYPE_CHECKING:
@@ -12,12 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTHING", "Reads", "Row", "Slice", "Want", "Window"]
 # Importing a noun's page makes it known; named here so that none is left out.
-PAGES = (people, catalogue, orders, payments, entitlements, anchors, reconciliation)
+PAGES = (people, catalogue, orders, payments, entitlements, anchors, reconciliation, keys, issuers, audit)
 
 
 class Reads:
     """Batch functions of every noun: `user member platform merchant course listing order payment_attempt entitlement
-    grant access anchor_batch break`."""
+    grant access anchor_batch break api_key trusted_issuer audit_entry`."""
 
     def __init__(self, rx: "Rx") -> None:
         self._rx = rx
