@@ -8,6 +8,7 @@ joined to it, and values such as Money. Some leaves cost, as rows must be read t
 import inspect
 from collections.abc import Callable
 
+from strawberry import UNSET  # and not None: composition refuses a null
 from strawberry.federation.schema_directives import Cost, ListSize
 
 FREE = Cost(weight=0)
@@ -24,7 +25,7 @@ _PAGE_ARGUMENTS = ("first", "last")
 def at_most(size: int) -> ListSize:
     """A list whose size no argument tells."""
     return ListSize(
-        assumed_size=size, slicing_arguments=None, sized_fields=None, require_one_slicing_argument=False
+        assumed_size=size, slicing_arguments=UNSET, sized_fields=UNSET, require_one_slicing_argument=False
     )  # fmt: skip
 
 
@@ -33,4 +34,4 @@ def page_of(resolver: Callable[..., object]) -> list[ListSize]:
     slicing = [name for name in inspect.signature(resolver).parameters if name in _PAGE_ARGUMENTS]
     if not slicing:
         return []
-    return [ListSize(assumed_size=None, slicing_arguments=slicing, sized_fields=["nodes", "edges"])]
+    return [ListSize(assumed_size=UNSET, slicing_arguments=slicing, sized_fields=["nodes", "edges"])]
