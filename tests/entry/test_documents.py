@@ -19,6 +19,7 @@ from hub.entry.graphql_http import GRAPHQL_JSON, JSON
 from hub.entry.manifests import Trusted, TrustedDocuments, trusted_documents
 from hub.entry.settings import SettingRefused
 from hub.entry.viewers import Viewers
+from schema import schema
 from tests.entry.test_graphql_ws import begin, got, send, socket_of
 from tests.entry.toys import SCHEMA, ToyHub, app_of, client
 
@@ -222,6 +223,18 @@ async def test_trusted_hub_runs_no_other_document_over_websocket(tmp_path: Path)
     assert trusted == [("next", {"count": 1}), ("next", {"count": 2}), ("complete", None)]
 
 
+@pytest.mark.parametrize("stream", ["text/event-stream", 'multipart/mixed;subscriptionSpec="1.0"'])
+async def test_trusted_hub_streams_no_other_document_over_http(tmp_path: Path, stream: str) -> None:
+    async with client(documents="trusted", documents_manifest=manifest(tmp_path, COUNT)) as hub:
+        free = [await send_by(hub, {"query": COUNT}, accept=stream) for send_by in (post, get)]
+        unknown = [await send_by(hub, persisted(sha256(BUY), BUY), accept=stream) for send_by in (post, get)]
+        trusted = [await send_by(hub, persisted(sha256(COUNT)), accept=stream) for send_by in (post, get)]
+    assert ["PERSISTED_QUERY_ID_REQUIRED" in answer.text for answer in free] == [True, True]
+    assert ["PERSISTED_QUERY_NOT_IN_LIST" in answer.text for answer in unknown] == [True, True]
+    assert ['{"count":2}' in answer.text for answer in trusted] == [True, True]
+    assert not any('"data"' in answer.text for answer in (*free, *unknown))
+
+
 async def told(socket: ClientConnection, id_: str, payload: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """What came for one operation: data, or the code of its error."""
     await send(socket, {"id": id_, "type": "subscribe", "payload": payload})
@@ -321,34 +334,38 @@ def test_every_way_to_ask_is_refused_or_trusted() -> None:
 
 # ---- manifests ---------------------------------------------------------------------------------------------------
 
-RELAY = {"7f3a5c1e9b2d4f60718293a4b5c6d7e8": VIEWER}  # MD5 by default
-CODEGEN = {sha256(VIEWER): VIEWER}
-APOLLO = {
-    "format": "apollo-persisted-query-manifest",
-    "version": 1,
-    "operations": [{"id": "who-1", "name": "Who", "type": "query", "body": VIEWER}],
-}
+# Written by relay-compiler 21.0.1, graphql-codegen's client-preset 6.2.0 and Apollo's generate-persisted-query-manifest
+# 1.4.0 from the committed SDL, and from one query of the first courses.
+MANIFESTS = Path(__file__).parent / "manifests"
 
 
 @pytest.mark.parametrize(
-    ("written", "id_"),
-    [(RELAY, "7f3a5c1e9b2d4f60718293a4b5c6d7e8"), (CODEGEN, sha256(VIEWER)), (APOLLO, "who-1")],
-    ids=["relay", "codegen", "apollo"],
+    ("tool", "ids"),
+    [
+        ("relay", ["441f39f97bf87b66f85ec3e2c4688ee0"]),  # MD5 by default
+        ("codegen", ["sha256:19c39761b44f405be7c8255abd3bb0979cfb563709eca5d522730d997f81c27b"]),
+        ("apollo", ["7dd261bccf8736166024bc938c05499e86500b4fe99a60d268d8543524bf49b1"]),
+    ],
 )
-def test_manifest_of_each_tool_is_read_and_its_documents_found_by_id_and_hash(
-    tmp_path: Path, written: object, id_: str
+def test_manifest_of_each_tool_is_read_and_its_document_found_as_its_client_names_it(
+    tool: str, ids: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = tmp_path / "m.json"
-    file.write_text(json.dumps(written))
-    known = trusted_documents([file])
-    assert len(known) == 1
-    assert [found and found.text for found in map(known.find, (id_, sha256(VIEWER), "other"))] == [VIEWER, VIEWER, None]
+    stored = StoredDocuments("trusted", trusted_documents([MANIFESTS / f"{tool}.json"], schema=schema._schema))
+    by_id = [stored.take(asked_of({"documentId": id_}), ANONYMOUS).text for id_ in ids]
+    text = by_id[0]
+    by_hash = [
+        stored.take(asked_of(body), ANONYMOUS).text
+        for body in (persisted(sha256(text)), {"documentId": f"sha256:{sha256(text)}"}, {"documentId": sha256(text)})
+    ]
+    assert {*by_id, *by_hash} == {text}
+    assert "courses(first: $first)" in text
+    assert caplog.records == []  # it fits the schema
 
 
 def test_manifests_of_several_apps_are_one_list(tmp_path: Path) -> None:
-    for name, written in (("a", RELAY), ("b", APOLLO), ("c", {"e": ECHO})):
-        (tmp_path / name).write_text(json.dumps(written))
-    assert len(trusted_documents([tmp_path / name for name in "abc"])) == 2
+    (tmp_path / "own.json").write_text(json.dumps({"e": ECHO}))
+    files = [*sorted(MANIFESTS.glob("*.json")), tmp_path / "own.json"]
+    assert len(trusted_documents(files)) == 4
 
 
 @pytest.mark.parametrize(
