@@ -53,24 +53,25 @@ class Gateway:
         self._secrets = [secret.encode() for secret in settings.gateway_secret]
 
     async def fields(self, request: Request, asked: Signed, viewer: Viewer) -> frozenset[str]:
-        """Those of GATEWAY_FIELDS that this HTTP request may ask for. `_service` tells the schema, so where nothing is
-        signed it is for those who may introspect."""
-        settings = self._settings
-        if settings.entities is Entities.OFF:
+        """Those of GATEWAY_FIELDS that this HTTP request may ask for. `_service` tells the schema, so it is for those
+        who may introspect as well."""
+        mode = self._settings.entities
+        if mode is Entities.OFF:
             return frozenset()
-        if settings.entities is Entities.OPEN:
-            may_introspect = viewer.kind in settings.introspection
-            return GATEWAY_FIELDS if may_introspect else GATEWAY_FIELDS - {"_service"}
-        if settings.entities is Entities.HIVE:
-            is_signed = is_signed_by_hive(self._secrets, asked)
-        else:
-            is_signed = is_signed_with_time(
-                self._secrets,
-                request.headers.get(HEADER),
-                signed_bytes(request.headers.get("authorization"), request.url.query, await request.body()),
-                self._clock.now_us() // 1_000_000,
-            )
-        return GATEWAY_FIELDS if is_signed else frozenset()
+        if mode is not Entities.OPEN and await self._is_signed(request, asked):
+            return GATEWAY_FIELDS
+        may_have = {"_entities": mode is Entities.OPEN, "_service": viewer.kind in self._settings.introspection}
+        return frozenset(name for name in GATEWAY_FIELDS if may_have[name])
+
+    async def _is_signed(self, request: Request, asked: Signed) -> bool:
+        if self._settings.entities is Entities.HIVE:
+            return is_signed_by_hive(self._secrets, asked)
+        return is_signed_with_time(
+            self._secrets,
+            request.headers.get(HEADER),
+            signed_bytes(request.headers.get("authorization"), request.url.query, await request.body()),
+            self._clock.now_us() // 1_000_000,
+        )
 
 
 def signed_bytes(authorization: str | None, query_string: str, body: bytes) -> bytes:

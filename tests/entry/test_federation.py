@@ -76,6 +76,7 @@ async def test_the_default_is_open_in_development_and_off_in_production() -> Non
 
 
 async def test_signed_serves_both_to_who_holds_a_secret_whatever_the_policy_of_introspection() -> None:
+    assert await served(settings_of("signed")) == {"_service"}
     settings = settings_of("signed", HUB_INTROSPECTION="false")
     assert await served(settings) == set()
     assert await served(settings, SECRET) == BOTH
@@ -84,7 +85,7 @@ async def test_signed_serves_both_to_who_holds_a_secret_whatever_the_policy_of_i
 
 
 async def test_hive_serves_both_to_its_own_signature() -> None:
-    settings = settings_of("hive")
+    settings = settings_of("hive", HUB_INTROSPECTION="false")
     assert await served(settings, SECRET) == set()
     for query in ASKS.values():
         text = json.dumps({"query": query}, separators=(",", ":"))
