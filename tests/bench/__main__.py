@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 BENCHES = (
-    "checkout", "statements", "group_commit", "anchor_gas", "checkout_postgres", "checkout_http", "ready", "memory",
+    "checkout", "statements", "group_commit", "anchor_gas", "checkout_postgres", "checkout_http", "ready", "memory", "reads",
 )  # fmt: skip
 
 
