@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 
 BENCHES = (
-    "checkout", "statements", "group_commit", "anchor_gas", "checkout_postgres", "checkout_http", "ready", "memory", "reads",
+    "checkout", "statements", "group_commit", "anchor_gas", "checkout_postgres", "checkout_http", "ready", "memory",
+    "reads",
 )  # fmt: skip
 
 
