@@ -3,10 +3,12 @@
 Scopes stand in no directive: a gateway cannot read those of an API key, and would refuse whom the hub lets in.
 """
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import strawberry
 from strawberry.federation.schema import FederationAny
+from strawberry.schema.base import BaseSchema
 from strawberry.types.scalar import ScalarDefinition, ScalarWrapper
 
 from resolvers import nodes
@@ -42,7 +44,12 @@ class Service:
 
 
 def _service(info: strawberry.Info[None, None]) -> Service:
-    return Service(sdl=info.schema.as_str())
+    return Service(sdl=_sdl(info.schema))
+
+
+@lru_cache(maxsize=4)  # a process serves one schema; to print it takes 30 ms, in which nobody else is served
+def _sdl(schema: BaseSchema) -> str:
+    return schema.as_str()
 
 
 @strawberry.type
