@@ -3,6 +3,7 @@
     406  nothing that we speak is accepted, or a subscription without a stream
     405  another method than GET and POST; a mutation by GET
     415  another body than JSON in UTF-8                400  a body that is no request
+    413  a body beyond a mebibyte                       408  one that does not come
     401  a credential that is not taken                 303  a browser, to GraphiQL
     400  a request error under application/graphql-response+json, 200 under application/json: never with `data`
     200  everything that was executed
@@ -10,7 +11,7 @@
 Each refusal is a GraphQL error in the media type that was asked for.
 """
 
-import logging
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ from hub.entry.idempotency import HEADER, KeyPlaces, key_of
 from hub.entry.logs import request_id
 from hub.entry.masking import told
 from hub.entry.metrics import Metrics
+from hub.entry.negotiation import GRAPHQL_JSON, JSON, is_json, names_html, negotiated, ranges_of
 from hub.entry.settings import Settings
 from hub.entry.streaming import Streaming
 from hub.entry.viewers import Viewers
@@ -49,10 +51,7 @@ from hub.ports import Hub
 from resolvers.context import RequestContext, request_context
 from resolvers.errors import GatekeepingError
 
-log = logging.getLogger(__name__)
-
-JSON = "application/json"
-GRAPHQL_JSON = "application/graphql-response+json"
+BODY_WITHIN_S = 30.0  # a mebibyte over the slowest phone; longer holds a connection for nothing
 WEBSOCKET_PROTOCOLS = ("graphql-transport-ws",)  # never the legacy one, on by default elsewhere
 # What an ordinary answer carries, and what a stream does.
 ALLOWED = {"GET": (OperationType.QUERY,), "POST": (OperationType.QUERY, OperationType.MUTATION)}
@@ -126,9 +125,9 @@ class HubGraphQL(GraphQL[RequestContext, None]):
         accept = request.headers.get("accept")
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": self._methods})
-        if request.method in ("GET", "HEAD") and self.settings.graphiql and _names_html(accept):
+        if request.method in ("GET", "HEAD") and self.settings.graphiql and names_html(accept):
             return RedirectResponse("/graphiql", status_code=303)
-        media_type, stream = negotiated(accept), stream_wanted(_ranges(accept or ""), accept)
+        media_type, stream = negotiated(accept), stream_wanted(ranges_of(accept), accept)
         stream = None if request.method == "HEAD" else stream
         try:
             if media_type is None and stream is None:
@@ -166,13 +165,9 @@ class HubGraphQL(GraphQL[RequestContext, None]):
             if request.method != "POST":
                 raise HttpRefused(405, "send a GET or a POST", {"Allow": self._methods})
             _demand_json(request.headers)
-            return _not_empty(asked_of(read_json(await request.body(), "the body")))
+            return _not_empty(asked_of(read_json(await _body(request), "the body")))
         except NotARequest as wrong:
             raise HttpRefused(400, str(wrong)) from None
-        except ClientDisconnect:
-            raise HTTPException(400) from None  # nobody is there to read it
-        except HTTPException as refused:  # the body's bound, from around the application
-            raise HttpRefused(refused.status_code, refused.detail) from None
 
     async def _execute(self, asked: Asked, viewer: Viewer, request: Request) -> tuple[Taken | None, ExecutionResult]:
         """The document as it was taken, None for one that was not, and what came of it."""
@@ -265,65 +260,19 @@ def _not_empty(asked: Asked) -> Asked:
 
 def _demand_json(headers: Headers) -> None:
     """Forms, plain text and files are refused: a foreign page can send them without asking (CSRF)."""
-    media_type, *parameters = headers.get("content-type", "").split(";")
-    charsets = [value.strip().strip('"').lower() for name, value in map(_pair, parameters) if name == "charset"]
-    if media_type.strip().lower() != JSON or any(charset not in ("utf-8", "utf8") for charset in charsets):
+    if not is_json(headers.get("content-type", "")):
         raise HttpRefused(415, f"the body must be {JSON} in UTF-8", {"Accept-Post": JSON})
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise HttpRefused(415, "the body must not be compressed", {"Accept-Encoding": "identity"})
 
 
-# ---- what is wanted ----------------------------------------------------------------------------------------------
-
-
-def negotiated(accept: str | None) -> str | None:
-    """Which of our two media types an Accept header prefers; None if it takes neither.
-
-    Weights count; of two with one weight the one that is named wins over a wildcard, and then the newer.
-    """
-    if accept is None or not accept.strip():
-        return JSON
-    ranges = _ranges(accept)
-    graphql_json, json = _rank(ranges, GRAPHQL_JSON), _rank(ranges, JSON)
-    if max(graphql_json, json)[0] == 0:
-        return None
-    # By a wildcard the older one is meant: whoever wants the newer names it.
-    is_newer = json[0] == 0 or (graphql_json[1] == _NAMED and graphql_json >= json)
-    return GRAPHQL_JSON if is_newer else JSON
-
-
-_NAMED = 2  # how closely a range names a media type: itself, its kind, anything
-
-
-def _rank(ranges: Mapping[str, float], media_type: str) -> tuple[float, int]:
-    """Weight and closeness of the range that names the media type best; (0, 0) if none does."""
-    for closeness, media_range in ((_NAMED, media_type), (1, "application/*"), (0, "*/*")):
-        if media_range in ranges:
-            return ranges[media_range], closeness
-    return 0.0, 0
-
-
-def _names_html(accept: str | None) -> bool:
-    return _ranges(accept or "").get("text/html", 0) > 0
-
-
-def _ranges(accept: str) -> dict[str, float]:
-    """Media range → weight. Other parameters (charset) do not part ranges here."""
-    found: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        media_range, *parameters = part.split(";")
-        weights = [value for name, value in map(_pair, parameters) if name == "q"]
-        found[media_range.strip()] = _weight(weights[0]) if weights else 1.0
-    return found
-
-
-def _pair(parameter: str) -> tuple[str, str]:
-    name, _, value = parameter.partition("=")
-    return name.strip().lower(), value.strip()
-
-
-def _weight(text: str) -> float:
+async def _body(request: Request) -> bytes:
     try:
-        return min(1.0, max(0.0, float(text)))
-    except ValueError:
-        return 0.0
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return await request.body()
+    except TimeoutError:
+        raise HttpRefused(408, f"the body did not come within {BODY_WITHIN_S} s", {"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise HTTPException(400) from None  # nobody is there to read it
+    except HTTPException as refused:  # the body's bound, from around the application
+        raise HttpRefused(refused.status_code, refused.detail) from None

@@ -1,5 +1,6 @@
 """GraphQL over HTTP: which media type, which status, and that a refused request has done nothing."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 
@@ -276,3 +277,16 @@ async def test_each_operation_knows_the_request_id_that_its_answer_carries() -> 
     assert first.json()["data"]["requestId"] == first.headers["x-request-id"]
     assert second.json()["data"]["requestId"] == second.headers["x-request-id"]
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
+
+
+async def test_body_that_does_not_come_is_408_and_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.entry.graphql_http.BODY_WITHIN_S", 0.05)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b'{"query":'
+        await asyncio.Event().wait()
+
+    async with client() as hub:
+        answer = await hub.post("/graphql", content=trickle(), headers={"content-type": JSON})
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+    assert codes(answer) == ["BAD_USER_INPUT"]
