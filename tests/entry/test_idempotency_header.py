@@ -5,9 +5,11 @@ from typing import Any
 import httpx
 import pytest
 import strawberry
+from graphql import GraphQLInputObjectType, get_named_type
 
 from hub.entry.app import create_app
 from hub.entry.idempotency import MAX_REMEMBERED, KeyPlaces, key_of
+from schema import schema as hub_schema
 from tests.entry.toys import ToyHub, client_of, settings_of
 
 
@@ -190,3 +192,34 @@ def test_places_are_remembered_for_so_many_documents_and_hold_no_key() -> None:
     for i in range(MAX_REMEMBERED * 2):
         places.filled(f"{LITERAL} # {i}", None, None, "k")
     assert len(places._known) == MAX_REMEMBERED
+
+
+def _taking_a_key() -> list[tuple[str, str]]:
+    """Each mutation of the hub whose input has an idempotencyKey, with the type of that input."""
+    mutation = hub_schema._schema.mutation_type
+    assert mutation
+    inputs = [(name, get_named_type(field.args["input"].type)) for name, field in mutation.fields.items()]
+    return [
+        (name, type_.name)
+        for name, type_ in inputs
+        if isinstance(type_, GraphQLInputObjectType) and "idempotencyKey" in type_.fields
+    ]
+
+
+@pytest.mark.parametrize(("name", "input_type"), _taking_a_key())
+def test_header_fills_every_mutation_of_the_hub_that_takes_a_key(name: str, input_type: str) -> None:
+    places = KeyPlaces(hub_schema._schema)
+    by_variable = places.filled(
+        f"mutation ($in: {input_type}!) {{ {name}(input: $in) {{ replayed }} }}", None, {"in": {"a": 1}}, "k"
+    )
+    text, variables = places.filled(f"mutation {{ {name}(input: {{}}) {{ replayed }} }}", None, None, "k")
+    assert by_variable[1] == {"in": {"a": 1, "idempotencyKey": "k"}}
+    assert text == (
+        f"mutation($idempotencyKey: String!) {{ {name}(input: {{ idempotencyKey: $idempotencyKey}}) {{ replayed }} }}"
+    )
+    assert variables == {"idempotencyKey": "k"}
+
+
+def test_mutations_of_money_and_rights_are_among_them() -> None:
+    taking = dict(_taking_a_key())
+    assert {"checkout", "orderCreate", "paymentCreate", "orderCancel", "entitlementRevoke"} <= taking.keys()
