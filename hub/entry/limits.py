@@ -21,6 +21,7 @@ from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLSchema,
+    GraphQLSyntaxError,
     NameNode,
     OperationDefinitionNode,
     OperationType,
@@ -36,7 +37,6 @@ from hub.entry.counting import Counting, counting_of, spent
 from hub.entry.measuring import (
     MAX_NESTING,
     MAX_TOKENS,
-    LimitRefusal,
     Measured,
     measure,
     refuse_pages,
@@ -142,13 +142,24 @@ def checked(documents: Documents, query: str, variables: Mapping[str, Any] | Non
         raise refusal
     known = documents.find(query)
     if known is None:
-        known = documents.measured(parse(query, max_tokens=MAX_TOKENS))
+        try:
+            known = documents.measured(parse(query, max_tokens=MAX_TOKENS))
+        except GraphQLSyntaxError as error:
+            raise _of_parser(error) from None
+    _refuse_variables(variables)
     refuse_pages(known.measured, variables)
     _refuse_cost(known.measured.cost(None, variables))
     for error in documents.complaints(known):
         raise error
     documents.keep(query, known)
     return known
+
+
+def _of_parser(error: GraphQLError) -> GraphQLError:
+    """What the parser says; too many tokens and too deep nesting are limits, and get their code."""
+    if any(words in error.message for words in ("Document contains more", "nested too deeply")):
+        return too_much(error.message, "tokens")
+    return error
 
 
 def _refuse_cost(cost: int) -> None:
@@ -283,11 +294,9 @@ class Limits(SchemaExtension):
         return ANONYMOUS if context is None else context.viewer
 
     def _told_by_parser(self, error: GraphQLError) -> None:
-        """A text that is no document; too many tokens and too deep nesting are limits of ours, and get their code."""
-        refusal: GraphQLError = error
-        if any(words in error.message for words in ("Document contains more", "nested too deeply")):
-            error.extensions = {"code": "COST_LIMIT_EXCEEDED"}
-            refusal = LimitRefusal(error.message, "tokens")
+        """A text that is no document. Strawberry tells this very error, so it gets the code of ours."""
+        refusal = _of_parser(error)
+        error.extensions = refusal.extensions
         self._throttle.refused(self._caller, refusal, REFUSED_COST)
 
     # ---- after -----------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ MAX_MERGED = 4000  # response keys that spreads bring along, each spread anew
 MAX_OF_TYPE = 9  # how deep GraphiQL unwraps a type
 MAX_INTROSPECTION_LISTS = 1  # lists of fields within lists of fields grow with the power of the schema
 MAX_VARIABLES = 200  # defined by an operation: each is looked for in every use
-MAX_ENTRIES = 50  # of one object that is written out: a wrong one is printed whole for each complaint
+MAX_ENTRIES = 50  # of one object that is written out, and arguments of a field: mistakes in it print it whole
 MAX_ITEMS = 200  # of one list that is written out
 
 _DIGITS = 10  # of a page size that is read
@@ -405,6 +405,8 @@ class _Walk:
 
     def _size(self, node: FieldNode, price: Price) -> Size | int | None:
         """The size that arguments tell; None if none does. Every page size is noted, to be held to its limit."""
+        if len(node.arguments or ()) > MAX_ENTRIES:
+            raise too_much(f"a field has more than {MAX_ENTRIES} arguments")
         numbers: list[int] = []
         variables: list[str] = []
         for argument in node.arguments or ():
