@@ -14,8 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import orjson
-from graphql import DocumentNode, ExecutionResult, FieldNode, OperationDefinitionNode, VariableNode, visit
-from graphql.language import SKIP, Visitor
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    FieldNode,
+    Node,
+    OperationDefinitionNode,
+    VariableDefinitionNode,
+    VariableNode,
+)
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from hub.domain.events import Logged
@@ -96,7 +103,7 @@ def likeness(executor: SharingExecutor, query: str, variables: dict[str, Any] | 
     return (
         query,
         name,
-        orjson.dumps(rest, option=orjson.OPT_SORT_KEYS),
+        orjson.dumps(rest, option=orjson.OPT_SORT_KEYS).decode(),
         following.stream,
         replace(following.viewer, expires_at_us=None),
     )
@@ -109,25 +116,24 @@ def _cursor_variable(operation: OperationDefinitionNode, document: DocumentNode)
         return None
     for argument in fields[0].arguments or ():
         if argument.name.value == CURSOR and isinstance(argument.value, VariableNode):
-            uses = _Uses(argument.value.name.value)
-            visit(document, uses)
-            return uses.name if uses.count == 1 else None
+            name = argument.value.name.value
+            return name if _uses(document, name) == 1 else None
     return None
 
 
-class _Uses(Visitor):
-    """Counts where a variable is used, its own definition aside."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-        self.count = 0
-
-    def enter_variable_definition(self, node: Any, *_: object) -> Any:
-        return SKIP
-
-    def enter_variable(self, node: VariableNode, *_: object) -> None:
-        self.count += node.name.value == self.name
+def _uses(node: Node, name: str) -> int:
+    """How often a variable is used below a node, its own definition aside."""
+    if isinstance(node, VariableNode):
+        return int(node.name.value == name)
+    if isinstance(node, VariableDefinitionNode):
+        return 0
+    count = 0
+    for key in node.keys:
+        below = getattr(node, key)
+        for child in below if isinstance(below, tuple | list) else (below,):
+            if isinstance(child, Node):
+                count += _uses(child, name)
+    return count
 
 
 # ---- the events of all who are alike ------------------------------------------------------------------------------
@@ -144,7 +150,10 @@ class Made:
 class Broadcast:
     """Subscribers who are alike. Executes and encodes an event when the first of them comes to it."""
 
-    def __init__(self, executor: SharingExecutor, following: Following, tail: Tail, encode: Encode) -> None:
+    def __init__(
+        self, alike: Hashable, executor: SharingExecutor, following: Following, tail: Tail, encode: Encode
+    ) -> None:
+        self.alike = alike
         self.tail = tail
         self.executions = 0
         self.members = 0
@@ -156,6 +165,11 @@ class Broadcast:
         self._making = asyncio.Lock()
         self._at_tail: dict[Subscriber, None] = {}
         self._pushing: asyncio.Task[None] | None = None
+
+    @property
+    def at_tail(self) -> int:
+        """Members who are pushed to."""
+        return len(self._at_tail)
 
     @property
     def hub(self) -> Any:
@@ -323,26 +337,32 @@ class Fanout:
         self._tails = tails
         self._broadcasts: dict[Hashable, Broadcast] = {}
 
-    @contextmanager
-    def joined(
-        self, caught: Caught, query: str, variables: dict[str, Any] | None, encode: Encode
-    ) -> Iterator[Broadcast]:
-        """The Broadcast of a caught subscription, while the block runs. `encode` gives the JSON of a result, masked."""
+    def join(self, caught: Caught, query: str, variables: dict[str, Any] | None, encode: Encode) -> "Broadcast":
+        """The Broadcast of a caught subscription; leave it once. `encode` gives the JSON of a result, masked."""
         executor, following = caught.executor, caught.following
         assert executor is not None
         assert following is not None
         alike = likeness(executor, query, variables, following)
-        with self._tails.following(following.stream) as tail:
-            broadcast = self._broadcasts.get(alike)
-            if broadcast is None:
-                broadcast = self._broadcasts[alike] = Broadcast(executor, following, tail, encode)
-            broadcast.members += 1
-            try:
-                yield broadcast
-            finally:
-                broadcast.members -= 1
-                if not broadcast.members:
-                    del self._broadcasts[alike]
+        broadcast = self._broadcasts.get(alike)
+        if broadcast is None:
+            tail = self._tails.follow(following.stream)
+            broadcast = self._broadcasts[alike] = Broadcast(alike, executor, following, tail, encode)
+        else:
+            vars(executor).clear()  # it refers to itself: some 10 KB would wait for the collector
+        broadcast.members += 1
+        return broadcast
+
+    def leave(self, broadcast: "Broadcast") -> None:
+        """One member less; with the last it is gone, and so is the tail if nobody else follows the stream."""
+        broadcast.members -= 1
+        if not broadcast.members:
+            del self._broadcasts[broadcast.alike]
+            self._tails.leave(broadcast.tail)
+
+    @property
+    def waiting(self) -> int:
+        """Subscribers at the tail of their stream."""
+        return sum(broadcast.at_tail for broadcast in self._broadcasts.values())
 
     def __len__(self) -> int:
         return len(self._broadcasts)

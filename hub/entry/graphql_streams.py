@@ -134,10 +134,11 @@ class StreamResponse(Response):
         left = asyncio.create_task(_until_left(receive))
         ending = asyncio.create_task(ended.wait())
         tasks = (running, left, ending, asyncio.create_task(self._beat(wire)))
+        self._streaming.standing.watch(self._viewer, self, ended.set)
         try:
-            with self._streaming.standing.watched(self._viewer, ended.set):
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._streaming.standing.unwatch(self._viewer, self)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

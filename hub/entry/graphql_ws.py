@@ -10,9 +10,9 @@ its own, so nothing that one has loaded is shown to another.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -108,7 +108,7 @@ class SocketOutlet(Outlet):
     """One operation on a socket: its frames, by its id."""
 
     def __init__(self, wire: Wire, id_: str) -> None:
-        self._id = orjson.dumps(id_)
+        self._id = json.dumps(id_, ensure_ascii=False).encode("utf-8", "surrogatepass")  # orjson's would keep 4 KB
         super().__init__(wire, b'{"id":' + self._id + b',"type":"next","payload":', b"}")
 
     def error(self, errors: list[dict[str, Any]], *, is_begun: bool) -> None:
@@ -138,14 +138,12 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
     async def handle(self) -> None:
         self.running: dict[str, asyncio.Task[None]] = {}  # by id, from subscribe to complete
         self.ending: set[asyncio.Task[None]] = set()  # given up by the client and not at their end yet
-        self.credential = ExitStack()
-        metrics = self.streaming.metrics
-        metrics.sockets += 1
+        self.streaming.metrics.sockets += 1
         try:
-            with self.credential:
-                await super().handle()
+            await super().handle()
         finally:
-            metrics.sockets -= 1
+            self.streaming.metrics.sockets -= 1
+            self.streaming.standing.unwatch(self.viewer, self)
 
     async def shutdown(self) -> None:
         self.socket.left()
@@ -183,7 +181,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             self.streaming.metrics.count("hub_unauthenticated_total")
             await self.websocket.close(code=4403, reason=f"Forbidden: {refused}"[:MAX_REASON])
             return
-        self.credential.enter_context(self.streaming.standing.watched(self.viewer, self._credential_ended))
+        self.streaming.standing.watch(self.viewer, self, self._credential_ended)
         await self.send_message({"type": "connection_ack"})
         self.connection_acknowledged = True
 

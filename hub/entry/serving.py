@@ -112,6 +112,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[WIRE] = SocketWire(self)
 
+    def start_keepalive(self) -> None:
+        """The handshake is over: what it was made of is some KB a subscriber."""
+        super().start_keepalive()
+        del self.request, self.response
+
     def keepalive_timeout(self) -> None:
         """No pong in time. What has not left by now never will: waiting for it would keep the socket for ever."""
         super().keepalive_timeout()

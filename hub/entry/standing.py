@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 from hub.domain.people import Viewer, ViewerKind
 from resolvers.errors import GatekeepingError
@@ -32,40 +31,30 @@ class Standing:
         self._ends: dict[Viewer, dict[object, End]] = {}
         self._watching: asyncio.Task[None] | None = None
 
-    @contextmanager
-    def counted(self, viewer: Viewer) -> Iterator[None]:
-        """One operation more of this viewer while the block runs. GatekeepingError THROTTLED beyond MOST."""
+    def begin(self, viewer: Viewer) -> None:
+        """One operation more of this viewer; `done` once. GatekeepingError THROTTLED beyond MOST."""
         principal, most = viewer.principal, MOST[viewer.kind]
         if self._running[principal] >= most:
             raise GatekeepingError("THROTTLED", f"{most} operations of yours are under way: end one first")
         self._running[principal] += 1
-        try:
-            yield
-        finally:
-            self._running[principal] -= 1
-            if not self._running[principal]:
-                del self._running[principal]
 
-    @contextmanager
-    def watched(self, viewer: Viewer, end: End) -> Iterator[None]:
-        """Call `end` once, if the viewer's credential stops counting while the block runs."""
+    def done(self, viewer: Viewer) -> None:
+        """One operation less."""
+        principal = viewer.principal
+        self._running[principal] -= 1
+        if not self._running[principal]:
+            del self._running[principal]
+
+    def watch(self, viewer: Viewer, me: object, end: End) -> None:
+        """Call `end` once, should the viewer's credential stop counting before `unwatch`. `me` is the watcher."""
         if viewer.kind is ViewerKind.ANONYMOUS:
-            yield
             return
-        me = object()
         self._ends.setdefault(viewer, {})[me] = end
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="watch over credentials")
-        try:
-            yield
-        finally:
-            self._forget(viewer, me)
 
-    def running(self, principal: str) -> int:
-        """How many operations of theirs are under way."""
-        return self._running[principal]
-
-    def _forget(self, viewer: Viewer, me: object) -> None:
+    def unwatch(self, viewer: Viewer, me: object) -> None:
+        """Whoever watched does no more."""
         of_viewer = self._ends.get(viewer, {})
         of_viewer.pop(me, None)
         if not of_viewer:
@@ -73,6 +62,10 @@ class Standing:
         if not self._ends and self._watching is not None:
             self._watching.cancel()
             self._watching = None
+
+    def running(self, principal: str) -> int:
+        """How many operations of theirs are under way."""
+        return self._running[principal]
 
     async def _watch(self) -> None:
         while True:

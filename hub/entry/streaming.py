@@ -93,9 +93,11 @@ class Streaming:
         request_id.set(own_id := secrets.token_hex(8))
         self.metrics.streams += 1
         outcome = "gone"
+        is_counted = False
         try:
-            with self.standing.counted(viewer):
-                outcome, errors = await self._send_results(asked, viewer, outlet, own_id, allowed)
+            self.standing.begin(viewer)
+            is_counted = True
+            outcome, errors = await self._send_results(asked, viewer, outlet, own_id, allowed)
             if on_end is not None:
                 on_end()
             outlet.error(errors, is_begun=outcome != "refused") if errors else outlet.complete()
@@ -109,6 +111,8 @@ class Streaming:
             if _has_ended(fault, viewer, self._hub):
                 raise
         finally:
+            if is_counted:
+                self.standing.done(viewer)
             self.metrics.streams -= 1
             self.metrics.count("hub_graphql_operations_total", transport=transport, outcome=outcome)
 
@@ -128,6 +132,19 @@ class Streaming:
         self, asked: Asked, viewer: Viewer, outlet: Outlet, own_id: str, allowed: tuple[OperationType, ...]
     ) -> tuple[str, list[dict[str, Any]]]:
         """Send every result of the source; returns what became of the operation, and the errors that end it."""
+        begun = await self._begin(asked, viewer, outlet, own_id, allowed)
+        if not isinstance(begun, Subscriber):
+            return begun
+        try:
+            await begun.run()
+        finally:
+            self.fanout.leave(begun.broadcast)
+        return "ok", []
+
+    async def _begin(
+        self, asked: Asked, viewer: Viewer, outlet: Outlet, own_id: str, allowed: tuple[OperationType, ...]
+    ) -> Subscriber | tuple[str, list[dict[str, Any]]]:
+        """Run it, or make it one of those who follow the log: then nothing of what began it is kept."""
         try:
             taken = self._documents.take(asked, viewer)
         except GraphQLError as refusal:
@@ -152,13 +169,10 @@ class Streaming:
                     outcome = "errors" if result.errors else outcome or "ok"
         if caught.following is None:
             return outcome or "ok", []
-        with self.fanout.joined(caught, taken.text, asked.variables, self._json) as broadcast:
-            subscriber = Subscriber(
-                broadcast, caught.following.position, viewer, outlet.wire, before=outlet.before, after=outlet.after
-            )
-            caught.executor = caught.following = None
-            await subscriber.run()
-        return "ok", []
+        broadcast = self.fanout.join(caught, taken.text, asked.variables, self._json)
+        return Subscriber(
+            broadcast, caught.following.position, viewer, outlet.wire, before=outlet.before, after=outlet.after
+        )
 
     def _json(self, result: ExecutionResult | CoreResult, own_id: str) -> bytes:
         payload: dict[str, Any] = {"data": result.data}

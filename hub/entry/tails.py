@@ -8,8 +8,6 @@ A follower at the tail costs no SQL at all: the tail reads once per wake-up and 
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from hub.domain.events import Logged
 from hub.ports import Hub
@@ -24,7 +22,7 @@ class Tail:
     def __init__(self, hub: Hub, stream: str) -> None:
         self.followers = 0
         self._hub = hub
-        self._stream = stream
+        self.stream = stream
         self._kept: deque[Logged] = deque()
         self._floor = 0
         self.head = 0  # position up to which the tail has read
@@ -44,8 +42,8 @@ class Tail:
         """
         while not (self._is_read and position >= self._floor):
             floor = self._floor if self._is_read else None
-            seen = self._hub.wakeups.mark(self._stream)
-            if batch := await read_on(self._hub, self._stream, position):
+            seen = self._hub.wakeups.mark(self.stream)
+            if batch := await read_on(self._hub, self.stream, position):
                 return batch
             if not self._is_read:
                 self._begin(position, seen)
@@ -66,7 +64,7 @@ class Tail:
         self._kept.clear()
         self._floor = self.head = position
         self._moved = asyncio.get_running_loop().create_future()
-        self._reading = asyncio.create_task(self._read_on(seen), name=f"tail of {self._stream}")
+        self._reading = asyncio.create_task(self._read_on(seen), name=f"tail of {self.stream}")
         self._reading.add_done_callback(self._ended)
 
     def _newer(self, position: int) -> list[Logged]:
@@ -82,10 +80,10 @@ class Tail:
     async def _read_on(self, seen: int) -> None:
         """Wait, read, wake everybody; `seen` is the mark from before the last read."""
         while True:
-            await self._hub.wakeups.wait(self._stream, seen)
+            await self._hub.wakeups.wait(self.stream, seen)
             while True:
-                seen = self._hub.wakeups.mark(self._stream)
-                batch = await read_on(self._hub, self._stream, self.head)
+                seen = self._hub.wakeups.mark(self.stream)
+                batch = await read_on(self._hub, self.stream, self.head)
                 if not batch:
                     break
                 self._keep(batch)
@@ -122,21 +120,20 @@ class Tails:
         self._hub = hub
         self._tails: dict[str, Tail] = {}
 
-    @contextmanager
-    def following(self, stream: str) -> Iterator[Tail]:
-        """The stream's tail for as long as the block runs; it is dropped with its last follower."""
+    def follow(self, stream: str) -> Tail:
+        """The stream's tail, for one follower more; leave it once."""
         tail = self._tails.get(stream)
         if tail is None:
             tail = self._tails[stream] = Tail(self._hub, stream)
         tail.followers += 1
-        try:
-            yield tail
-        finally:
-            tail.followers -= 1
-            if tail.followers == 0:
-                tail.stop()
-                if self._tails.get(stream) is tail:
-                    del self._tails[stream]
+        return tail
+
+    def leave(self, tail: Tail) -> None:
+        """One follower less; with the last the tail is dropped."""
+        tail.followers -= 1
+        if tail.followers == 0:
+            tail.stop()
+            del self._tails[tail.stream]
 
     def __len__(self) -> int:
         return len(self._tails)

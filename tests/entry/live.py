@@ -106,7 +106,7 @@ async def live(store_url: str, monkeypatch: Any, **settings: str) -> AsyncIterat
     store = await open_store(store_url, moved=lambda stream: wakeups.publish(stream, 0), on_statement=statements.append)
     world = World(store)
     hub = Hub(
-        store=store, channels={}, platforms={}, chain=None, wakeups=wakeups, clock=world.clock, vault=None,  # type: ignore[arg-type]  # nothing here asks chain or vault
+        store=store, channels={}, platforms={}, chain=None, wakeups=wakeups, clock=world.clock, vault=None, partners=None,  # type: ignore[arg-type]  # nothing here asks chain or vault
         receipts=SignedReceipts(KEYS), tokens=UserTokens(KEYS), cursors=Cursors(KEYS), draw_seed=world.seed,
         owner="worker-1", is_production=False, batch_after_ms=0,
     )  # fmt: skip
