@@ -41,6 +41,9 @@ JITTER_MS = (5, 80)
 POOL_MIN, POOL_MAX = 1, 16
 ACQUIRE_S = 10
 STATEMENT_TIMEOUT_MS, LOCK_TIMEOUT_MS = 15_000, 5_000
+# The server ends a statement before that: without an answer by then the network swallows what is sent.
+ANSWER_S = 20.0
+RELEASE_S = 5.0  # a connection that is not clean again by then is let go
 
 
 class PostgresqlConnection:
@@ -102,6 +105,7 @@ class PostgresqlStore:
                 dsn,
                 min_size=POOL_MIN,
                 max_size=POOL_MAX,
+                command_timeout=ANSWER_S,
                 server_settings={
                     "timezone": "UTC",
                     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -214,11 +218,17 @@ class PostgresqlStore:
         try:
             yield raw
         except GONE as error:
-            if _is_gone(raw):
+            if isinstance(error, TimeoutError) or _is_gone(raw):
                 raise Unavailable("the connection to PostgreSQL broke: nothing was done; try again") from error
             raise
         finally:
-            await self._pool.release(raw)
+            await self._release(raw)
+
+    async def _release(self, raw: Any) -> None:
+        try:
+            await self._pool.release(raw, timeout=RELEASE_S)
+        except GONE:
+            pass  # the pool has dropped it; whatever was done with it is known already
 
 
 def _is_gone(raw: Any) -> bool:
