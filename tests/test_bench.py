@@ -24,7 +24,7 @@ FIGURES = {
 # The bars that do not depend on the machine.
 MOST = {"checkout_statements": 24, "checkout_commits": 3, "anchor_gas_256": 60_000, "anchor_gas_256_an_order": 240}
 # These start servers as processes of their own, which takes longer than all the others together.
-SERVED = {"checkout_http", "ready", "memory", "reads"}
+SERVED = {"checkout_http", "ready", "memory", "reads", "event_delay"}
 
 
 @pytest.mark.parametrize(
