@@ -155,3 +155,25 @@ def test_tag_is_of_all_bytes_and_of_their_parts() -> None:
 )
 def test_tag_is_known_by_strong_weak_or_any(header: str, is_there: bool) -> None:
     assert is_known('"a"', header) is is_there
+
+
+async def test_answer_that_a_proxy_keeps_is_kept_for_each_origin_apart(manifest: Path) -> None:
+    """Else a page would get the answer that was made for a caller without an origin, and its browser would hide it."""
+    flags = {"documents": "trusted", "documents_manifest": str(manifest), "documents_cache": CACHE}
+    async with client(**flags, allowed_origins="https://shop.example") as hub:
+        page = await got(hub, "who", origin="https://shop.example")
+        other = await got(hub, "who", origin="https://evil.example")
+        nobody = await got(hub, "who")
+        preflight = await hub.options(
+            "/graphql",
+            headers={
+                "origin": "https://shop.example",
+                "access-control-request-method": "POST",
+                "access-control-request-headers": "content-type,idempotency-key,if-none-match",
+            },
+        )
+    assert ["origin" in answer.headers["vary"].lower() for answer in (page, other, nobody)] == [True] * 3
+    assert [answer.headers.get("access-control-allow-origin") for answer in (page, other, nobody)] == [
+        "https://shop.example", None, None,
+    ]  # fmt: skip
+    assert preflight.status_code == 200

@@ -211,6 +211,16 @@ async def test_document_by_hash_is_the_same_store_over_websocket() -> None:
     assert first == again == [("next", {"viewer": "ANONYMOUS"}), ("complete", None)]
 
 
+async def test_several_operations_need_a_name_over_websocket_too() -> None:
+    query = 'query A { echo(text: "a") } query B { echo(text: "b") }'
+    async with socket_of() as socket:
+        await begin(socket)
+        unnamed = await told(socket, "1", {"query": query})
+        named = await told(socket, "2", {"query": query, "operationName": "B"})
+    assert unnamed == [("error", "BAD_USER_INPUT")]
+    assert named == [("next", {"echo": "b"}), ("complete", None)]
+
+
 async def test_trusted_hub_runs_no_other_document_over_websocket(tmp_path: Path) -> None:
     app = app_of(ToyHub(), documents="trusted", documents_manifest=manifest(tmp_path, COUNT))
     async with socket_of(app=app) as socket:
