@@ -12,6 +12,7 @@ from strawberry import federation
 from strawberry.schema.config import StrawberryConfig
 
 import schema.enums  # registers the domain's enums before any type is built
+from resolvers.execution import Attribute, PlainFirst
 from schema.anchors import AnchorQueries
 from schema.audit import AuditQueries
 from schema.catalogue import CatalogueMutations, CatalogueQueries
@@ -63,6 +64,7 @@ def build() -> strawberry.Schema:
         subscription=Subscription,
         types=USER_ERRORS,
         config=StrawberryConfig(scalar_map=SCALARS),
+        execution_context_class=PlainFirst,
         scalar_overrides=FEDERATION_SCALARS,
         federation_version=VERSION,
     )
@@ -92,5 +94,4 @@ def _reader(field: GraphQLField) -> Callable[[object, object], object]:
     definition = field.extensions["strawberry-definition"]
     if name := definition.metadata.get(JOINED):
         return lambda row, _info: row.joined[name]  # type: ignore[attr-defined]
-    read = attrgetter(definition.python_name)
-    return lambda row, _info: read(row)
+    return Attribute(attrgetter(definition.python_name))

@@ -23,7 +23,6 @@ from graphql import (
     VariableDefinitionNode,
     VariableNode,
 )
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from hub.domain.events import Logged
 from hub.domain.people import Viewer
@@ -32,6 +31,7 @@ from hub.entry.wires import MAX_UNSENT, Gone, Stalled, Wire, drained
 from resolvers.context import RequestContext, request_context
 from resolvers.errors import GatekeepingError
 from resolvers.events import Following, demand_token
+from resolvers.execution import PlainFirst
 
 MAX_BEHIND = 100_000  # events by which a reader may fall further behind than it began
 MAX_MADE = 512  # encoded events that a Broadcast remembers: those of the tail, for whoever comes late
@@ -66,8 +66,8 @@ def catching() -> Iterator[Caught]:
         _catching.reset(token)
 
 
-class SharingExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Strawberry's executor, which hands a stream of the log over to whoever is catching it."""
+class SharingExecutor(PlainFirst):
+    """The executor, which hands a stream of the log over to whoever is catching it."""
 
     def cancellable_iterable(self, iterable: Any) -> Any:
         caught = _catching.get()
