@@ -4,6 +4,7 @@
     /graphiql                   the IDE, if it is on            /readyz    it takes requests
     /channels/{code}/notices    channels' later word            /metrics   what it counts
     /.well-known/jwks.json      the key that signs receipts
+    /oauth/token                a partner's signed word about a learner becomes a token of the hub
 
 It is given its hub and opens nothing itself, so a test has one in a line.
 """
@@ -39,6 +40,7 @@ from hub.entry.readiness import Readiness
 from hub.entry.settings import EVERYBODY, Settings
 from hub.entry.sign_in import SignIn
 from hub.entry.throttling import Buckets, Rate, Throttle, per_minute
+from hub.entry.token_exchange import token_routes
 from hub.entry.viewers import Viewers
 from hub.entry.visitors import for_viewers
 from hub.entry.webhooks import notice_route
@@ -88,6 +90,7 @@ def create_app(
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
         notice_route(hub, counted),
+        *token_routes(hub, settings, counted),
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(is_ready or Readiness(hub)), methods=["GET"]),
         *([metrics_route(hub, counted)] if settings.metrics_port is None else []),
@@ -226,7 +229,7 @@ def _internal_error(own_id: str) -> Response:
 
 def _route(path: str) -> str:
     """What a path is counted as: never what a client made up."""
-    if path in ("/graphql", "/healthz", "/readyz", "/metrics", "/.well-known/jwks.json"):
+    if path in ("/graphql", "/healthz", "/readyz", "/metrics", "/.well-known/jwks.json", "/oauth/token"):
         return path
     for start in ("/graphiql", "/channels"):
         if path.startswith(start):

@@ -123,6 +123,24 @@ async def token(parsed: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+async def key(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry import keys
+
+    if parsed.what == "list":
+        return await keys.list_keys(settings)
+    if parsed.what == "revoke":
+        return await keys.revoke_key(settings, parsed.id)
+    return await keys.create_key(
+        settings,
+        as_=parsed.as_,
+        name=parsed.name,
+        platform=parsed.platform,
+        currency=parsed.currency,
+        scopes=parsed.scopes,
+        days=parsed.days,
+    )
+
+
 async def migrate(parsed: argparse.Namespace, settings: Settings) -> int:
     from hub.store.migrate import migrate
 
@@ -227,6 +245,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--as", dest="as_", required=True, choices=("learner", "partner", "operator"))
     command.add_argument("--user", default="learner", metavar="NAME", help="which learner (default: learner)")
     command.add_argument("--platform", metavar="SLUG", help="which platform's partner")
+
+    keys = commands.add_parser("key", help="make, list and revoke API keys, in production too").add_subparsers(
+        dest="what", required=True
+    )
+    command = _command(keys, "create", key, "make a key and print it, once")
+    command.add_argument("--as", dest="as_", required=True, choices=("partner", "operator"))
+    command.add_argument("--name", required=True, help="what it is called; one live key has the name")
+    command.add_argument("--platform", metavar="SLUG", help="whose key (--as partner); connected if it is new")
+    command.add_argument("--currency", default="USD", metavar="C", help="of a platform that is new (default: USD)")
+    command.add_argument("--scopes", metavar="S,S", help="what it may do (default: all that such a key can)")
+    command.add_argument("--days", metavar="N", help="until it ends (default: it does not)")
+    _command(keys, "list", key, "list the keys that were not revoked")
+    command = _command(keys, "revoke", key, "end a key within seconds, in every process")
+    command.add_argument("id")
 
     _command(commands, "migrate", migrate, "bring the database to this release's revision")
 

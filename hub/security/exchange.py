@@ -136,7 +136,7 @@ class PartnerKeys:
                 if answer.status_code != 200 or "content-encoding" in answer.headers:
                     raise ValueError("not an answer")
                 body = b""
-                async for chunk in answer.aiter_raw():
+                async for chunk in answer.aiter_bytes():
                     body += chunk
                     if len(body) > MAX_DOCUMENT:
                         raise ValueError("too long")
@@ -193,9 +193,11 @@ def _usable(jwk: dict[str, Any]) -> PublicKey | None:
     if jwk.get("use", "sig") != "sig" or "d" in jwk or "k" in jwk or not isinstance(jwk.get("kid"), str | None):
         return None
     try:
+        if jwk.get("kty") == "RSA":
+            modulus = int.from_bytes(unbase64url(jwk["n"]))
+            if not RSA_BITS[0] <= modulus.bit_length() <= RSA_BITS[1]:
+                return None
         key = JWKRegistry.import_key(jwk)
-        if isinstance(key, RSAKey) and not RSA_BITS[0] <= key.public_key.key_size <= RSA_BITS[1]:
-            return None
         return key if isinstance(key, ECKey | RSAKey | OKPKey) else None
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError, UnsupportedAlgorithm):
         return None

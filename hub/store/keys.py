@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, Index, Table, bindparam, func, select, update
+from sqlalchemy import BigInteger, ForeignKey, Index, Table, bindparam, func, select, update
 
 from hub.domain.keys import USE_NOTED_EVERY_US, ApiKey
 from hub.domain.people import ViewerKind
@@ -63,6 +63,10 @@ class ApiKeys:
         """The holder's keys that were not revoked, oldest first; some may have come to their end."""
         return await self._rx.many(_UNREVOKED, _api_key, holder_=holder)
 
+    async def all_unrevoked(self, most: int) -> list[ApiKey]:
+        """Everybody's, the newest first."""
+        return await self._rx.many(_ALL_UNREVOKED, _api_key, most=most)
+
     async def revoke(self, key_id: str, at_us: int) -> None:
         """It counts no more, and its slot is free."""
         await self._rx.changed(_REVOKE, key_id=key_id, at_us=at_us)
@@ -97,6 +101,12 @@ _UNREVOKED = (
     select(api_key)
     .where((_c.holder == bindparam("holder_")) & _c.revoked_at_us.is_(None))
     .order_by(_c.created_at_us, _c.id)
+)
+_ALL_UNREVOKED = (
+    select(api_key)
+    .where(_c.revoked_at_us.is_(None))
+    .order_by(_c.created_at_us.desc(), _c.id.desc())
+    .limit(bindparam("most", type_=BigInteger()))
 )
 _REVOKE = update(api_key).where(_this & _c.revoked_at_us.is_(None)).values(revoked_at_us=bindparam("at_us"))
 _END_AT = update(api_key).where(_this).values(expires_at_us=bindparam("at_us"))

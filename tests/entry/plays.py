@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import orjson
+from joserfc.jwk import ECKey
 from websockets.exceptions import WebSocketException
 
 import hub.flows
@@ -37,6 +38,7 @@ from tests.entry.hubs import (
     reached,
     until,
 )  # fmt: skip
+from tests.partners import HUB, Partner
 
 HONOURER = "folio"
 # Beyond every lease (a task's 45 s, a request's 60 s) and the sandbox's own 60 s before "never seen" is believed.
@@ -195,6 +197,33 @@ async def trusting(stage: Stage, name: str) -> None:
         assert (await operator.mutate(TRUST, asked))["replayed"]
 
 
+async def exchanged(stage: Stage, name: str) -> None:
+    """A platform's word about a member is exchanged; what died with the hub is said anew, as a word counts once."""
+    async with stage.operator() as operator, stage.partner() as partner:
+        platform = (await partner.query("{ viewer { platform { id } } }", {}))["viewer"]["platform"]["id"]
+        signer = Partner(platform, issuer=f"https://{name}.example", key=SIGNING_KEY)
+        asked = {
+            "platformId": platform, "issuer": signer.issuer, "audience": HUB, "scopes": ["orders:read"],
+            "jwks": signer.jwks,
+        }  # fmt: skip
+        signer.id = (await operator.mutate(TRUST, asked))["trustedIssuer"]["id"]
+    async with httpx.AsyncClient(base_url=stage.hub.origin, trust_env=False, timeout=30) as http:
+        endpoint = (await http.get("/.well-known/oauth-authorization-server")).json()["token_endpoint"]
+        for _ in range(2):
+            signer.now_us = int((time.time() + stage.ahead_s) * 1_000_000)
+            form = {
+                "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+                "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                "client_assertion": signer.assertion(aud=endpoint), "subject_token": signer.subject_token(name),
+                "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            }  # fmt: skip
+            answer = await http.post("/oauth/token", data=form)
+            assert answer.status_code == 200, answer.text
+    async with Client(stage.hub.origin, answer.json()["access_token"]) as learner:
+        viewer = (await learner.query("{ viewer { kind user { state } } }", {}))["viewer"]
+    assert viewer == {"kind": "USER", "user": {"state": "ACTIVE"}}
+
+
 async def removed(stage: Stage, name: str) -> None:
     """A platform deletes an account."""
     async with stage.partner() as partner:
@@ -213,8 +242,9 @@ KEY_CREATE = """mutation($input: ApiKeyCreateInput!) {
   apiKeyCreate(input: $input) { secret userErrors { message } } }"""
 KEY_ROTATE = """mutation($input: ApiKeyRotateInput!) {
   apiKeyRotate(input: $input) { secret userErrors { message } } }"""
+SIGNING_KEY = ECKey.generate_key("P-256", {"kid": "k-1"}, auto_kid=False)
 TRUST = """mutation($input: TrustedIssuerUpsertInput!) {
-  trustedIssuerUpsert(input: $input) { replayed userErrors { message } } }"""
+  trustedIssuerUpsert(input: $input) { replayed trustedIssuer { id } userErrors { message } } }"""
 REMOVE = """mutation($input: MemberRemoveInput!) {
   memberRemove(input: $input) { replayed member { id } userErrors { message } } }"""
 KEY_REVOKE = """mutation($input: ApiKeyRevokeInput!) {
@@ -490,6 +520,7 @@ SCENES: dict[str, Scene] = {
     "mark_used": Scene(keyed),
     "put_issuer": Scene(trusting),
     "end_member": Scene(removed),
+    "sign_in": Scene(exchanged),
     "put_platform": Scene(command=_import_again),
     "put_listings": Scene(command=_import_again),
     "withdraw": Scene(before=_imported, command=_import_again),

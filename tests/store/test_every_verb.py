@@ -129,6 +129,7 @@ async def test_keys(store: Store, world: World, called: set[str]) -> None:
         assert await tx.keys.add(nameless)
         assert await tx.keys.by_id("key_3") == replace(nameless, name="key_3")
         assert await tx.keys.unrevoked(platform.id) == [key, turned]
+        assert [held.id for held in await tx.keys.all_unrevoked(2)] == ["key_2", "key_3"]
         await tx.keys.revoke("key_1", START_US + 2)
         assert await tx.keys.unrevoked(platform.id) == [turned]
         assert await tx.keys.lock("key_1") == replace(key, revoked_at_us=START_US + 2)
