@@ -2,8 +2,10 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from hub.entry.verification import verified
 from hub.ports import LeafClaim
@@ -62,3 +64,17 @@ async def test_each_lie_is_found_by_its_check(bench: Bench, sqlite_url: str, lie
         assert database.execute(lie).rowcount > 0
     database.close()
     assert set(await wrong(bench)) == found
+
+
+async def test_a_log_that_was_pruned_is_still_true_and_an_archive_that_overlaps_it_is_not(bench: Bench) -> None:
+    async def prune(tx: Any) -> None:
+        assert await tx.archive.take(1, 3)
+
+    await bench.store.write(prune)
+    assert await wrong(bench) == {}
+
+    async def lie(tx: Any) -> None:
+        await tx.run(text("UPDATE event_archive SET position = 4 WHERE position = 3"))
+
+    await bench.store.write(lie)
+    assert await wrong(bench) == {"log dense": ["event 4 is in the archive, and the log begins at 4"]}
