@@ -31,6 +31,8 @@ NOUNS = {
     "ApiKey": "api_key",
     "TrustedIssuer": "trusted_issuer",
     "AuditEntry": "audit_entry",
+    "WebhookEndpoint": "webhook_endpoint",
+    "WebhookDelivery": "webhook_delivery",
 }
 ENTITIES = frozenset({"User", "Platform", "Course", "Listing", "Order", "Entitlement"})  # what others may extend
 _PAIRWISE = re.compile(r"[a-z2-7]{26}")

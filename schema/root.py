@@ -30,6 +30,7 @@ from schema.people import PeopleMutations, PeopleQueries
 from schema.reconciliation import ReconciliationQueries
 from schema.scalars import SCALARS
 from schema.scopes import guard
+from schema.webhooks import WebhookMutations, WebhookQueries
 
 _TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
 
@@ -38,6 +39,7 @@ _TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
 class Query(
     PeopleQueries, CatalogueQueries, OrderQueries, PaymentQueries, EntitlementQueries, AnchorQueries,
     ReconciliationQueries, EventQueries, NodeQueries, EntityQueries, KeyQueries, IssuerQueries, AuditQueries,
+    WebhookQueries,
 ):  # fmt: skip
     pass
 
@@ -45,7 +47,7 @@ class Query(
 @strawberry.type(description="What can be done: each takes one input and answers with its object or why not.")
 class Mutation(
     OrderMutations, PaymentMutations, CatalogueMutations, PeopleMutations, EntitlementMutations, KeyMutations,
-    IssuerMutations,
+    IssuerMutations, WebhookMutations,
 ):  # fmt: skip
     pass
 

@@ -46,6 +46,8 @@ _OWN_KEYS = Rule(frozenset({"keys:write"}), frozenset({ViewerKind.PLATFORM, View
 
 _STAFF = Rule(frozenset({"operations:write"}), frozenset({ViewerKind.OPERATOR}))  # rights of every platform
 
+_OWN_WEBHOOKS = Rule(frozenset({"webhooks:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
+
 Resolver = Callable[..., object]
 
 SCOPES: dict[str, Rule] = {
@@ -63,6 +65,10 @@ SCOPES: dict[str, Rule] = {
     "TrustedIssuer": _scope("keys:read"),
     "TrustedIssuerConnection": _scope("keys:read"),
     "EntitlementCheck": _scope("entitlements:read"),
+    "WebhookEndpoint": _scope("webhooks:read"),
+    "WebhookEndpointConnection": _scope("webhooks:read"),
+    "WebhookDelivery": _scope("webhooks:read"),
+    "WebhookDeliveryConnection": _scope("webhooks:read"),
     "Query.events": _scope("events:read"),
     "Subscription.events": _scope("events:read"),
     "Subscription.orderUpdated": _scope("orders:read"),
@@ -79,6 +85,13 @@ SCOPES: dict[str, Rule] = {
     "Mutation.apiKeyRevoke": _OWN_KEYS,
     "Mutation.trustedIssuerUpsert": _STAFF,
     "Mutation.entitlementRevoke": _STAFF,
+    "Mutation.webhookEndpointCreate": _OWN_WEBHOOKS,
+    "Mutation.webhookEndpointUpdate": _OWN_WEBHOOKS,
+    "Mutation.webhookEndpointDelete": _OWN_WEBHOOKS,
+    "Mutation.webhookEndpointPause": _OWN_WEBHOOKS,
+    "Mutation.webhookEndpointResume": _OWN_WEBHOOKS,
+    "Mutation.webhookEndpointRotateSecret": _OWN_WEBHOOKS,
+    "Mutation.webhookRedeliver": _OWN_WEBHOOKS,
 }
 
 # Within a payload the mutation has demanded its own rule: what it gives back is the answer, not a read.

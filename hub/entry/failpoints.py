@@ -17,6 +17,7 @@ CALLS = {
     "channel": ("create", "void", "query"),
     "chain": ("send",),
     "platform": ("grant_access", "revoke_access"),
+    "sender": ("post",),
 }
 
 

@@ -104,6 +104,7 @@ class Settings:
     port: int  # 0: any that is free
     public_url: str  # what others call this hub, without a slash at the end
     allowed_origins: tuple[str, ...]  # web pages of other origins that may call; none: public_url's alone
+    webhook_allow: tuple[str, ...]  # hosts and networks that webhooks may reach although they are not public
     introspection: frozenset[ViewerKind]  # who may ask for the schema
     graphiql: frozenset[ViewerKind]  # who gets the page
     get: bool  # whether queries may come by GET
@@ -168,6 +169,7 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "port": port,
         "public_url": url_of(host, port),
         "allowed_origins": (),
+        "webhook_allow": (),
         "introspection": EVERYBODY if is_open else NOBODY,
         "graphiql": EVERYBODY if is_open else NOBODY,
         "get": is_open,
@@ -373,6 +375,19 @@ def _trusted_proxies(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError(f"must be addresses or networks such as 10.0.0.0/8, parted by commas, not {text!r}") from None
 
 
+def _webhook_allow(text: str) -> tuple[str, ...]:
+    entries = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
+    for entry in entries:
+        try:
+            ip_network(entry, strict=False)
+        except ValueError:
+            if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", entry):
+                raise ValueError(
+                    "must be names, addresses or networks such as receiver.internal, 10.1.0.0/16, parted by commas"
+                ) from None
+    return tuple(dict.fromkeys(entries))
+
+
 def _yes(text: str) -> bool:
     return _one_of(text, "true", "false") == "true"
 
@@ -442,6 +457,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "port": _port,
     "public_url": _public_url,
     "allowed_origins": _allowed_origins,
+    "webhook_allow": _webhook_allow,
     "introspection": _viewers,
     "graphiql": _viewers,
     "get": _yes,

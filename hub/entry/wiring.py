@@ -12,6 +12,7 @@ import httpx
 from hub.channels import CHANNELS
 from hub.channels.sandbox import SandboxChannel
 from hub.entry.chain import ChainSide
+from hub.entry.event_documents import StoredDocuments
 from hub.entry.failpoints import VARIABLE, Failpoint
 from hub.entry.settings import SettingRefused, Settings, SqliteSync
 from hub.platforms.sandbox import SandboxPlatform
@@ -19,6 +20,7 @@ from hub.ports import Channel, Clock, Hub, Platform, Wakeups
 from hub.sandbox.server import SandboxAddress
 from hub.security.exchange import PartnerKeys
 from hub.security.keys import MASTER_KEY, load_or_create
+from hub.security.outgoing import Allowed, GuardedSender
 from hub.security.signing import Cursors, SignedReceipts
 from hub.security.tokens import UserTokens
 from hub.security.vault import KeyVault
@@ -79,6 +81,8 @@ async def build(
         tokens=UserTokens.in_folder(**folder),
         partners=PartnerKeys(_client(), (*settings.jwks_http_hosts, *(() if settings.is_production else LOOPBACK))),
         cursors=Cursors.in_folder(**folder),
+        event_documents=StoredDocuments(),
+        sender=failpoint.around("sender", GuardedSender(Allowed.of(settings.webhook_allow))),
         draw_seed=system_seed,
         owner=f"{os.getpid()}-{secrets.token_hex(4)}",
         is_production=settings.is_production,
@@ -94,6 +98,7 @@ async def aclose(hub: Hub) -> None:
     for platform in hub.platforms.values():
         await platform.aclose()
     await hub.partners.aclose()
+    await hub.sender.aclose()
     await hub.store.aclose()
     await hub.wakeups.aclose()
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from hub.flows import access, anchors, attempts, notices, orders, purchase, retention, tasks
+from hub.flows import access, anchors, attempts, deliveries, notices, orders, purchase, retention, tasks
 from hub.ports import ChainUnavailable, Hub
 from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
 
@@ -24,16 +24,23 @@ HANDLERS: dict[str, Handler] = {
     "anchor_batch": anchors.anchor,
     "revoke_leaf": anchors.revoke_leaf,
     access.KIND: access.open_or_close,
+    deliveries.DELIVER: deliveries.deliver,
 }
-# Money and the chain are asked about for ever; anything else waits for a person after MAX_TRIES.
-TIRELESS = frozenset({attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", "revoke_leaf"})
+# Money and the chain are asked about for ever, deliveries count their own attempts; anything else waits for a person
+# after MAX_TRIES.
+TIRELESS = frozenset({
+    attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", "revoke_leaf", deliveries.DELIVER,
+})  # fmt: skip
 
-# Tasks worked on at once: each holds at most one remote call.
+# Tasks worked on at once: each holds at most one remote call. Those of pools, whose ends partners choose, have hands of
+# their own: money never waits for them.
 HANDS = 16
+POOLED_HANDS = 16
 POLL_S = 1.0
 SWEEP_S = 15.0
 PRUNE_EVERY_S = 24 * 3600.0
 PRUNE_FIRST_S = 60.0  # after the start, which has enough to do
+FORGET_EVERY_S = 600.0  # between looks at deliveries that are over for a month
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 3600.0
 CHAIN_BACKOFF_MOST_S = 15.0  # a node that comes back is found soon
 
@@ -50,18 +57,24 @@ class Worker:
         self._stop = asyncio.Event()
         self._busy: set[asyncio.Task[None]] = set()
         self._seen: int | None = None  # the log's head at the last poll
+        self._busy_with_pools: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """All loops, until `stop`. A loop that fails is logged and goes on: the database may be away for a while."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._forever("tasks", self._claim))
+            group.create_task(self._forever("pools", self._claim_pooled))
             group.create_task(self._forever("batches", self._gather))
             group.create_task(self._forever("access", self._tell_platforms))
+            group.create_task(self._forever("webhooks", self._fan_out))
+            group.create_task(self._forever("deliveries", self._forget))
             group.create_task(self._forever("orders", self._expire))
             group.create_task(self._forever("poll", self._poll))
             group.create_task(self._forever("log", self._prune))
         if self._busy:
             await asyncio.wait(self._busy)
+        if busy := self._busy | self._busy_with_pools:
+            await asyncio.wait(busy)
 
     def stop(self) -> None:
         """Claim nothing more, and let `run` return."""
@@ -69,7 +82,7 @@ class Worker:
 
     async def _forever(self, name: str, once: Callable[[], Awaitable[float]]) -> None:
         """`once` says how long to wait before the next time; a wake-up ends the wait early."""
-        streams = {"tasks": "tasks", "batches": "hub", "access": "hub"}
+        streams = {"tasks": "tasks", "pools": "tasks", "batches": "hub", "access": "hub", "webhooks": "hub"}
         while not self._stop.is_set():
             mark = self._hub.wakeups.mark(streams.get(name, ""))
             try:
@@ -95,15 +108,21 @@ class Worker:
     # ---- tasks -------------------------------------------------------------------------------------------------------
 
     async def _claim(self) -> float:
-        free = HANDS - len(self._busy)
+        return await self._claim_into(self._busy, HANDS, is_pooled=False)
+
+    async def _claim_pooled(self) -> float:
+        return await self._claim_into(self._busy_with_pools, POOLED_HANDS, is_pooled=True)
+
+    async def _claim_into(self, busy: "set[asyncio.Task[None]]", hands: int, *, is_pooled: bool) -> float:
+        free = hands - len(busy)
         if free <= 0:
-            await asyncio.wait(self._busy, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
             return 0
-        claimed = await tasks.claim_due(self._hub, free)
+        claimed = await tasks.claim_due(self._hub, free, is_pooled=is_pooled)
         for task in claimed:
             running = asyncio.create_task(self._work(task), name=f"{task.kind} {task.key}")
-            self._busy.add(running)
-            running.add_done_callback(self._busy.discard)
+            busy.add(running)
+            running.add_done_callback(busy.discard)
         return 0 if claimed else POLL_S
 
     async def _work(self, task: LeasedTask) -> None:
@@ -156,6 +175,12 @@ class Worker:
     async def _tell_platforms(self) -> float:
         await self._hub.store.stamp()
         return 0 if await purchase.issue_right(self._hub) else POLL_S
+
+    async def _fan_out(self) -> float:
+        return 0 if await deliveries.gather(self._hub) else POLL_S
+
+    async def _forget(self) -> float:
+        return 0 if await deliveries.prune(self._hub) else FORGET_EVERY_S
 
     async def _expire(self) -> float:
         expired = await orders.expire_orders(self._hub)

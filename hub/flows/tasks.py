@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 SKIP = 1_000
 
 
-async def claim_due(hub: Hub, limit: int) -> "list[LeasedTask]":
-    """At most `limit` tasks, leased to this process; an idle look writes nothing."""
+async def claim_due(hub: Hub, limit: int, *, is_pooled: bool = False) -> "list[LeasedTask]":
+    """At most `limit` tasks, of pools or of none, leased to this process; an idle look writes nothing."""
     async with hub.store.reading() as rx:
-        if not await rx.tasks.due(hub.clock.now_us()):
+        if not await rx.tasks.due(hub.clock.now_us(), is_pooled=is_pooled):
             return []
-    return await hub.store.write(claim, hub.draw(), limit)
+    return await hub.store.write(claim, hub.draw(), limit, is_pooled)
 
 
-async def claim(tx: "Tx", draw: Draw, limit: int) -> "list[LeasedTask]":
-    return await tx.tasks.claim(draw, limit)
+async def claim(tx: "Tx", draw: Draw, limit: int, is_pooled: bool) -> "list[LeasedTask]":
+    return await tx.tasks.claim(draw, limit, is_pooled=is_pooled)
 
 
 async def finish_task(hub: Hub, task: "LeasedTask") -> bool:

@@ -130,6 +130,10 @@ class Tasks:
         binds = {"kind_": kind, "key_": key, "run_at": run_at_us, "body_": text_body, "owner_": draw.owner}
         return await self._rx.run(_PUT_BACK, **binds) == 1
 
+    async def hurry(self, pool: str, now_us: int) -> None:
+        """Have every task of a pool due from now on; one that is being worked on stays as it is."""
+        await self._rx.run(_HURRY, pool_=pool, now=now_us)
+
     async def renew(self, task: "LeasedTask", draw: Draw) -> bool:
         return await self._rx.run(_RENEW, **task.fence, until=draw.now_us + LEASE_US) == 1
 
@@ -263,6 +267,11 @@ _PUT_BACK = (
     update(task)
     .where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")) & (_c.owner == bindparam("owner_")))
     .values(**_free)
+)
+_HURRY = (
+    update(task)
+    .where((_c.pool == bindparam("pool_")) & _c.lease_until_us.is_(None))
+    .values(run_at_us=bindparam("now", type_=BigInteger()))
 )
 _RENEW = update(task).where(_fenced).values(lease_until_us=bindparam("until"))
 _RECLAIM = update(task).where(_c.lease_until_us.is_not(None)).values(lease_until_us=null(), owner=null())

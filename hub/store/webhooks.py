@@ -181,6 +181,10 @@ class Webhooks:
     async def cancel_pending(self, endpoint_id: str) -> None:
         await self._rx.run(_CANCEL, endpoint_id_=endpoint_id)
 
+    async def has_old(self, before_us: int) -> bool:
+        """Whether `prune` would find anything."""
+        return await self._rx.one(_ANY_OLD, str, before=before_us) is not None
+
     async def prune(self, before_us: int, limit: int) -> int:
         """Forget deliveries that are over and older than that; how many went."""
         return await self._rx.run(_PRUNE, before=before_us, most=limit)
@@ -331,12 +335,9 @@ _REOPEN = (
     )
 )  # fmt: skip
 _CANCEL = update(webhook_delivery).where(_is_of_this & _is_pending).values({_d.state: literal_column("'CANCELED'")})
-_old = (
-    select(_d.id)
-    .where((_d.created_at_us < bindparam("before")) & (_d.state != literal_column("'PENDING'")))
-    .limit(bindparam("most", type_=BigInteger()))
-)
-_PRUNE = delete(webhook_delivery).where(_d.id.in_(_old))
+_old = select(_d.id).where((_d.created_at_us < bindparam("before")) & (_d.state != literal_column("'PENDING'")))
+_ANY_OLD = _old.limit(literal_column("1"))
+_PRUNE = delete(webhook_delivery).where(_d.id.in_(_old.limit(bindparam("most", type_=BigInteger()))))
 _WAITING = select(_d.endpoint_id, func.count(), func.min(_d.created_at_us)).where(_is_pending).group_by(_d.endpoint_id)
 _STRAYS = (
     select(_d.id)

@@ -287,7 +287,7 @@ class House:
         return self.database or f"sqlite:///{self.data / 'hub.sqlite3'}"
 
     def _environ(self, failpoint: str | None) -> dict[str, str]:
-        environ = {"HUB_DATA": str(self.data)}
+        environ = {"HUB_DATA": str(self.data), "HUB_WEBHOOK_ALLOW": "127.0.0.1"}
         if self.database:
             environ["HUB_DATABASE"] = self.database
         if failpoint:

@@ -16,7 +16,7 @@ from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest
 from hub.domain.people import Viewer
 from hub.domain.reconciliation import Break
 from hub.domain.requests import Answer
-from hub.flows import access, anchors, attempts, notices, purchase, tasks
+from hub.flows import access, anchors, attempts, deliveries, notices, purchase, tasks
 from hub.flows.purchase import CheckoutRequest
 from hub.ports import ChainUnavailable, Hub, Vault
 from hub.security.exchange import PartnerKeys
@@ -28,7 +28,14 @@ from hub.store.sqlite import SqliteStore
 from hub.store.tasks import LeasedTask
 from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
-from tests.flows.scripted import UNKNOWN, ScriptedChain, ScriptedChannel, ScriptedPlatform
+from tests.flows.scripted import (
+    UNKNOWN,
+    ScriptedChain,
+    ScriptedChannel,
+    ScriptedDocuments,
+    ScriptedPlatform,
+    ScriptedSender,
+)
 from tests.partners import offline_partners
 from tests.world import SetClock, World
 
@@ -40,6 +47,7 @@ HANDLERS = {
     "anchor_batch": anchors.anchor,
     "revoke_leaf": anchors.revoke_leaf,
     access.KIND: access.open_or_close,
+    deliveries.DELIVER: deliveries.deliver,
 }
 
 
@@ -56,6 +64,8 @@ class Bench:
     tokens: UserTokens = field(default_factory=lambda: UserTokens(KEY))
     vault: Vault = field(default_factory=lambda: KeyVault(KEY))
     partners: PartnerKeys = field(default_factory=offline_partners)
+    event_documents: ScriptedDocuments = field(default_factory=ScriptedDocuments)
+    sender: ScriptedSender = field(default_factory=ScriptedSender)
     owner: str = "worker-1"
     _seeds: Any = field(default_factory=lambda: count(1))
 
@@ -82,6 +92,8 @@ class Bench:
             tokens=self.tokens,
             partners=self.partners,
             cursors=Cursors(KEY),
+            event_documents=self.event_documents,
+            sender=self.sender,
             draw_seed=self.seed,
             owner=self.owner,
             is_production=False,

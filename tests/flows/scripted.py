@@ -6,12 +6,15 @@ Every call asserts that no unit is running: nothing remote happens while a trans
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub.domain.events import Logged
 from hub.domain.money import Money
 from hub.domain.payments import Notice, Outcome, PaymentAttempt, Result, Stage
+from hub.domain.people import Viewer
+from hub.domain.webhooks import Sent, SentOutcome
 from hub.ports import (
     Access,
     AccessRequest,
@@ -23,6 +26,9 @@ from hub.ports import (
     CataloguePage,
     ChainReceipt,
     ChainUnavailable,
+    DocumentFailed,
+    DocumentRefused,
+    Hub,
     LeafClaim,
     NoticeRefused,
     RawNotice,
@@ -245,3 +251,69 @@ class ScriptedChain:
         raise NotImplementedError
 
     async def aclose(self) -> None: ...
+
+
+DELIVERED = Sent(SentOutcome.DELIVERED, 7, 204)
+REFUSED = Sent(SentOutcome.REFUSED, 9, 500, "no")
+
+
+@dataclass(slots=True)
+class Post:
+    """What a receiver got."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+
+@dataclass(slots=True)
+class ScriptedSender:
+    """A way out that answers what `says` holds, then `otherwise`; a function is asked with the post in hand."""
+
+    says: "deque[Sent | Callable[[Post], Sent | Awaitable[Sent]]]" = field(default_factory=deque)
+    otherwise: Sent = DELIVERED
+    refusal: str | None = None
+    posts: list[Post] = field(default_factory=list)
+
+    async def refuses(self, url: str) -> str | None:
+        assert running_unit.get() is None
+        return self.refusal
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Sent:
+        assert running_unit.get() is None
+        got = Post(url, dict(headers), body)
+        self.posts.append(got)
+        answer = self.says.popleft() if self.says else self.otherwise
+        if isinstance(answer, Sent):
+            return answer
+        told = answer(got)
+        return told if isinstance(told, Sent) else await told
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(slots=True)
+class ScriptedDocuments:
+    """Documents whose body names the document and the event, or that fail for the events named."""
+
+    failing: set[str] = field(default_factory=set)
+    made: list[str] = field(default_factory=list)
+    readers: list[Viewer] = field(default_factory=list)
+
+    def kinds(self, document: str, viewer: Viewer) -> tuple[str, ...] | None:
+        """`paid` asks for one kind, `bad` is refused, anything else asks for all."""
+        if document == "bad":
+            raise DocumentRefused("this is no document")
+        return ("ORDER_PAID",) if document == "paid" else None
+
+    async def body(self, hub: Hub, viewer: Viewer, document: str, event: Logged) -> str:
+        assert running_unit.get() is None
+        self.readers.append(viewer)
+        if event.kind in self.failing:
+            raise DocumentFailed("the document ended with an error")
+        self.made.append(event.id)
+        return f'{{"document":"{document}","made":{len(self.made)},"event":"{event.id}"}}'

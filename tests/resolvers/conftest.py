@@ -12,6 +12,7 @@ import pytest
 
 from hub.domain.payments import NextAction, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import Viewer
+from hub.entry.event_documents import StoredDocuments
 from hub.ports import AmountRange, Capabilities, ChainUnavailable, Hub, LeafClaim
 from hub.security.signing import Cursors, SignedReceipts
 from hub.security.tokens import UserTokens
@@ -21,6 +22,7 @@ from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
 from resolvers.context import GATEWAY_FIELDS, request_context
 from schema import schema
+from tests.flows.scripted import ScriptedSender
 from tests.partners import offline_partners
 from tests.world import World
 
@@ -91,6 +93,7 @@ class Api:
     chain: SpokenChain
     statements: list[str]
     wakeups: MemoryWakeups
+    sender: ScriptedSender
     gateway_fields: frozenset[str] = GATEWAY_FIELDS
 
     async def ask(self, viewer: Viewer, document: str, **variables: Any) -> Any:
@@ -150,6 +153,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def api(counted: Counted, keys: dict[str, Any]) -> Api:
     """The API over an empty migrated database of each engine in turn."""
     world, channel, chain, wakeups = World(counted.store), SpokenChannel(), SpokenChain(), counted.wakeups
+    sender = ScriptedSender()
     hub = Hub(
         store=counted.store,
         channels={"test": channel},  # type: ignore[dict-item]  # as much of a channel as is called here
@@ -157,6 +161,8 @@ def api(counted: Counted, keys: dict[str, Any]) -> Api:
         chain=chain,  # type: ignore[arg-type]  # likewise
         wakeups=wakeups,
         clock=world.clock,
+        event_documents=StoredDocuments(),
+        sender=sender,
         draw_seed=world.seed,
         owner="worker-1",
         is_production=False,
@@ -164,7 +170,7 @@ def api(counted: Counted, keys: dict[str, Any]) -> Api:
         partners=offline_partners(),
         **keys,
     )
-    return Api(hub, world, channel, chain, counted.statements, wakeups)
+    return Api(hub, world, channel, chain, counted.statements, wakeups, sender)
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -80,6 +80,8 @@ def test_whole_numbers_that_may_pass_31_bits_are_no_int() -> None:
     assert ints == {
         "Money.scale", "Course.version", "Listing.version", "Entitlement.version",
         "PaymentAttempt.number",  # at most 10
+        "WebhookDelivery.attempts", "WebhookAttempt.number",  # ten in three days, and some more after a redelivery
+        "WebhookAttempt.status", "WebhookAttempt.latencyMs",  # at most 10,000
         "EventEnvelope.subjectVersion",
         "AnchorBatch.count", "Proof.index",  # at most 1,024
         "AnchorBatch.blockNumber", "AnchorBatch.gasUsed", "Proof.version",
@@ -118,6 +120,8 @@ def test_mutations_are_the_listed_ones() -> None:
     assert {*mutations()} == OF_MONEY_OR_RIGHTS | {
         "listingUpsert", "memberUpsert", "memberRemove", "identityLink", "apiKeyCreate", "apiKeyRotate", "apiKeyRevoke",
         "trustedIssuerUpsert",
+        "webhookEndpointCreate", "webhookEndpointUpdate", "webhookEndpointDelete", "webhookEndpointPause",
+        "webhookEndpointResume", "webhookEndpointRotateSecret", "webhookRedeliver",
     }  # fmt: skip
 
 

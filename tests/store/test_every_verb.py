@@ -495,6 +495,7 @@ async def test_tasks(store: Store, world: World, called: set[str]) -> None:
         tx.tasks.add("anchor", "1-9", {"first": 1}, START_US)
         tx.tasks.lease("resolve", "pat_1", {}, draw)
         tx.tasks.lease("resolve", "pat_2", {}, draw)
+        tx.tasks.add("webhook", "whe_1:ord_1", {}, START_US + 9, pool="whe_1")
 
     async def work(tx: Tx) -> None:
         assert await tx.tasks.due(START_US)
@@ -506,7 +507,7 @@ async def test_tasks(store: Store, world: World, called: set[str]) -> None:
         assert (task.body, task.attempts) == ({"first": 2}, 2)
         assert await tx.tasks.die(task, "no answer", START_US)
         assert [(row.is_dead, row.kind, row.last_error) for row in await tx.tasks.listed()] == [
-            (0, "resolve", None), (0, "resolve", None), (1, "anchor", "no answer"),
+            (0, "resolve", None), (0, "resolve", None), (0, "webhook", None), (1, "anchor", "no answer"),
         ]  # fmt: skip
         assert await tx.tasks.put_back("resolve", "pat_1", {"again": 1}, START_US, world.draw())
         [task] = await tx.tasks.claim(draw, 10)
@@ -515,6 +516,11 @@ async def test_tasks(store: Store, world: World, called: set[str]) -> None:
         assert await tx.tasks.reclaim_all() == 1
         assert await tx.tasks.drop("resolve", "pat_2")
         assert await tx.tasks.revive(1, START_US)
+        assert not await tx.tasks.due(START_US, is_pooled=True)
+        await tx.tasks.hurry("whe_1", START_US)
+        assert await tx.tasks.due(START_US, is_pooled=True)
+        [task] = await tx.tasks.claim(draw, 9, is_pooled=True)
+        assert await tx.tasks.finish(task)
 
     async def drop(tx: Tx) -> None:
         assert not await tx.tasks.drop_dead(1)
@@ -573,6 +579,7 @@ async def test_webhooks(store: Store, world: World, called: set[str]) -> None:
         await tx.webhooks.cancel_pending("whe_1")
         assert await tx.webhooks.pending_subjects("whe_1") == []
         assert await tx.webhooks.prune(START_US, 9) == 0
+        assert [await tx.webhooks.has_old(before_us) for before_us in (START_US, START_US + 1)] == [False, True]
         assert [await tx.webhooks.prune(START_US + 1, 1) for _ in range(3)] == [1, 1, 0]
         assert await tx.many(select(webhook_attempt.c.number), int) == []
         await tx.webhooks.update_endpoint(replace(endpoint, state=EndpointState.DELETED, kinds=None))

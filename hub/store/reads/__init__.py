@@ -16,6 +16,7 @@ from hub.store.reads import (
     people,
     plans,
     reconciliation,
+    webhooks,
 )
 from hub.store.reads.plans import NOTHING, Row, Slice, Sorting, Want, Window, Windows
 
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTHING", "Reads", "Row", "Slice", "Want", "Window"]
 # Importing a noun's page makes it known; named here so that none is left out.
-PAGES = (people, catalogue, orders, payments, entitlements, anchors, reconciliation, keys, issuers, audit)
+PAGES = (people, catalogue, orders, payments, entitlements, anchors, reconciliation, keys, issuers, audit, webhooks)
 
 
 class Reads:
     """Batch functions of every noun: `user member platform merchant course listing order payment_attempt entitlement
-    grant access anchor_batch break api_key trusted_issuer audit_entry`."""
+    grant access anchor_batch break api_key trusted_issuer audit_entry webhook_endpoint webhook_delivery
+    webhook_attempt`."""
 
     def __init__(self, rx: "Rx") -> None:
         self._rx = rx
