@@ -105,10 +105,12 @@ async def live(store_url: str, monkeypatch: Any, **settings: str) -> AsyncIterat
     wakeups = MemoryWakeups()
     store = await open_store(store_url, moved=lambda stream: wakeups.publish(stream, 0), on_statement=statements.append)
     world = World(store)
+    nothing: Any = None  # nobody here asks chain, vault or what is sent out
     hub = Hub(
-        store=store, channels={}, platforms={}, chain=None, wakeups=wakeups, clock=world.clock, vault=None, partners=None,  # type: ignore[arg-type]  # nothing here asks chain or vault
-        receipts=SignedReceipts(KEYS), tokens=UserTokens(KEYS), cursors=Cursors(KEYS), draw_seed=world.seed,
-        owner="worker-1", is_production=False, batch_after_ms=0,
+        store=store, channels={}, platforms={}, chain=nothing, wakeups=wakeups, clock=world.clock, vault=nothing,
+        partners=nothing, event_documents=nothing, sender=nothing, receipts=SignedReceipts(KEYS),
+        tokens=UserTokens(KEYS), cursors=Cursors(KEYS), draw_seed=world.seed, owner="worker-1", is_production=False,
+        batch_after_ms=0,
     )  # fmt: skip
     viewers = {"one": partner_of(PLATFORM), "other": partner_of(OTHER)}
     revoked: set[str] = set()
