@@ -28,7 +28,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from strawberry.schema import Schema
 
-from hub.entry.documents import DocumentRules, StoredDocuments
+from hub.entry.documents import StoredDocuments
 from hub.entry.graphiql import graphiql_routes
 from hub.entry.graphql_http import HubGraphQL
 from hub.entry.limits import Documents, Limits
@@ -85,7 +85,7 @@ def create_app(
     """
     counted = Metrics()
     stored = _stored_documents(schema, settings)
-    graphql = HubGraphQL(_limited(schema, settings, stored, counted), hub, settings, Viewers(hub), counted, stored)
+    graphql = HubGraphQL(_limited(schema, settings, counted), hub, settings, Viewers(hub), counted, stored)
     routes: list[BaseRoute] = [
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
@@ -119,7 +119,7 @@ def _stored_documents(schema: Schema, settings: Settings) -> StoredDocuments:
     return StoredDocuments(settings.documents, trusted_documents(manifests, cache, schema._schema))
 
 
-def _limited(schema: Schema, settings: Settings, stored: StoredDocuments, metrics: Metrics) -> Schema:
+def _limited(schema: Schema, settings: Settings, metrics: Metrics) -> Schema:
     """The schema with the limits around each operation. A copy: the schema itself is one for the whole process.
 
     Caches that it brings for itself are left out: they would validate a document before the limits can refuse it.
@@ -132,7 +132,7 @@ def _limited(schema: Schema, settings: Settings, stored: StoredDocuments, metric
     )
     documents = Documents(schema._schema, settings.introspection, throttle)
     served = copy(schema)
-    served.extensions = (lambda: Limits(documents), lambda: DocumentRules(stored))
+    served.extensions = (lambda: Limits(documents),)
     # Its own log would hold every client's mistakes, with their values; what matters is written by masking.
     served.process_errors = lambda errors, execution_context=None: None  # type: ignore[method-assign]
     return served

@@ -12,6 +12,7 @@ MAX_DEPTH = 64  # objects and lists in each other; no input of the schema has te
 # the reader 200 ms, in which nobody else is served.
 MAX_PARTS = 65_536
 MAX_PARAMETERS = 20  # of a query string; five mean something
+TAKEN = "hub.taken"  # the document, among the operation's extensions; a client's own by this name is overwritten
 MAX_ID = 512  # characters of a stored document's id; hashes have 32 to 71
 
 

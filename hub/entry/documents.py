@@ -4,27 +4,30 @@
     apq       likewise, and a document that ran once is known by its SHA-256 (automatic persisted queries)
     trusted   only documents of the operator's manifests, by id or SHA-256; operators may send others
 
-Each transport calls `StoredDocuments.take` and hands `Taken.extensions` to the schema; `DocumentRules` does the rest.
+Each transport calls `StoredDocuments.take` and hands `Taken.extensions` to the schema, whose limits say when it passed.
 """
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, OperationDefinitionNode
-from strawberry.extensions import SchemaExtension
+from graphql import GraphQLError
 
 from hub.domain.people import Viewer, ViewerKind
-from hub.entry.asked import Asked
+from hub.entry.asked import TAKEN, Asked
 from hub.entry.limits import refuse_text
 from hub.entry.manifests import Trusted, TrustedDocuments
 
 MAX_STORED = 1024  # documents; an app has some dozens
 # Characters of all stored documents together. Whoever floods the store costs others a request each, and us no memory.
 MAX_STORED_TEXT = 1024 * 1024
-TAKEN = "hub.taken"  # our word among an operation's extensions; a client's own by this name is overwritten
+
+
+def _kept_nowhere() -> None:
+    """A document without a hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Taken:
     text: str
     asked: Asked
     trusted: Trusted | None = None
-    sha256: str | None = None  # verified, and to be stored once the document has passed validation
+    passed: Callable[[], None] = _kept_nowhere  # called once the document is within the limits and valid
 
     @property
     def extensions(self) -> dict[str, Any]:
@@ -74,11 +77,6 @@ class StoredDocuments:
             raise refusal
         return taken
 
-    def passed(self, taken: Taken) -> None:
-        """Keep a document that has passed limits and validation, if it came with its hash."""
-        if taken.sha256 is not None:
-            self._persisted.keep(taken.sha256, taken.text)
-
     def _by_hash(self, asked: Asked, hash_: str) -> Taken:
         if asked.query is None:
             text = self._persisted.find(hash_)
@@ -88,7 +86,7 @@ class StoredDocuments:
             return Taken(text, asked)
         if hashlib.sha256(asked.query.encode("utf-8", "surrogatepass")).hexdigest() != hash_:
             raise _refused("the hash is not the query's SHA-256 in small hexadecimal digits", "BAD_USER_INPUT")
-        return Taken(asked.query, asked, sha256=hash_)
+        return Taken(asked.query, asked, passed=partial(self._persisted.keep, hash_, asked.query))
 
     def _of_manifest(self, asked: Asked, viewer: Viewer) -> Taken:
         known = self._trusted.find(asked.document_id) if asked.document_id is not None else None
@@ -136,28 +134,3 @@ class Persisted:
 
     def __len__(self) -> int:
         return len(self._texts)
-
-
-class DocumentRules(SchemaExtension):
-    """Strawberry's hook around validation, after that of the limits. Made anew for each operation."""
-
-    def __init__(self, documents: StoredDocuments) -> None:
-        self._documents = documents
-
-    def on_validate(self) -> Iterator[None]:
-        context = self.execution_context
-        # Strawberry would run the first of several; its public property cannot tell whether one was named.
-        is_named = context._provided_operation_name is not None
-        if not context.pre_execution_errors and not is_named and _has_several(context.graphql_document):
-            context.pre_execution_errors = [
-                GraphQLError("Must provide operation name if query contains multiple operations.")
-            ]
-        yield
-        taken = (context.operation_extensions or {}).get(TAKEN)
-        if isinstance(taken, Taken) and not context.pre_execution_errors:
-            self._documents.passed(taken)
-
-
-def _has_several(document: DocumentNode | None) -> bool:
-    definitions = document.definitions if document else ()
-    return sum(isinstance(definition, OperationDefinitionNode) for definition in definitions) > 1

@@ -33,6 +33,7 @@ from graphql.execution import ExecutionResult
 from strawberry.extensions import SchemaExtension
 
 from hub.domain.people import ANONYMOUS, Viewer, ViewerKind
+from hub.entry.asked import TAKEN
 from hub.entry.counting import Counting, counting_of, spent
 from hub.entry.measuring import (
     MAX_NESTING,
@@ -167,6 +168,10 @@ def _refuse_cost(cost: int) -> None:
         raise too_much(f"the cost may come to {cost}, beyond {MAX_COST}: ask for less at once", "cost")
 
 
+def _has_several(document: DocumentNode) -> bool:
+    return sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions) > 1
+
+
 def _refuse_variables(variables: Mapping[str, Any] | None) -> None:
     if not variables:
         return
@@ -235,6 +240,8 @@ class Limits(SchemaExtension):
             self._settle(REFUSED_COST)
         else:
             self._documents.keep(context.query or "", known)
+            if taken := (context.operation_extensions or {}).get(TAKEN):
+                taken.passed()
         yield
 
     async def on_execute(self) -> AsyncIterator[None]:
@@ -273,6 +280,9 @@ class Limits(SchemaExtension):
             raise self._refusal
         known = self._known
         assert known is not None
+        # Strawberry would run the first of several; its public property cannot tell whether one was named.
+        if self.execution_context._provided_operation_name is None and _has_several(known.document):
+            raise GraphQLError("Must provide operation name if query contains multiple operations.")
         if known.measured.is_introspection and self._viewer.kind not in self._documents.introspection:
             raise GraphQLError("introspection is off", extensions={"code": "FORBIDDEN"})
         _refuse_variables(variables)

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 
 from hub.domain.people import ANONYMOUS, OPERATOR_SCOPES, Viewer, ViewerKind
 from hub.entry import documents
-from hub.entry.asked import Asked, asked_of
+from hub.entry.asked import TAKEN, Asked, asked_of
 from hub.entry.documents import Persisted, StoredDocuments
 from hub.entry.graphql_http import GRAPHQL_JSON, JSON
 from hub.entry.manifests import Trusted, TrustedDocuments, trusted_documents
@@ -192,7 +192,7 @@ def test_document_that_is_used_stays_when_others_come() -> None:
 
 async def test_client_cannot_put_our_own_word_among_its_extensions() -> None:
     forged = persisted(sha256(VIEWER), VIEWER)
-    forged["extensions"][documents.TAKEN] = {"sha256": sha256(ECHO), "text": ECHO}
+    forged["extensions"][TAKEN] = {"sha256": sha256(ECHO), "text": ECHO}
     async with client(documents="apq") as hub:
         await post(hub, forged)
         assert codes(await post(hub, persisted(sha256(ECHO)))) == ["PERSISTED_QUERY_NOT_FOUND"]
