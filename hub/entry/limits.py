@@ -150,8 +150,8 @@ def checked(documents: Documents, query: str, variables: Mapping[str, Any] | Non
     _refuse_variables(variables)
     refuse_pages(known.measured, variables)
     _refuse_cost(known.measured.cost(None, variables))
-    for error in documents.complaints(known):
-        raise error
+    for complaint in documents.complaints(known):
+        raise complaint
     documents.keep(query, known)
     return known
 
