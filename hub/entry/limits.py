@@ -27,10 +27,13 @@ from graphql import (
     OperationType,
     SelectionSetNode,
     parse,
+    specified_rules,
     validate,
 )
 from graphql.execution import ExecutionResult
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from hub.domain.people import ANONYMOUS, Viewer, ViewerKind
 from hub.entry.asked import TAKEN
@@ -60,6 +63,8 @@ MAX_CACHED = 512  # documents; an app has some dozens
 MAX_CACHED_TEXT = 128 * 1024
 LARGE = 100  # selections: parsing and validating more is done in two turns of the loop
 EXECUTION_S = 10.0  # of a query; what a mutation waits for has bounds of its own, and a caller who must learn its end
+# As Strawberry validates, with its own two rules: what they say of an input would else be a fault while it runs.
+RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 REFUSED_COST = 100  # what a document costs that was parsed for nothing
 
 
@@ -117,7 +122,7 @@ class Documents:
     def complaints(self, known: Known) -> list[GraphQLError]:
         """What validation says of it; empty for a valid one."""
         if known.errors is None:
-            known.errors = validate(self.schema, known.document, max_errors=MAX_COMPLAINTS)
+            known.errors = validate(self.schema, known.document, RULES, max_errors=MAX_COMPLAINTS)
         return known.errors
 
     def keep(self, query: str, known: Known) -> None:

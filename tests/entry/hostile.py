@@ -129,7 +129,7 @@ def bombs() -> Iterator[Hostile]:
     yield Hostile("101 spreads", "{ viewer { kind } } " + " ".join(
         f"fragment F{i} on Platform {{ ...G merchant {{ platform {{ ...G }} }} ... {{ ...G }} }}" for i in range(34)
     ) + " fragment G on Platform { id }", COST)  # fmt: skip
-    large = f"fragment L on Viewer {{ {rep('b#', 900)} }}"
+    large = f"fragment L on Viewer {{ {rep('b#', 500)} }}"
     yield Hostile("a large fragment, spread often", f"{{ viewer {{ kind }} }} {large} " + " ".join(
         f"fragment F{i} on Viewer {{ ...L }}" for i in range(45)
     ), COST)  # fmt: skip
@@ -245,7 +245,7 @@ def texts() -> Iterator[Hostile]:
 
 def complaints() -> Iterator[Hostile]:
     """Documents with as many mistakes as fit."""
-    yield Hostile("990 wrong fields", "{ course(id: 1) { " + rep("titl#", 990) + " } }", BAD)
+    yield Hostile("590 wrong fields", "{ course(id: 1) { " + rep("titl#", 590) + " } }", BAD)
     yield Hostile("1,900 wrong fields", "{ course(id: 1) { " + rep("titl#", 1900) + " } }", COST)
     yield Hostile(
         "wrong fields with long names",
@@ -256,3 +256,8 @@ def complaints() -> Iterator[Hostile]:
     yield Hostile("180 unknown types", f"query ({rep('$a#: Coursx#', 180)}) {{ viewer {{ kind }} }}", BAD)
     yield Hostile("180 unused variables", f"query ({rep('$a#: Int', 180)}) {{ viewer {{ kind }} }}", BAD)
     yield Hostile("unknown directives", "{ viewer { " + rep("kind @a#", 10) + " } }", BAD)
+    both = 'input: {entitlement: "e", member: {pairwiseId: "m"}}'
+    yield Hostile("two of @oneOf", f'{{ verifyEntitlement({both}, courseId: "c") {{ reason }} }}', BAD)
+    one_of = "query ($i: VerifyEntitlementInput!) { verifyEntitlement(input: $i, courseId: 1) { reason } }"
+    yield Hostile("two of @oneOf by a variable", one_of, BAD, {"i": {"entitlement": "e", "proof": "p"}})
+    yield Hostile("none of @oneOf by a variable", one_of, BAD, {"i": {}})

@@ -17,7 +17,7 @@ from tests.entry.toys import ToyHub, asked, client_of, settings_of
 
 DOCUMENTS = Documents(schema._schema)
 # Calls of Python functions until a document is refused or started; the bench `limits` tells the time that they take.
-MAX_CALLS = 120_000
+MAX_CALLS = 100_000
 
 
 def test_the_corpus_is_large_and_no_document_stands_there_twice() -> None:
@@ -35,10 +35,10 @@ def test_hostile_document_is_refused_or_started_after_so_many_steps(hostile: Hos
     assert calls.made < MAX_CALLS
 
 
-def code_of(hostile: Hostile) -> str | None:
+def code_of(hostile: Hostile, documents: Documents = DOCUMENTS) -> str | None:
     """What it is refused with, up to where its variables have been read; None if it is started."""
     try:
-        known = checked(DOCUMENTS, hostile.text, hostile.variables)
+        known = checked(documents, hostile.text, hostile.variables)
         refused = read_variables(known.document, hostile.variables)
     except GraphQLError as error:
         return str((error.extensions or {}).get("code", "BAD_USER_INPUT"))
@@ -109,5 +109,5 @@ def test_the_pass_visits_each_selection_once_whatever_it_expands_to() -> None:
 
 
 def test_the_pass_takes_as_many_steps_as_the_document_has_selections() -> None:
-    for number in (10, 100, 900):
+    for number in (10, 100, 590):
         assert visits(f"{{ course(id: 1) {{ {' '.join(f'a{i}' for i in range(number))} }} }}") == number + 1
