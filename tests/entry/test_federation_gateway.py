@@ -69,7 +69,9 @@ async def graph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Graph
     async with AsyncExitStack() as stack:
         house = House(tmp_path_factory.mktemp("federation") / "hub")
         stack.push_async_callback(house.aclose)
-        hub = await house.serve(HUB_ENTITIES="signed", HUB_GATEWAY_SECRET=SECRET, HUB_INTROSPECTION="false")
+        hub = await house.serve(
+            HUB_ENTITIES="signed", HUB_GATEWAY_SECRET=SECRET, HUB_INTROSPECTION="false", HUB_GET="false"
+        )  # fmt: skip
         tokens = {
             "seller": await house.token("partner", platform="lumen"),
             "learner": await house.token("learner"),
@@ -79,7 +81,9 @@ async def graph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Graph
             sold = await put_on_sale(seller, "Double Entry in a Weekend")
         told_partner: list[dict[str, str]] = []
         partner = await stack.enter_async_context(partner_up(told_partner))
-        url = await stack.enter_async_context(gateway_up(house.data.parent, hub, partner, HUB_GATEWAY_SECRET=SECRET))
+        url = await stack.enter_async_context(
+            gateway_up(house.data.parent, hub.origin, partner, HUB_GATEWAY_SECRET=SECRET)
+        )
         peers = await asyncio.to_thread(installed, ROOT / "tests/peers/federation")
         graph = Graph(url, hub, peers, tokens, sold, "", told_partner)
         await graph.buy("learner", sold, "first")
@@ -109,12 +113,12 @@ async def partner_up(told: list[dict[str, str]]) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def gateway_up(
-    folder: Path, hub: Serving, partner: str, config: str = "gateway.config.mjs", **environ: str
+    folder: Path, hub: str, partner: str, config: str = "gateway.config.mjs", **environ: str
 ) -> AsyncIterator[str]:
     """The supergraph composed and served as the example's README says; gives the gateway's URL."""
     example = await asyncio.to_thread(installed, EXAMPLE)
     environ |= {
-        "HUB_URL": f"{hub.origin}/graphql", "PARTNER_URL": partner, "SUPERGRAPH": str(folder / "supergraph.graphql")
+        "HUB_URL": f"{hub}/graphql", "PARTNER_URL": partner, "SUPERGRAPH": str(folder / "supergraph.graphql")
     }  # fmt: skip
     composing = await asyncio.create_subprocess_exec("node", "compose.mjs", cwd=example, env=os.environ | environ)
     assert await asyncio.wait_for(composing.wait(), UP_WITHIN_S) == 0
@@ -274,10 +278,70 @@ async def test_a_gateway_may_sign_as_hive_does_by_itself(graph: Graph, tmp_path:
         (installed(EXAMPLE) / "stock.config.mjs").write_text(STOCK)
         async with (
             partner_up([]) as partner,
-            gateway_up(tmp_path, hub, partner, "stock.config.mjs", STOCK_SECRET=SECRET) as url,
+            gateway_up(tmp_path, hub.origin, partner, "stock.config.mjs", STOCK_SECRET=SECRET) as url,
         ):
             other = Graph(url, hub, graph.peers, {}, sold, "", [])
             told = await other.ask(None, "query($id: ID!) { recommended(id: $id) { title } }", id=sold.course_id)
         assert told == {"data": {"recommended": {"title": "Signed by Hive"}}}
     finally:
         await house.aclose()
+
+
+async def test_two_processes_are_one_subgraph(graph: Graph, tmp_path: Path, postgres_dsn: str) -> None:
+    """On one database, behind one address: both are asked, events of either reach the client, and one is enough."""
+    house = House(tmp_path / "hub", postgres_dsn)
+    signed = {"HUB_ENTITIES": "signed", "HUB_GATEWAY_SECRET": SECRET}
+    try:
+        async with house.node_kept():
+            hubs = [await house.serve(HUB_PORT="0", **signed) for _ in range(2)]
+            seller, learner = await house.token("partner", platform="lumen"), await house.token("learner")
+            async with (
+                balanced(hubs) as (address, turns),
+                partner_up([]) as partner,
+                gateway_up(tmp_path, f"http://{address}", partner, HUB_GATEWAY_SECRET=SECRET) as url,
+            ):
+                async with Client(hubs[0].origin, seller) as client:
+                    sold = await put_on_sale(client, "Sold by two")
+                both = Graph(url, hubs[1], graph.peers, {"seller": seller, "learner": learner}, sold, "", [])
+                for _ in range(4):
+                    told = await both.ask(
+                        None, "query($id: ID!) { recommended(id: $id) { shelfMark } }", id=sold.course_id
+                    )
+                    assert told == {"data": {"recommended": {"shelfMark": "SOLD-BY"}}}
+                assert min(turns) > 0
+                document = 'subscription { events(after: "", kinds: [ENTITLEMENT_GRANTED]) { course { shelfMark } } }'
+                async with running("node", "follow.mjs", "sse", url, seller, document, cwd=graph.peers) as follower:
+                    await both.buy("learner", sold, "bought at the second")
+                    assert await heard(follower) == {"course": {"shelfMark": "SOLD-BY"}}
+                await hubs[0].kill()
+                told = await both.ask("learner", "{ orders(first: 1) { nodes { course { shelfMark } } } }")
+                assert told == {"data": {"orders": {"nodes": [{"course": {"shelfMark": "SOLD-BY"}}]}}}
+    finally:
+        await house.aclose()
+
+
+@asynccontextmanager
+async def balanced(hubs: list[Serving]) -> AsyncIterator[tuple[str, list[int]]]:
+    """An address that gives each connection to the next hub that lives; and how many each got."""
+    turns = [0] * len(hubs)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        alive = [number for number, hub in enumerate(hubs) if hub.code is None]
+        number = min(alive, key=lambda number: turns[number])
+        turns[number] += 1
+        there, back = await asyncio.open_connection("127.0.0.1", int(hubs[number].origin.rpartition(":")[2]))
+        await asyncio.gather(piped(reader, back), piped(there, writer))
+
+    server = await asyncio.start_server(carry, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", turns
+    finally:
+        server.close()
+
+
+async def piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while piece := await reader.read(2**16):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
