@@ -32,7 +32,7 @@ scalar Decimal
 """
 LIBRARIES = ("apollo", "hive")
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first test waits for the packages too
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,8 @@ const { plugins, ...rest } = base
 export const gatewayConfig = { ...rest, hmacSignature: { secret: process.env.STOCK_SECRET } }
 """
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+# The first test waits for the packages too.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 
 @dataclass(slots=True)
