@@ -167,11 +167,13 @@ async def assert_all_seen(here: Town, *subscribers: Subscriber) -> None:
     assert [one.ids == expected for one in subscribers] == [True] * len(subscribers)
 
 
+@pytest.mark.timeout(300)
 async def test_subscribers_move_from_a_killed_hub_to_another_and_miss_and_repeat_nothing(
     postgres_dsn: str, tmp_path: Path
 ) -> None:
-    """One is killed in the middle of a replay; what comes then is written at the other, and a worker goes on."""
-    async with town(tmp_path / "data", postgres_dsn, hubs=2, workers=1) as here:
+    """One is killed in the middle of a replay; what comes then is written at the other, and a worker goes on. Their
+    bus is away all the time, which each says once."""
+    async with town(tmp_path / "data", postgres_dsn, hubs=2, workers=1, wakeups="nats://127.0.0.1:1") as here:
         await here.import_old()
         moving, staying = Subscriber(here), Subscriber(here, number=1)
         async with following(moving, staying):
@@ -183,6 +185,7 @@ async def test_subscribers_move_from_a_killed_hub_to_another_and_miss_and_repeat
         assert 5 <= moving.moved_after[0] < OLD
         assert staying.moved_after == []
         assert here.workers[0].code is None
+        assert [one.said.count("the wake-up bus is away") for one in (here.hubs[1], here.workers[0])] == [1, 1]
 
 
 # ---- for longer, and with everything ---------------------------------------------------------------------------------
