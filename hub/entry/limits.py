@@ -203,6 +203,7 @@ class Limits(SchemaExtension):
         self._requested: int | None = None
         self._actual: int | None = None
         self._drawn = 0
+        self._is_turned_away = False
 
     def on_operation(self) -> Iterator[None]:
         self.execution_context.parse_options["max_tokens"] = MAX_TOKENS
@@ -213,7 +214,8 @@ class Limits(SchemaExtension):
         context = self.execution_context
         query = context.query or ""
         self._refusal = self._throttle.turned_away(self._caller)
-        if self._refusal is not None:
+        self._is_turned_away = self._refusal is not None
+        if self._is_turned_away:
             context.graphql_document = _stand_in(context.operation_name)
             yield
             return
@@ -265,9 +267,11 @@ class Limits(SchemaExtension):
 
     def get_results(self) -> dict[str, Any]:
         """`extensions.cost`, to those who ask for it and with every refusal for its sake."""
-        if self._requested is None:
-            return {}
-        if self._refusal is None and not self._is_cost_told():
+        if self._refusal is None:
+            is_told = self._requested is not None and self._is_cost_told()
+        else:
+            is_told = self._requested is not None or self._is_turned_away
+        if not is_told:
             return {}
         return {"cost": self._throttle.told(self._caller, self._requested, self._actual)}
 

@@ -90,7 +90,7 @@ class Throttle:
         where = origin.get()
         return (where is not None and where.is_cost_wanted) or (extensions or {}).get(ASKS_FOR_COST) is True
 
-    def told(self, caller: str | None, requested: int, actual: int | None) -> dict[str, Any]:
+    def told(self, caller: str | None, requested: int | None, actual: int | None) -> dict[str, Any]:
         """What stands in `extensions.cost`."""
         rate = self.cost.rate
         available = rate.maximum if caller is None else self.cost.available(caller)

@@ -184,6 +184,9 @@ async def test_who_has_nothing_left_is_not_even_parsed(monkeypatch: pytest.Monke
         named = await client.post("/graphql", json={"query": "query A { viewer }", "operationName": "A"})
     assert (codes(answer.json()), answer.status_code) == (["THROTTLED"], 200)
     assert codes(named.json()) == ["THROTTLED"]
+    cost = named.json()["extensions"]["cost"]
+    assert (cost["requestedQueryCost"], cost["actualQueryCost"]) == (None, None)
+    assert cost["throttleStatus"]["currentlyAvailable"] == 0
     assert app.state.metrics.value("hub_graphql_refusals_total", reason="rate") == before + 2
 
 
