@@ -38,6 +38,7 @@ from tests.resolvers.conftest import Api
 from tests.resolvers.scenes import Market, market
 from tests.resolvers.test_keys import created
 from tests.resolvers.test_verifying import anchored
+from tests.resolvers.test_webhooks import delivered, made
 from tests.world import learner
 
 CORE = schema._schema
@@ -192,7 +193,7 @@ async def secrets_of(api: Api, scene: Market) -> dict[str, str]:
 
 
 async def made_by_others(api: Api, scene: Market) -> dict[str, str]:
-    """Two API keys, a difference in the books, a changed listing, and everything in a batch on chain."""
+    """Two API keys, a difference in the books, a batch on chain, and a change of a listing that a webhook tells."""
     keys = {
         name: (await created(api, scene.viewers[whose], name))["apiKey"]["id"]
         for name, whose in (("the seller's key", "seller"), ("the staff's key", "operator"))
@@ -207,8 +208,10 @@ async def made_by_others(api: Api, scene: Market) -> dict[str, str]:
 
     await api.hub.store.write(put)
     await anchored(api)
+    endpoint = await made(api, scene.viewers["seller"])
     await api.data(scene.viewers["seller"], LIST, input={"externalId": "x1", "title": "Knots, again"})
-    return keys | {"the difference": differing.id}
+    await delivered(api)
+    return keys | {"the difference": differing.id, "the seller's endpoint": endpoint["id"]}
 
 
 LIST = "mutation($input: ListingUpsertInput!) { listingUpsert(input: $input) { userErrors { message } } }"
@@ -221,15 +224,16 @@ def both(*names: str) -> set[str]:
 SHOWN: dict[str, set[str]] = {
     "buyer": {f"my {name}" for name in ("order", "number", "attempt", "receipt", "right", "user", "member", "account")},
     "other": {f"their {name}" for name in ("order", "number", "attempt", "receipt", "right", "user")},
-    "seller": both("order", "number", "right", "name at the seller") | {"my member", "my account", "the seller's key"},
+    "seller": both("order", "number", "right", "name at the seller")
+    | {"my member", "my account", "the seller's key", "the seller's endpoint"},
     "honouring": both("right", "name at the honouring"),
     "stranger": set(),
     "operator": both("order", "number", "attempt", "right", "user")
-    | {"my member", "my account", "the seller's key", "the staff's key", "the difference"},
+    | {"my member", "my account", "the seller's key", "the staff's key", "the difference", "the seller's endpoint"},
     "anonymous": set(),
     # Events are the stream's own words: `events:read` shows which order, and nothing that hangs on it.
     "seller without orders": both("order", "number", "right", "name at the seller")
-    | {"my member", "my account", "the seller's key"},
+    | {"my member", "my account", "the seller's key", "the seller's endpoint"},
     "buyer without rights": {
         f"my {name}" for name in ("order", "number", "attempt", "receipt", "user", "member", "account")
     },
