@@ -51,13 +51,13 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
 
     Raises FolderInUse, NotReady, OSError for a port that is taken, KeyRefused and KeyFault for keys.
     """
+    if is_server:
+        trusted_documents(settings.documents_manifest, settings.documents_cache)  # a slip there is told at once
     settings.data.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         if settings.sqlite_path is not None:
             stack.enter_context(locked(settings.data))
         wiring.demand_startable(settings)
-        if is_server:
-            trusted_documents(settings.documents_manifest, settings.documents_cache)  # or told at once
         await migrate(settings.database)
         listener = stack.enter_context(contextlib.closing(listen(settings))) if is_server else None
         metrics = metrics_listener(settings)

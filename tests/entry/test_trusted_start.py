@@ -18,7 +18,7 @@ async def test_server_with_a_manifest_that_cannot_be_read_does_not_start(tmp_pat
     with pytest.raises(SettingRefused, match="HUB_DOCUMENTS_MANIFEST"):
         async with running(settings, is_server=True):
             pass
-    assert not (data / "hub.sqlite3").exists()
+    assert not data.exists()
 
 
 async def test_operation_to_be_kept_that_no_document_has_is_named(tmp_path: Path) -> None:
