@@ -18,13 +18,14 @@ FIGURES = {
     "checkout_http": ["checkout_http", "checkout_http_parts"],
     "ready": ["ready"],
     "memory": ["memory_hub", "memory_node"],
+    "fanout": ["fanout_20", "fanout_20_stock", "fanout_20_memory", "fanout_40"],
 }
 
 
 # The bars that do not depend on the machine.
 MOST = {"checkout_statements": 24, "checkout_commits": 3, "anchor_gas_256": 60_000, "anchor_gas_256_an_order": 240}
 # These start servers as processes of their own, which takes longer than all the others together.
-SERVED = {"checkout_http", "ready", "memory", "reads", "event_delay"}
+SERVED = {"checkout_http", "ready", "memory", "reads", "event_delay", "fanout"}
 
 
 @pytest.mark.parametrize(

@@ -334,7 +334,7 @@ class Fanout:
     """The Broadcasts of one process, each for as long as it has subscribers."""
 
     def __init__(self, tails: Tails) -> None:
-        self._tails = tails
+        self.tails = tails
         self._broadcasts: dict[Hashable, Broadcast] = {}
 
     def join(self, caught: Caught, query: str, variables: dict[str, Any] | None, encode: Encode) -> "Broadcast":
@@ -345,7 +345,7 @@ class Fanout:
         alike = likeness(executor, query, variables, following)
         broadcast = self._broadcasts.get(alike)
         if broadcast is None:
-            tail = self._tails.follow(following.stream)
+            tail = self.tails.follow(following.stream)
             broadcast = self._broadcasts[alike] = Broadcast(alike, executor, following, tail, encode)
         else:
             vars(executor).clear()  # it refers to itself: some 10 KB would wait for the collector
@@ -357,7 +357,7 @@ class Fanout:
         broadcast.members -= 1
         if not broadcast.members:
             del self._broadcasts[broadcast.alike]
-            self._tails.leave(broadcast.tail)
+            self.tails.leave(broadcast.tail)
 
     @property
     def waiting(self) -> int:

@@ -8,6 +8,7 @@ A follower at the tail costs no SQL at all: the tail reads once per wake-up and 
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 
 from hub.domain.events import Logged
 from hub.ports import Hub
@@ -135,5 +136,5 @@ class Tails:
             tail.stop()
             del self._tails[tail.stream]
 
-    def __len__(self) -> int:
-        return len(self._tails)
+    def __iter__(self) -> Iterator[Tail]:
+        return iter(self._tails.values())
