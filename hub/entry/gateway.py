@@ -69,14 +69,14 @@ class Gateway:
         return is_signed_with_time(
             self._secrets,
             request.headers.get(HEADER),
-            signed_bytes(request.headers.get("authorization"), request.url.query, await request.body()),
+            signed_bytes(request.headers.get("authorization"), request.scope["query_string"], await request.body()),
             self._clock.now_us() // 1_000_000,
         )
 
 
-def signed_bytes(authorization: str | None, query_string: str, body: bytes) -> bytes:
+def signed_bytes(authorization: str | None, query_string: bytes, body: bytes) -> bytes:
     """What stands behind the time in the text that is signed: a line each, the body last."""
-    return b"\n".join([(authorization or "").encode("latin-1"), query_string.encode("latin-1"), body])
+    return b"\n".join([(authorization or "").encode("latin-1"), query_string, body])
 
 
 def signature_of(secret: bytes, signed: bytes, at_s: int) -> str:

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
+from hub.domain.people import ANONYMOUS
 from hub.entry.app import create_app
 from hub.entry.gateway import (
     SIGNED_WITHIN_S,
+    Gateway,
     canonical,
     is_signed_by_hive,
     is_signed_with_time,
@@ -49,7 +53,7 @@ async def served(settings: Settings, secret: str | None = None) -> set[str]:
     """Which of both fields a request is served, signed if there is a secret; the other is FORBIDDEN."""
     found = set()
     for name, query in ASKS.items():
-        signed = signed_bytes(None, "", json.dumps({"query": query}).encode())
+        signed = signed_bytes(None, b"", json.dumps({"query": query}).encode())
         headers = {"Hub-Gateway-Signature": signature_of(secret.encode(), signed, NOW_S)} if secret else {}
         answer = await ask(settings, {"query": query}, **headers)
         if "errors" not in answer:
@@ -96,9 +100,23 @@ async def test_hive_serves_both_to_its_own_signature() -> None:
             assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN", wrong
 
 
+async def test_bytes_that_are_no_text_are_signed_as_they_are() -> None:
+    """Neither the header nor the query string need be UTF-8 for the answer to be no."""
+    settings, toys = settings_of("signed", HUB_INTROSPECTION="false"), ToyHub(clock=SetClock(NOW_S * 1_000_000))
+    signed = signature_of(SECRET.encode(), b"\xff\n\xfe\n{}", NOW_S)
+    for signature, fields in ((signed, BOTH), ("\xff", set())):
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        headers = [(b"authorization", b"\xff"), (b"hub-gateway-signature", signature.encode("latin-1"))]
+        request = Request({"type": "http", "method": "POST", "query_string": b"\xfe", "headers": headers}, receive)
+        assert await Gateway(settings, toys.clock).fields(request, Asked("", None, {}), ANONYMOUS) == fields
+
+
 # ---- the two signatures ------------------------------------------------------------------------------------------
 
-SIGNED = signed_bytes("Bearer token", "a=1", b'{"query":"{ x }"}')
+SIGNED = signed_bytes("Bearer token", b"a=1", b'{"query":"{ x }"}')
 SECRETS = [SECRET.encode(), OLD.encode()]
 
 
@@ -121,11 +139,11 @@ def test_a_signature_that_is_replayed_later_does_not_count(late_s: int) -> None:
 def test_what_was_signed_cannot_be_changed() -> None:
     header = signature_of(SECRETS[0], SIGNED, NOW_S)
     for signed in (
-        signed_bytes("Bearer other", "a=1", b'{"query":"{ x }"}'),
-        signed_bytes(None, "a=1", b'{"query":"{ x }"}'),
-        signed_bytes("Bearer token", "a=2", b'{"query":"{ x }"}'),
-        signed_bytes("Bearer token", "a=1", b'{"query":"{ y }"}'),
-        signed_bytes("Bearer token", "a=1", b""),
+        signed_bytes("Bearer other", b"a=1", b'{"query":"{ x }"}'),
+        signed_bytes(None, b"a=1", b'{"query":"{ x }"}'),
+        signed_bytes("Bearer token", b"a=2", b'{"query":"{ x }"}'),
+        signed_bytes("Bearer token", b"a=1", b'{"query":"{ y }"}'),
+        signed_bytes("Bearer token", b"a=1", b""),
     ):
         assert not is_signed_with_time(SECRETS, header, signed, NOW_S)
     later = header.replace(str(NOW_S), str(NOW_S + 1))
@@ -188,6 +206,6 @@ def test_names_are_sorted_at_every_depth() -> None:
 async def test_a_signature_changes_nothing_of_who_asks() -> None:
     """The door looks at the request; rows look at the viewer, which is the Authorization's."""
     body = {"query": "{ viewer { kind } }"}
-    signature = signature_of(SECRET.encode(), signed_bytes(None, "", json.dumps(body).encode()), NOW_S)
+    signature = signature_of(SECRET.encode(), signed_bytes(None, b"", json.dumps(body).encode()), NOW_S)
     answer = await ask(settings_of("signed"), body, **{"Hub-Gateway-Signature": signature})
     assert answer == {"data": {"viewer": {"kind": "ANONYMOUS"}}}

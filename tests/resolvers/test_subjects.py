@@ -1,10 +1,12 @@
 """What events are about, as it is now: each reader's own, and one statement for however many events."""
 
+import json
 from contextlib import aclosing
 
 from hub.domain.people import Viewer, ViewerKind
 from tests.resolvers.conftest import Api
 from tests.resolvers.scenes import buy, market
+from tests.resolvers.test_webhooks import delivered, made
 
 EVENTS = """
 query ($n: Int!) { events(first: $n) { nodes {
@@ -95,3 +97,17 @@ async def test_a_key_without_the_scope_gets_an_error_in_place_of_the_order(api: 
         (["events", "nodes", 0, "order"], "FORBIDDEN")
     ]
     assert result.data["events"]["nodes"][0]["order"] is None
+
+
+async def test_a_webhooks_document_shows_them_too(api: Api) -> None:
+    scene = await market(api)
+    document = "subscription { events(kinds: [ENTITLEMENT_GRANTED]) { id order { number } course { title } } }"
+    await made(api, scene.viewers["seller"], document)
+    order = await buy(api, await api.world.user(), scene.listing, "told by a webhook")
+    await delivered(api)
+    (post,) = api.sender.posts
+    assert json.loads(post.body)["data"]["events"] == {
+        "id": post.id,
+        "order": {"number": order["number"]},
+        "course": {"title": "Knots"},
+    }
