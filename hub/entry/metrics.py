@@ -1,7 +1,7 @@
 """What the hub counts, as Prometheus reads it: counters of the doors, and gauges asked of the store at each scrape."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
@@ -75,13 +75,14 @@ class Gauge:
 
 
 async def measured(hub: Hub) -> list[Gauge]:
-    """The state of store, log, tasks and wake-ups now: six small statements. Raises StoreFault."""
+    """The state of store, log, tasks and wake-ups now: seven small statements. Raises StoreFault."""
     now_us = hub.clock.now_us()
     async with hub.store.reading() as rx:
         head = await rx.events.head()
         unstamped = await rx.one(_UNSTAMPED, lambda count, oldest: (count, oldest)) or (0, None)
         readers = await rx.archive.readers()
         tasks = await rx.many(_TASKS, lambda kind, count, oldest: (kind, count, oldest))
+        waiting = await rx.webhooks.waiting()
         dead = await rx.many(_DEAD, lambda kind, count: (kind, count))
 
     def age_s(since_us: int | None) -> float:
@@ -92,6 +93,7 @@ async def measured(hub: Hub) -> list[Gauge]:
     return [
         *_of_store(hub),
         *_of_wakeups(hub),
+        *_of_webhooks(hub, waiting, age_s),
         Gauge("hub_log_head", "Position of the newest event.", [((), head.position)]),
         Gauge("hub_log_oldest", "Position of the oldest event that is kept in the log.", [((), head.oldest)]),
         Gauge("hub_log_unstamped", "Committed events that have no position yet.", [((), unstamped[0])]),
@@ -132,6 +134,21 @@ def _of_store(hub: Hub) -> list[Gauge]:
         for name, value in found.items()
         if value is not None
     ]
+
+
+def _of_webhooks(
+    hub: Hub, waiting: "Sequence[tuple[str, int, int]]", age_s: Callable[[int | None], float]
+) -> list[Gauge]:
+    """What waits for partners' endpoints, and what came of this process's attempts."""
+    outcomes = sorted(getattr(hub.sender, "outcomes", {}).items())
+    return [
+        Gauge("hub_webhook_attempts", "Requests sent to endpoints since the start.",
+              [((("outcome", outcome),), count) for outcome, count in outcomes]),
+        Gauge("hub_webhook_pending", "Deliveries that wait, by endpoint.",
+              [((("endpoint", endpoint_id),), count) for endpoint_id, count, _ in waiting]),
+        Gauge("hub_webhook_oldest_seconds", "How long the oldest of them has waited.",
+              [((("endpoint", endpoint_id),), age_s(since_us)) for endpoint_id, _, since_us in waiting]),
+    ]  # fmt: skip
 
 
 def _of_wakeups(hub: Hub) -> list[Gauge]:

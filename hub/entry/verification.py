@@ -49,6 +49,7 @@ async def verified(hub: Hub, *, with_chain: bool, progress: Callable[[str], None
         ("one right per paid order", _rights),
         ("log dense", _log),
         ("one leaf per ended request", _leaves),
+        ("every delivered event exists", _deliveries),
     ):
         progress(name)
         async with hub.store.reading() as rx:
@@ -157,6 +158,14 @@ async def _log(hub: Hub, rx: Rx) -> Check:
     archived = await rx.archive.newest()
     if archived >= head.oldest:
         check.wrong.append(f"event {archived} is in the archive, and the log begins at {head.oldest}")
+    return check
+
+
+async def _deliveries(hub: Hub, rx: Rx) -> Check:
+    """What was, or is to be, sent to partners' endpoints stands in the log, as far back as that is kept."""
+    check = Check("every delivered event exists")
+    check.looked_at, strays = await rx.webhooks.count_deliveries(), await rx.webhooks.strays(SHOWN)
+    check.wrong += [f"delivery {id_} is of an event that the log does not hold" for id_ in strays]
     return check
 
 

@@ -195,6 +195,9 @@ class Webhooks:
         """Endpoint, how many deliveries wait for it, and since when the oldest does."""
         return await self._rx.many(_WAITING, lambda endpoint_id, count, since: (endpoint_id, count, since))
 
+    async def count_deliveries(self) -> int:
+        return await self._rx.one(_DELIVERIES, int) or 0
+
     async def strays(self, limit: int) -> list[str]:
         """Deliveries of events that the log should hold and does not."""
         return await self._rx.many(_STRAYS, str, most=limit)
@@ -339,6 +342,7 @@ _old = select(_d.id).where((_d.created_at_us < bindparam("before")) & (_d.state 
 _ANY_OLD = _old.limit(literal_column("1"))
 _PRUNE = delete(webhook_delivery).where(_d.id.in_(_old.limit(bindparam("most", type_=BigInteger()))))
 _WAITING = select(_d.endpoint_id, func.count(), func.min(_d.created_at_us)).where(_is_pending).group_by(_d.endpoint_id)
+_DELIVERIES = select(func.count()).select_from(webhook_delivery)
 _STRAYS = (
     select(_d.id)
     .select_from(webhook_delivery)

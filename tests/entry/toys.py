@@ -119,6 +119,7 @@ class ToyHub:
     store: Store | None = None
     vault: object = None
     wakeups: object = None
+    sender: object = None
     is_production: bool = False
     bought: list[int] = field(default_factory=list)
     followers: int = 0
