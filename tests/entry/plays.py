@@ -570,7 +570,7 @@ SCENES: dict[str, Scene] = {
     "put_key": Scene(command=lambda _, name: ["token", "--as", "operator"]),
     "turn_key": Scene(keyed),
     "end_key": Scene(keyed),
-    "mark_used": Scene(keyed),
+    "mark_used": Scene(keyed, ahead_s=AFTER_LEASES_S),  # a use within the minute is known already
     "put_issuer": Scene(trusting),
     "end_member": Scene(removed),
     "sign_in": Scene(exchanged),

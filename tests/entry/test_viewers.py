@@ -1,5 +1,6 @@
 """Who asks, by Authorization header: what is taken, what is refused, and how long a key is remembered."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -182,3 +183,103 @@ async def test_database_that_does_not_answer_is_503_and_no_refusal(keys: Keys) -
         answer = await asked(hub, "{ viewer }", authorization=keys.bearer)
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
     assert "password" not in answer.text
+
+
+# ---- whether a credential still counts, and when it was last used ---------------------------------------------------
+
+
+async def test_a_running_stream_learns_of_the_end_of_its_key_within_seconds(keys: Keys) -> None:
+    viewers = Viewers(keys.toys.hub)
+    viewer = await viewers.viewer(keys.bearer)
+    assert viewer.key_id == keys.stored.id
+    await keys.revoke()
+    assert await viewers.still(viewer)
+    keys.toys.clock.pass_us(KEY_CACHE_US)
+    assert not await viewers.still(viewer)
+
+
+async def test_however_many_streams_ask_a_key_is_read_once_in_five_seconds(keys: Keys) -> None:
+    viewers = Viewers(keys.toys.hub)
+    viewer = await viewers.viewer(keys.bearer)
+    await viewers.settled()
+    keys.toys.clock.pass_us(KEY_CACHE_US)
+    keys.statements.clear()
+    assert await asyncio.gather(*(viewers.still(viewer) for _ in range(200))) == [True] * 200
+    assert len(keys.statements) == 1
+
+
+async def test_a_key_at_its_end_is_nobody_and_ends_its_streams(keys: Keys) -> None:
+    made = drawn(7)
+    ends_at_us = keys.toys.clock.now_us() + 60_000_000
+    await keys.store.write(
+        put, replace(keys.stored, id=made.id, secret_hash=made.secret_hash, expires_at_us=ends_at_us)
+    )
+    viewers = Viewers(keys.toys.hub)
+    viewer = await viewers.viewer(f"Bearer {made.text}")
+    assert viewer.expires_at_us == ends_at_us
+    keys.toys.clock.pass_us(60_000_000 - 1)
+    assert await viewers.still(viewer)
+    keys.toys.clock.pass_us(1)
+    assert not await viewers.still(viewer)
+    assert await refusal(viewers, f"Bearer {made.text}") == ("UNAUTHENTICATED", "this API key has ended")
+
+
+async def test_a_token_counts_until_its_end_and_a_stranger_for_ever() -> None:
+    toys = ToyHub()
+    viewers = Viewers(toys.hub)
+    viewer = await viewers.viewer(f"Bearer {toys.token(lifetime_s=60)}")
+    assert await viewers.still(viewer)
+    assert await viewers.still(ANONYMOUS)
+    toys.clock.pass_us(60_000_000)
+    assert not await viewers.still(viewer)
+
+
+async def test_a_database_that_is_away_ends_no_stream(keys: Keys) -> None:
+    class Silent:
+        def reading(self) -> object:
+            from hub.store.transactions import Unavailable
+
+            raise Unavailable("gone")
+
+    viewers = Viewers(keys.toys.hub)
+    viewer = await viewers.viewer(keys.bearer)
+    await viewers.settled()
+    keys.toys.clock.pass_us(KEY_CACHE_US)
+    keys.toys.store = Silent()  # type: ignore[assignment]
+    assert await viewers.still(viewer)
+
+
+async def test_the_last_use_is_written_once_a_minute_by_however_many_requests_and_processes(keys: Keys) -> None:
+    viewers, other = Viewers(keys.toys.hub), Viewers(keys.toys.hub)
+    start_us = keys.toys.clock.now_us()
+    used = []
+    for pass_us in (0, 59_999_999, 1):
+        keys.toys.clock.pass_us(pass_us)
+        for process in (viewers, viewers, other):
+            await process.viewer(keys.bearer)
+            await process.settled()
+        async with keys.store.reading() as rx:
+            key = await rx.keys.by_id(keys.stored.id)
+        assert key is not None
+        assert key.last_used_at_us is not None
+        used.append(key.last_used_at_us - start_us)
+    assert used == [0, 0, 60_000_000]
+    writes = [statement for statement in keys.statements if statement.startswith("UPDATE api_key")]
+    assert len(writes) == 3  # the third by a process that had read the key a moment before: it changes no row
+
+
+async def test_a_use_that_cannot_be_noted_refuses_nobody(keys: Keys, caplog: pytest.LogCaptureFixture) -> None:
+    class Full:
+        def __init__(self, store: Store) -> None:
+            self.reading = store.reading
+
+        async def write(self, *_: object) -> None:
+            from hub.store.transactions import DatabaseFull
+
+            raise DatabaseFull("no room")
+
+    keys.toys.store = Full(keys.store)  # type: ignore[assignment]
+    viewers = Viewers(keys.toys.hub)
+    assert (await viewers.viewer(keys.bearer)).key_id == keys.stored.id
+    await viewers.settled()
+    assert "could not be noted" in caplog.text

@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey
 from hub.domain.ids import Draw
 from hub.domain.people import LEARNER_SCOPES, Viewer, ViewerKind
 from hub.ports import TokenProblem, TokenRefused
-from hub.security import tokens
+from hub.security import jws, tokens
 from hub.security.jws import SigningKey
 from hub.security.keys import Key, KeyRefused
 from hub.security.signing import RECEIPT_TYPE
@@ -27,6 +27,8 @@ from hub.security.tokens import (
     new_api_key,
     parse_api_key,
 )
+from hub.security.vault import KeyVault
+from tests.partners import Partner
 
 KEY = Key(b"t" * 32, is_development=True)
 SIGNING = SigningKey(KEY, "user tokens")
@@ -119,6 +121,36 @@ def test_a_token_does_not_count_before_it_begins(begin: dict[str, object]) -> No
 def test_signed_claims_that_are_not_ours_are_refused(change: dict[str, object]) -> None:
     assert UserTokens(KEY).verify_user_token(SIGNING.sign("at+jwt", CLAIMS), NOW).user_id == USER
     assert refusal(SIGNING.sign("at+jwt", CLAIMS | change)).reason is TokenProblem.UNREADABLE
+
+
+ISSUER = Partner("plt_1").trusted()
+EXCHANGED: dict[str, object] = {
+    **CLAIMS, "sub": "a" * 26, "act": {"sub": "plt_1"}, "client_id": ISSUER.id,
+    "usr": jws.base64url(KeyVault(KEY).seal(USER.encode(), f"token|{ISSUER.id}")),
+}  # fmt: skip
+
+
+def test_a_token_that_a_partner_got_is_the_users_and_names_the_partner() -> None:
+    hub = UserTokens(KEY)
+    token = hub.issue_exchanged_token(USER, "a" * 26, ISSUER, frozenset({"orders:read"}), NOW)
+    assert hub.verify_user_token(token, NOW) == Viewer(
+        ViewerKind.USER, USER, scopes=frozenset({"orders:read"}), expires_at_us=NOW + 600_000_000, issuer_id=ISSUER.id
+    )
+    assert UserTokens(KEY).verify_user_token(SIGNING.sign("at+jwt", EXCHANGED), NOW).user_id == USER
+    with pytest.raises(TokenRefused):
+        hub.verify_user_token(token, NOW + 600_000_000)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"usr": USER}, {"usr": "AAAA"}, {"usr": 7}, {"client_id": "iss_else"}, {"client_id": None},
+        {"usr": jws.base64url(KeyVault(KEY).seal(b"plt_1", f"token|{ISSUER.id}"))},
+        {"usr": jws.base64url(KeyVault(KEY).seal(USER.encode(), "salt|1"))}, {"kind": "OPERATOR"},
+    ],
+)  # fmt: skip
+def test_whose_token_a_partner_got_is_sealed_for_that_partner(change: dict[str, object]) -> None:
+    assert refusal(SIGNING.sign("at+jwt", EXCHANGED | change)).reason is TokenProblem.UNREADABLE
 
 
 def test_an_unsigned_token_is_refused() -> None:
