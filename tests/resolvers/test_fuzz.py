@@ -84,7 +84,7 @@ async def walk(api: Api, documents: list[str], monkeypatch: pytest.MonkeyPatch) 
             assert set(codes) <= EXPECTED, (codes, document)
             ends.update(codes or ["ok"])
     assert sum(ends.values()) >= len(documents)
-    print(dict(ends))  # noqa: T201  # likewise
+    print(dict(ends))  # noqa: T201  # how often documents of this seed end in what way
 
 
 def as_(viewer: Viewer) -> Callable[[Viewers, str | None], Awaitable[Viewer]]:
