@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import BigInteger, Table, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import BigInteger, Table, bindparam, delete, insert, literal_column, select, update
 
 from hub.domain.events import Logged
 from hub.store.events import consumer, event, log_head
@@ -94,6 +94,7 @@ def _logged(
 
 
 _e, _a = event.c, event_archive.c
+_ONE: Any = literal_column("1")
 _most: Any = bindparam("most", type_=BigInteger())
 _BEGIN_LATER = update(log_head).where(log_head.c.oldest == bindparam("first")).values(oldest=bindparam("next_"))
 _TAKE = insert(event_archive).from_select(
@@ -104,19 +105,11 @@ _LEAVE = delete(event).where(_e.position <= bindparam("last"))
 _OLDEST = (
     select(_e.position, _e.occurred_at_us).where(_e.position >= bindparam("first")).order_by(_e.position).limit(_most)
 )
-_next = (
-    select(func.min(_e.position))
-    .where((_e.stream == consumer.c.stream) & (_e.position > consumer.c.position))
-    .correlate(consumer)
-    .scalar_subquery()
-)
-_standing = select(consumer, _next.label("next_position")).subquery()
-_READERS = (
-    select(*_standing.c, _e.occurred_at_us)
-    .select_from(_standing.outerjoin(event, _e.position == _standing.c.next_position))
-    .order_by(_standing.c.name, _standing.c.stream)
-)
-_ONE: Any = literal_column("1")
+# By correlated look-ups alone, each one step in the index of streams: a join would read the whole log.
+_unread = (_e.stream == consumer.c.stream) & (_e.position > consumer.c.position)
+_next = select(_e.position).where(_unread).order_by(_e.position).limit(_ONE).correlate(consumer).scalar_subquery()
+_at = select(_e.occurred_at_us).where(_unread).order_by(_e.position).limit(_ONE).correlate(consumer).scalar_subquery()
+_READERS = select(consumer, _next, _at).order_by(consumer.c.name, consumer.c.stream)
 _NEWEST = select(_a.position).order_by(_a.position.desc()).limit(_ONE)
 _HAS_TAKEN = (
     select(_ONE)

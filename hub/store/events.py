@@ -119,7 +119,7 @@ class Events:
     async def follow(self, stream: str, after: int, limit: int) -> "Part":
         """The same for whoever must know what they can no longer read: one statement says both, of one moment."""
         rows = await self._rx.many(_FOLLOW, lambda *columns: columns, stream=stream, after=after, most=limit)
-        return Part([_logged(*row[1:]) for row in rows if row[1] is not None], oldest=rows[0][0] if rows else 1)
+        return Part([_logged(*row[:-1]) for row in rows], oldest=rows[0][-1] if rows else 1)
 
     async def head(self) -> "Head":
         """The newest position given out, and the oldest kept."""
@@ -194,12 +194,7 @@ _READ = (
     .limit(bindparam("most", type_=BigInteger()))
 )
 _READ_KINDS = _READ.where(is_one_of(_c.kind, "kinds"))
-_part = _READ.subquery()
-_FOLLOW = (
-    select(log_head.c.oldest, *_part.c)
-    .select_from(log_head.outerjoin(_part, literal_column("1") == literal_column("1")))
-    .order_by(_part.c.position)
-)
+_FOLLOW = _READ.add_columns(select(log_head.c.oldest).scalar_subquery())
 _HEAD = select(log_head.c.position, log_head.c.oldest)
 _STREAMS = select(_c.stream).where(_c.position > bindparam("after")).distinct()
 _is_consumer = (consumer.c.name == bindparam("name_")) & (consumer.c.stream == bindparam("stream_"))
