@@ -169,7 +169,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Events in order, and the oldest position that the log still had when they were read."""
+    """Events in order, and the oldest position that the log still had when they were read; 1 if there are none."""
 
     events: list[Logged]
     oldest: int

@@ -227,10 +227,8 @@ async def test_any_process_killed_at_random_while_all_is_live(bus: str, tmp_path
 
         selling = asyncio.create_task(sell())
         deaths = 0
-        began = time.monotonic()
-        while time.monotonic() < began + (
-            30 if len(sold) >= 3 else 150
-        ):  # a busy machine may take longer to sell three
+        began = time.monotonic()  # a busy machine may take longer to sell three
+        while time.monotonic() < began + (30 if len(sold) >= 3 else 150):
             await asyncio.sleep(chance.uniform(0.1, 2.0))
             if chance.random() < 0.3:
                 await here.workers.pop().kill()
