@@ -192,7 +192,7 @@ def _refuse_variables(variables: Mapping[str, Any] | None) -> None:
 
 
 class Limits(SchemaExtension):
-    """Strawberry's hooks around one operation. Made anew for each operation."""
+    """Strawberry's hooks around one operation, as few as will do: each costs some µs. Made anew for each operation."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -205,14 +205,11 @@ class Limits(SchemaExtension):
         self._drawn = 0
         self._is_turned_away = False
 
-    def on_operation(self) -> Iterator[None]:
-        self.execution_context.parse_options["max_tokens"] = MAX_TOKENS
-        self._caller = self._throttle.caller(self._viewer)
-        yield
-
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
+        context.parse_options["max_tokens"] = MAX_TOKENS
         query = context.query or ""
+        self._caller = self._throttle.caller(self._viewer)
         self._refusal = self._throttle.turned_away(self._caller)
         self._is_turned_away = self._refusal is not None
         if self._is_turned_away:
