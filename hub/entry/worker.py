@@ -71,8 +71,6 @@ class Worker:
             group.create_task(self._forever("orders", self._expire))
             group.create_task(self._forever("poll", self._poll))
             group.create_task(self._forever("log", self._prune))
-        if self._busy:
-            await asyncio.wait(self._busy)
         if busy := self._busy | self._busy_with_pools:
             await asyncio.wait(busy)
 
