@@ -22,6 +22,8 @@ from tests.security.test_exchange import parted
 from tests.world import SECOND_US, partner
 
 HERE = frozenset({HUB, ENDPOINT})
+# What says nothing about the database is asked on the embedded one alone.
+EMBEDDED = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
 async def trusted(bench: Bench, slug: str = "xue", **changes: Any) -> Partner:
@@ -110,6 +112,7 @@ async def test_the_owner_of_a_provisional_user_signs_in_and_may_buy(bench: Bench
     assert bought.value is not None
 
 
+@EMBEDDED
 async def test_the_token_shows_the_partner_its_own_name_of_the_user_alone(bench: Bench) -> None:
     client = await trusted(bench)
     told = await tried(bench, client)
@@ -125,6 +128,7 @@ async def test_the_token_shows_the_partner_its_own_name_of_the_user_alone(bench:
     assert told.access_token not in repr(told)
 
 
+@EMBEDDED
 async def test_a_linked_member_is_the_user_that_it_is_linked_to(bench: Bench) -> None:
     client, platform = await trusted(bench), await bench.world.platform()
     user = await bench.world.user()
@@ -134,6 +138,7 @@ async def test_a_linked_member_is_the_user_that_it_is_linked_to(bench: Bench) ->
     assert other.user_id != user.id
 
 
+@EMBEDDED
 async def test_equal_names_at_two_platforms_are_two_people(bench: Bench) -> None:
     """Whatever the name is: an e-mail address joins nobody."""
     one, other = await trusted(bench), await trusted(bench, "kan")
@@ -141,6 +146,7 @@ async def test_equal_names_at_two_platforms_are_two_people(bench: Bench) -> None
     assert len(users) == 2
 
 
+@EMBEDDED
 async def test_scopes_are_the_least_of_all(bench: Bench) -> None:
     client = await trusted(bench, scopes=frozenset({"orders:read", "entitlements:read"}))
     assert (await signed_in(bench, client)).scopes == {"orders:read", "entitlements:read"}
@@ -192,6 +198,7 @@ async def test_of_one_members_many_words_at_once_all_are_the_same_user(bench: Be
     assert await bench.one("SELECT count(*) FROM user_") == 1
 
 
+@EMBEDDED
 async def test_a_partners_token_presented_by_another_client_is_refused(bench: Bench) -> None:
     one, other = await trusted(bench), await trusted(bench, "kan")
     one.now_us = bench.clock.now_us()
@@ -206,6 +213,7 @@ async def test_a_partners_token_presented_by_another_client_is_refused(bench: Be
     assert isinstance(await tried(bench, one, token), Exchanged)  # and it was not spent by that
 
 
+@EMBEDDED
 async def test_who_does_not_prove_to_be_a_client_learns_nothing(bench: Bench) -> None:
     client = await trusted(bench)
     stranger = Partner(client.platform_id, id="iss_00000000000000000000000009")
@@ -218,6 +226,7 @@ async def test_who_does_not_prove_to_be_a_client_learns_nothing(bench: Bench) ->
     assert isinstance(await tried(bench, client, client_id=client.id), Exchanged)
 
 
+@EMBEDDED
 @pytest.mark.parametrize(
     "claims",
     [
@@ -243,6 +252,7 @@ async def test_a_token_is_for_ten_minutes_and_old_words_are_forgotten(bench: Ben
     assert await bench.one("SELECT count(*) FROM exchanged_token") == 2
 
 
+@EMBEDDED
 async def test_a_paused_issuer_exchanges_nothing_and_its_tokens_end_within_seconds(bench: Bench) -> None:
     client = await trusted(bench)
     told = await tried(bench, client)
@@ -258,6 +268,7 @@ async def test_a_paused_issuer_exchanges_nothing_and_its_tokens_end_within_secon
         await viewers.viewer(f"Bearer {told.access_token}")
 
 
+@EMBEDDED
 async def test_keys_that_cannot_be_had_are_no_verdict(bench: Bench) -> None:
     client = await trusted(bench, keys=KeySource(url="https://xue.example/jwks"))
     assert await refused(bench, client) is ExchangeError.UNAVAILABLE
@@ -302,6 +313,7 @@ async def test_the_first_sign_in_ends_every_other_account_of_a_provisional_user(
     assert ended == [("idn_2",)]
 
 
+@EMBEDDED
 async def test_nobody_ties_an_account_to_a_provisional_user(bench: Bench) -> None:
     platform, other = await bench.world.platform(), await bench.world.platform("kan")
     provisional: User = await bench.world.user(state=UserState.PROVISIONAL)
@@ -311,6 +323,7 @@ async def test_nobody_ties_an_account_to_a_provisional_user(bench: Bench) -> Non
         assert answer.refusal == ProvisionalUser()
 
 
+@EMBEDDED
 async def test_a_token_got_through_one_platform_links_to_another_only_if_it_may(bench: Bench) -> None:
     reading = frozenset({"orders:read"})
     client, other = await trusted(bench), await bench.world.platform("kan")
@@ -332,6 +345,7 @@ async def test_a_token_got_through_one_platform_links_to_another_only_if_it_may(
     assert taken.refusal == IdentityTaken()
 
 
+@EMBEDDED
 async def test_an_issuer_that_is_changed_meanwhile_is_asked_again(bench: Bench) -> None:
     client = await trusted(bench)
     hub = bench.hub

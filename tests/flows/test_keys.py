@@ -18,6 +18,8 @@ from tests.world import SECOND_US, operator, partner
 
 DAY_S = 24 * 3600
 SHOP = frozenset({"orders:read", "keys:write"})
+# What says nothing about the database is asked on the embedded one alone.
+EMBEDDED = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
 async def made(bench: Bench, viewer: Viewer, name: str = "shop", **more: Any) -> keys.IssuedKey:
@@ -59,6 +61,7 @@ async def test_key_is_stored_by_its_hash_and_shown_once(bench: Bench) -> None:
     assert issued.text not in repr(issued)
 
 
+@EMBEDDED
 async def test_no_key_makes_more_than_it_has(bench: Bench) -> None:
     platform, other = await bench.world.platform(), await bench.world.platform("kan")
     weak = replace(partner(platform), scopes=frozenset({"keys:write", "orders:read"}))
@@ -82,6 +85,7 @@ async def test_no_key_makes_more_than_it_has(bench: Bench) -> None:
     assert await log(bench) == []
 
 
+@EMBEDDED
 async def test_operators_make_keys_of_platforms_and_their_own(bench: Bench) -> None:
     platform = await bench.world.platform()
     theirs = (await made(bench, operator(), "shop", platform_id=platform.id)).key
@@ -94,6 +98,7 @@ async def test_operators_make_keys_of_platforms_and_their_own(bench: Bench) -> N
     assert isinstance(learners_own.refusal, InvalidInput)
 
 
+@EMBEDDED
 async def test_a_key_ends_no_later_than_its_maker(bench: Bench) -> None:
     platform, now_us = await bench.world.platform(), bench.clock.now_us()
     short = (await made(bench, partner(platform), "short", expires_at_us=now_us + 100)).key
@@ -109,6 +114,7 @@ async def test_a_key_ends_no_later_than_its_maker(bench: Bench) -> None:
     assert turned.value.key.expires_at_us == now_us + 100
 
 
+@EMBEDDED
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\x00b", "a\nb", "a\ud800"])
 async def test_a_key_has_a_name(bench: Bench, name: str) -> None:
     platform = await bench.world.platform()
@@ -163,6 +169,7 @@ async def test_of_many_rotations_at_once_one_makes_the_second_key(bench: Bench) 
     assert await bench.one("SELECT count(*) FROM api_key WHERE revoked_at_us IS NULL") == 2
 
 
+@EMBEDDED
 async def test_a_weaker_key_does_not_get_a_stronger_one_by_rotating_it(bench: Bench) -> None:
     platform = await bench.world.platform()
     strong = await made(bench, partner(platform), "strong", scopes=PARTNER_SCOPES)
@@ -172,6 +179,7 @@ async def test_a_weaker_key_does_not_get_a_stronger_one_by_rotating_it(bench: Be
     assert (await stored(bench, strong.id)).expires_at_us is None
 
 
+@EMBEDDED
 async def test_another_platforms_and_the_operators_keys_are_not_there(bench: Bench) -> None:
     platform, other = await bench.world.platform(), await bench.world.platform("kan")
     foreign = (await made(bench, partner(other))).id
@@ -227,6 +235,7 @@ async def test_every_change_of_a_key_is_in_the_audit_log(bench: Bench) -> None:
     assert json.loads(detail) == {"name": "shop", "newKey": turned.value.id, "oldEndsAtUs": ends_at_us}
 
 
+@EMBEDDED
 async def test_a_machine_makes_a_bounded_number_of_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_LIVE_KEYS == 50
     monkeypatch.setattr("hub.flows.keys.MAX_LIVE_KEYS", 3)
@@ -238,6 +247,7 @@ async def test_a_machine_makes_a_bounded_number_of_keys(bench: Bench, monkeypatc
     assert isinstance(answer.refusal, InvalidInput)
 
 
+@EMBEDDED
 async def test_a_learner_makes_no_key_of_what_operators_may_too(bench: Bench) -> None:
     assert LEARNER_SCOPES <= OPERATOR_SCOPES
     learner = await bench.world.learner()

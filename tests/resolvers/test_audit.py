@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from hub.domain.catalogue import ListingDraft
+from hub.domain.money import Money
 from hub.domain.people import Viewer, ViewerKind
+from hub.flows import catalogue
+from hub.flows.tasks import drop_task, revive_task
 from hub.store.transactions import Tx
 from tests.resolvers.conftest import Api
 from tests.resolvers.scenes import market
@@ -14,6 +18,8 @@ from tests.world import operator, partner
 LOG = """query($where: AuditEntryFilter, $first: Int = 20, $after: String) {
   auditEntries(first: $first, after: $after, where: $where) {
     totalCount pageInfo { endCursor } nodes { id action actor actorKind subjectId detail platform { slug } } } }"""
+# What says nothing about the database is asked on the embedded one alone.
+EMBEDDED = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
 def staff(key_id: str = "key_00000000000000000000000001") -> Viewer:
@@ -25,6 +31,7 @@ async def entries(api: Api, **variables: Any) -> list[dict[str, Any]]:
     return found
 
 
+@EMBEDDED
 async def test_what_staff_do_for_a_platform_is_noted_and_what_it_does_itself_is_not(api: Api) -> None:
     platform = await api.world.platform()
     member = "mutation($i: MemberUpsertInput!) { memberUpsert(input: $i) { member { id } userErrors { code } } }"
@@ -72,6 +79,7 @@ async def test_the_log_is_filtered_and_paged(api: Api) -> None:
     assert await api.codes(operator(), LOG, where={"platformId": "nonsense"}) == ["BAD_USER_INPUT"]
 
 
+@EMBEDDED
 async def test_the_log_is_the_staffs_alone(api: Api) -> None:
     scene = await market(api)
     document = "{ auditEntries(first: 1) { totalCount } }"
@@ -101,3 +109,28 @@ async def test_an_entry_is_never_changed_or_removed(api: Api, change: str) -> No
     with pytest.raises(Exception, match="audit_entry is append-only"):
         await api.hub.store.write(tamper)
     assert await entries(api) == before
+
+
+@EMBEDDED
+async def test_what_the_command_line_changes_is_noted(api: Api) -> None:
+    """Imports, connected platforms, and dead tasks that were settled: only what changed something."""
+    platform = await catalogue.connect_platform(api.hub, slug="bulk", name="Bulk", currency="USD")
+    draft = ListingDraft(external_id="b-1", title="Knots", price=Money(100, "USD"), url="https://bulk.example/1")
+    for _ in range(2):
+        await catalogue.import_listings(api.hub, platform.id, [draft])
+    await catalogue.import_listings(api.hub, platform.id, [], withdraw_all_but=frozenset())
+
+    async def bury(tx: Tx) -> None:
+        for name in ("a", "b"):
+            tx.tasks.add("nobodys", name, {}, 0)
+        await tx.tasks.flush(tx)
+        for task in await tx.tasks.claim(api.world.draw(), 2):
+            assert await tx.tasks.die(task, "no such kind", 1)
+
+    await api.hub.store.write(bury)
+    assert [await revive_task(api.hub, 1), await drop_task(api.hub, 2)] == [True, True]
+    assert [await revive_task(api.hub, 1), await drop_task(api.hub, 2)] == [False, False]
+    noted = sorted((entry["action"], entry["actor"]) for entry in await entries(api))
+    assert noted == [
+        (action, "command") for action in ("import", "importWithdraw", "platformConnect", "tasksDrop", "tasksRetry")
+    ]

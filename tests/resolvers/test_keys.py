@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from hub.domain.people import ANONYMOUS, OPERATOR_SCOPES, PARTNER_SCOPES, Viewer, ViewerKind
 from tests.partners import HUB, Partner
 from tests.resolvers.conftest import Api
@@ -17,6 +19,8 @@ REVOKE = """mutation($input: ApiKeyRevokeInput!) { apiKeyRevoke(input: $input) {
 LIST = """query($where: ApiKeyFilter) { apiKeys(first: 10, where: $where) {
   totalCount nodes { id name isLive expiresAt platform { slug } } } }"""
 AT = "2026-01-01T00:00:00.000000Z"
+# What says nothing about the database is asked on the embedded one alone.
+EMBEDDED = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
 async def created(api: Api, viewer: Viewer, name: str, **more: Any) -> dict[str, Any]:
@@ -54,6 +58,7 @@ async def test_key_is_made_listed_rotated_and_revoked(api: Api) -> None:
     assert unrevoked["totalCount"] == 1
 
 
+@EMBEDDED
 async def test_no_answer_but_the_first_holds_a_secret(api: Api) -> None:
     platform = await api.world.platform()
     made = await created(api, partner(platform), "shop")
@@ -90,6 +95,7 @@ async def test_keys_through_every_door(api: Api) -> None:
     assert await api.codes(poor, CREATE, input={"name": "x", "scopes": ["orders:read"]}) == ["FORBIDDEN"]
 
 
+@EMBEDDED
 async def test_what_is_wrong_is_told_where_it_stands(api: Api) -> None:
     platform = await api.world.platform()
     taken = (await created(api, partner(platform), "shop"))["apiKey"]["id"]
@@ -156,6 +162,7 @@ async def test_issuer_is_made_known_changed_and_the_same_again(api: Api) -> None
     assert {node["action"] for node in log["auditEntries"]["nodes"]} == {"trustedIssuerUpsert"}
 
 
+@EMBEDDED
 async def test_issuer_that_cannot_be_trusted_is_refused(api: Api) -> None:
     platform, other = [await api.world.platform(slug) for slug in ("alpha", "beta")]
     await api.data(operator(), TRUST, input=trusted(other.id, issuer="https://other.example"))
