@@ -150,7 +150,7 @@ async def test_cost_bounds_the_rows_read_by_whatever_is_made_up(api: Api, read: 
     await busy(api)
     made: list[tuple[str, int]] = []
 
-    @settings(max_examples=30, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(documents(), st.integers(1, 3))
     def collect(document: str, size: int) -> None:
         made.append((document, size))
