@@ -6,14 +6,27 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from hub.domain.keys import ApiKey
+from hub.domain.people import Identity, ViewerKind
 from hub.store.database import open_store, sqlite_path
 from hub.store.metadata import metadata
-from hub.store.migrate import SCRIPTS, BrokenReferences, connected, head, is_at_head, migrate, migrating, revision
+from hub.store.migrate import (
+    SCRIPTS,
+    BrokenReferences,
+    configuration,
+    connected,
+    head,
+    is_at_head,
+    migrate,
+    migrating,
+    revision,
+)
 from hub.store.transactions import Store, Unavailable
 from tests.servers import PostgresServer
 
@@ -99,6 +112,33 @@ async def test_migrating_names_the_revision_and_again_changes_nothing(engine_url
     before = await catalog(engine_url)
     assert await migrate(engine_url) == await revision(engine_url) == head()
     assert await catalog(engine_url) == before
+
+
+async def test_keys_and_accounts_of_the_first_release_come_along(engine_url: str) -> None:
+    before = (
+        "INSERT INTO platform VALUES ('plt_1', 'xue', 'Xue', 'CNY', 1)",
+        "INSERT INTO user_ VALUES ('usr_1', 'ACTIVE', 1)",
+        "INSERT INTO identity VALUES ('idn_1', 'usr_1', 'https://id.example', 's', 7)",
+        "INSERT INTO api_key VALUES ('key_1', 'PLATFORM', 'plt_1', 'h', 'orders:read', 1, 5, NULL)",
+        "INSERT INTO api_key VALUES ('key_2', 'OPERATOR', NULL, 'h', 'orders:read', 0, 6, 9)",
+    )
+    async with migrating(engine_url) as connection:
+        await connection.run_sync(lambda ready: command.upgrade(configuration(ready), "0001_first_sale"))
+        for statement in before:
+            await connection.exec_driver_sql(statement)
+    await migrate(engine_url)
+    store = await open_store(engine_url)
+    async with store.reading() as rx:
+        keys = [await rx.keys.by_id(id_) for id_ in ("key_1", "key_2")]
+        account = await rx.people.identity("https://id.example", "s")
+    await store.aclose()
+    assert keys == [
+        ApiKey("key_1", ViewerKind.PLATFORM, "plt_1", "h", frozenset({"orders:read"}), True, 5, None, "key_1",
+               created_by="command"),
+        ApiKey("key_2", ViewerKind.OPERATOR, None, "h", frozenset({"orders:read"}), False, 6, 9, "key_2",
+               created_by="command"),
+    ]  # fmt: skip
+    assert account == Identity("idn_1", "usr_1", "https://id.example", "s", 7)
 
 
 async def test_processes_that_migrate_together_all_succeed(engine_url: str) -> None:
