@@ -170,7 +170,9 @@ async def listing_upsert(
     price: Annotated[
         MoneyInput | None, strawberry.argument(description="Absent: unknown, and it cannot be bought. 0: free.")
     ] = None,
-    price_text: Annotated[str, strawberry.argument(description="What you say of the price in words.")] = "",
+    price_text: Annotated[
+        str, strawberry.argument(description="What you say of the price in words, at most 500 characters.")
+    ] = "",
     is_honoured: Annotated[
         bool | None,
         strawberry.argument(

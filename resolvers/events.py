@@ -35,6 +35,10 @@ AfterEvent = Annotated[
     str | None,
     strawberry.argument(description="Cursor of the last event that you have. Absent: from now. Empty: the oldest."),
 ]
+AfterListed = Annotated[
+    str | None,
+    strawberry.argument(description="Cursor of the last event that you have. Absent or empty: the oldest kept."),
+]
 EventKind = StrEnum("EventKind", {kind: kind for kind in EVENTS})  # type: ignore[misc]  # as many as the domain has
 Kinds = Annotated[list[EventKind] | None, strawberry.argument(description="Only these kinds; absent: all.")]
 
@@ -183,7 +187,7 @@ class EventPage:
 async def events(
     info: Info,
     first: Annotated[int, strawberry.argument(description="How many: 1 to 100.")],
-    after: AfterEvent = "",
+    after: AfterListed = "",
     platform: PlatformOf = None,
     kinds: Kinds = None,
 ) -> EventPage:
@@ -228,9 +232,7 @@ async def followed(
             return None
         return (await shown(info, want, [logged]))[0]
 
-    return cast(
-        "AsyncIterator[Logged]", Following(hub, viewer, stream, await position_of(hub, stream, after), shape)
-    )
+    return cast("AsyncIterator[Logged]", Following(hub, viewer, stream, await position_of(hub, stream, after), shape))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,19 @@ async def trusted_issuer_upsert(
     info: Info,
     platform_id: Annotated[strawberry.ID, strawberry.argument(description="Whose issuer it is.")],
     issuer: Annotated[
-        str, strawberry.argument(description="What `iss` of its tokens is, letter for letter; names the row.")
+        str,
+        strawberry.argument(
+            description="What `iss` of its tokens is, letter for letter, 1 to 500 characters; names the row."
+        ),
     ],
-    audience: Annotated[str, strawberry.argument(description="What `aud` of its tokens must hold.")],
+    audience: Annotated[
+        str, strawberry.argument(description="What `aud` of its tokens must hold, 1 to 500 characters.")
+    ],
     scopes: Annotated[
         list[str],
         strawberry.argument(
             description="The most that a learner's token got through it may hold: orders:read, orders:write, "
-            "entitlements:read, identities:link."
+            "entitlements:read, identities:link; at most 50."
         ),
     ],
     algorithms: Annotated[
@@ -59,15 +64,21 @@ async def trusted_issuer_upsert(
         strawberry.argument(description="What its tokens are signed by; ES256 if unset. No shared secrets, no none."),
     ] = None,
     subject_claim: Annotated[
-        str, strawberry.argument(description="Which claim holds the platform's own id of the member.")
+        str,
+        strawberry.argument(description="Which claim holds the platform's own id of the member, 1 to 100 characters."),
     ] = "sub",
     jwks_url: Annotated[
-        str | None, strawberry.argument(description="Where its public keys are: https, fetched without redirects.")
+        str | None,
+        strawberry.argument(
+            description="Where its public keys are: https, at most 500 characters, fetched without redirects."
+        ),
     ] = None,
     jwks: KeySet = None,
     client_jwks_url: Annotated[
         str | None,
-        strawberry.argument(description="Where the keys are by which the partner proves itself; unset: the same."),
+        strawberry.argument(
+            description="Where the keys that prove the partner itself are, at most 500 characters; unset: the same."
+        ),
     ] = None,
     client_jwks: KeySet = None,
     state: Annotated[

@@ -67,7 +67,7 @@ async def api_key_create(
         str, strawberry.argument(description="What you call it, 1 to 100 characters; one live key has the name.")
     ],
     scopes: Annotated[
-        list[str], strawberry.argument(description="What it may do: at least one scope, none that your own key lacks.")
+        list[str], strawberry.argument(description="What it may do: 1 to 50 scopes, none that your own key lacks.")
     ],
     platform_id: Annotated[
         strawberry.ID | None,

@@ -22,15 +22,21 @@ if TYPE_CHECKING:
 
 MAX_CODE = 64  # characters of a channel's code or a method's token
 
-ChannelCode = Annotated[str, strawberry.argument(description="Code of a payment channel, see `channels`.")]
+ChannelCode = Annotated[
+    str, strawberry.argument(description="Code of a payment channel, at most 64 characters: see `channels`.")
+]
 Expected = Annotated[
     MoneyInput, strawberry.argument(description="What the buyer saw: an assertion. Any other price is refused.")
 ]
 Method = Annotated[
-    str | None, strawberry.argument(description="The channel's own token of how to pay, if it takes one.")
+    str | None,
+    strawberry.argument(description="The channel's own token of how to pay, if it takes one; at most 64 characters."),
 ]
 ReturnUrl = Annotated[
-    str | None, strawberry.argument(description="Where the channel's page sends the buyer back to: http or https.")
+    str | None,
+    strawberry.argument(
+        description="Where the channel's page sends the buyer back to: http or https, at most 2000 characters."
+    ),
 ]
 
 

@@ -83,7 +83,10 @@ async def identity_link(
     info: Info,
     external_id: ExternalId,
     user_token: Annotated[
-        str, strawberry.argument(description="A fresh token of the hub's User: the proof that it is the same person.")
+        str,
+        strawberry.argument(
+            description="A fresh token of the hub's User: the proof that both are one person; at most 4096 characters."
+        ),
     ],
     platform_id: PlatformOf = None,
 ) -> Payload:

@@ -36,7 +36,7 @@ Document = Annotated[
     str,
     strawberry.argument(
         description="One `subscription { events(kinds: [...]) { ... } }` without variables: its result is the body of"
-        " each request. Limits as for every document."
+        " each request. At most 32768 characters, and within the limits of every document."
     ),
 ]
 
@@ -136,8 +136,10 @@ async def webhook_endpoint_create(
 async def webhook_endpoint_update(
     info: Info,
     webhook_endpoint_id: EndpointId,
-    url: Annotated[str | None, strawberry.argument(description="Another URL; absent: as it is.")] = None,
-    document: Annotated[str | None, strawberry.argument(description="Another document; absent: as it is.")] = None,
+    url: Annotated[str | None, strawberry.argument(description="Another URL, at most 2,000; absent: as it is.")] = None,
+    document: Annotated[
+        str | None, strawberry.argument(description="Another document, at most 32768; absent: as it is.")
+    ] = None,
 ) -> Payload:
     """Send elsewhere, or in another shape."""
 

@@ -70,6 +70,38 @@ def test_every_type_field_argument_and_member_has_a_description() -> None:
     assert [d.name for d in CORE.directives if not is_specified_directive(d)] == []
 
 
+# Texts that name what is there already, as the hub itself has told it: a wrong one finds nothing, however long.
+NAMING = {
+    "Query.platform(slug)", "Query.order(number)", "TextFilter.eq", "PlatformFilter.eq", "MemberRef.externalId",
+    "MemberRef.pairwiseId", "WebhookRedeliverInput.after",
+}  # fmt: skip
+
+
+def given() -> Iterator[tuple[str, Any]]:
+    """Everything that a caller writes: arguments and input fields."""
+    for name, field in fields():
+        yield from ((f"{name}({argument})", of) for argument, of in field.args.items())
+    for type_ in types():
+        if isinstance(type_, GraphQLInputObjectType):
+            yield from ((f"{type_.name}.{name}", field) for name, field in type_.fields.items())
+
+
+def is_bounded(name: str, type_: Any) -> bool:
+    """Whether there is a most that a caller can run into: of a text, a number, a list; not of a cursor or an enum."""
+    inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+    named = get_named_type(type_)
+    if isinstance(named, GraphQLEnumType) or name.endswith(("(after)", "(before)")) or name in NAMING:
+        return False
+    return isinstance(inner, GraphQLList) or getattr(named, "name", "") in ("Int", "String", "BigInt", "Decimal")
+
+
+def test_what_has_a_limit_says_which() -> None:
+    """A number, with or without its unit: characters where nothing else is said."""
+    silent = [name for name, of in given() if is_bounded(name, of.type) and not any(map(str.isdigit, of.description))]
+    assert silent == []
+    assert {name for name, _ in given()} >= NAMING
+
+
 def test_there_is_no_float() -> None:
     assert "Float" not in CORE.type_map
 
