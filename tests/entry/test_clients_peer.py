@@ -119,7 +119,7 @@ async def test_urql_pages_buys_and_follows_by_three_transports(shop: Shop, peers
     assert told["sent"] == ["hash", "text", "hash", "hash"]
     assert told["bought"] == {"status": "PAID", "isSame": True, "replayed": [False, True]}
     assert told["byWebSocket"] == told["bySse"] == told["byFetch"] == SALE
-    assert told["mine"] == ["PAID"] * 4
+    assert (told["mine"], told["sentForMine"]) == (["PAID"] * 4, ["GET"])
     assert told["refused"] == ["BAD_USER_INPUT"]
 
 
