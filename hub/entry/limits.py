@@ -37,15 +37,9 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from hub.domain.people import ANONYMOUS, Viewer, ViewerKind
 from hub.entry.asked import TAKEN
+from hub.entry.bounds import MAX_NESTING, MAX_TOKENS, too_much
 from hub.entry.counting import Counting, counting_of, spent
-from hub.entry.measuring import (
-    MAX_NESTING,
-    MAX_TOKENS,
-    Measured,
-    measure,
-    refuse_pages,
-    too_much,
-)
+from hub.entry.measuring import Measured, measure, refuse_pages
 from hub.entry.pricing import MAX_COST, PriceList, price_list
 from hub.entry.throttling import Throttle
 from resolvers.context import RequestContext

@@ -1,4 +1,4 @@
-"""The pass: what a document would cost, found in one walk before it is validated. Each limit stands here with why.
+"""The pass: what a document would cost, found in one walk before it is validated. The limits stand in bounds.py.
 
 A fragment is walked once, however often it is spread, and its sums are added where it is spread; what its fields are
 follows from its own type condition, so its name alone is the key. Whatever is added saturates or is refused on the way,
@@ -16,7 +16,6 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLError,
     IntValueNode,
     ListValueNode,
     NullValueNode,
@@ -27,6 +26,30 @@ from graphql import (
 )
 from graphql.language import InlineFragmentNode, ValueNode
 
+from hub.entry.bounds import (
+    MAX_ALIASES,
+    MAX_COMPARED,
+    MAX_DEPTH,
+    MAX_DIRECTIVES,
+    MAX_DIRECTIVES_HERE,
+    MAX_ENTRIES,
+    MAX_FIELDS,
+    MAX_FRAGMENTS,
+    MAX_INTROSPECTION_LISTS,
+    MAX_ITEMS,
+    MAX_MERGED,
+    MAX_MUTATIONS,
+    MAX_NESTING,
+    MAX_OF_TYPE,
+    MAX_OPERATIONS,
+    MAX_ROOTS,
+    MAX_SAME_KEY,
+    MAX_SPREADS,
+    MAX_VARIABLES,
+    Page,
+    refuse_page,
+    too_much,
+)
 from hub.entry.pricing import (
     MAX_PAGE,
     TYPENAME,
@@ -40,55 +63,11 @@ from hub.entry.pricing import (
     evaluated,
 )
 
-MAX_TOKENS = 2000  # the parser stops here: time and memory of what follows are bounded by it
-MAX_DEPTH = 12  # fields under each other; the deepest of the tour's documents has 9
-MAX_NESTING = 64  # selections in each other, however they are nested: whoever walks them calls itself as deep
-MAX_FIELDS = 600  # once fragments are put in; validation takes 20 to 100 µs for each, right or wrong
-MAX_ROOTS = 20  # fields of the operation itself
-MAX_MUTATIONS = 4  # one after the other, each with its transactions
-MAX_ALIASES = 50
-MAX_DIRECTIVES = 50
-MAX_DIRECTIVES_HERE = 4  # on one field, fragment or operation
-MAX_SAME_KEY = 10  # fields of one response key written in one place
-MAX_COMPARED = 2500  # pairs of selections of one response key, which validation compares one by one
-MAX_OPERATIONS = 20  # in one document, of which one is run
-MAX_FRAGMENTS = 50  # validation takes time with their square: 50 took 11 ms
-MAX_SPREADS = 100
-MAX_MERGED = 4000  # response keys that spreads bring along, each spread anew
-MAX_OF_TYPE = 9  # how deep GraphiQL unwraps a type
-MAX_INTROSPECTION_LISTS = 1  # lists of fields within lists of fields grow with the power of the schema
-MAX_VARIABLES = 200  # defined by an operation: each is looked for in every use
-MAX_ENTRIES = 50  # of one object that is written out, and arguments of a field: mistakes in it print it whole
-MAX_ITEMS = 200  # of one list that is written out
-
 _DIGITS = 10  # of a page size that is read
 _BEYOND = MAX_PAGE + 1  # stands for a number of more digits, which Python may refuse to read
 _PAGE_ARGUMENTS = ("first", "last")
 _INTROSPECTION = ("__schema", "__type")
 _INTROSPECTION_LISTS = ("fields", "inputFields", "interfaces", "possibleTypes")
-
-
-class LimitRefusal(GraphQLError):
-    """A no to a document or to its caller; `reason` is the word that it is counted under."""
-
-    def __init__(self, message: str, reason: str, code: str = "COST_LIMIT_EXCEEDED", **more: int) -> None:
-        super().__init__(message, extensions={"code": code, **more})
-        self.reason = reason
-
-
-def too_much(message: str, reason: str = "width") -> LimitRefusal:
-    """The refusal of a document that is beyond a limit."""
-    return LimitRefusal(message, reason)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page size that a document asks for: written there, or a variable with the default that it may have."""
-
-    field: str
-    argument: str
-    value: int | None
-    variable: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,16 +486,6 @@ def _refuse(tally: _Tally) -> None:
         raise too_much(f"there are more than {MAX_ALIASES} aliases")
     if tally.directives > MAX_DIRECTIVES:
         raise too_much(f"there are more than {MAX_DIRECTIVES} directives")
-
-
-def refuse_page(page: Page, size: object) -> None:
-    """Raises GraphQLError for a page size beyond the limit."""
-    if isinstance(size, int) and size > MAX_PAGE:
-        raise LimitRefusal(
-            f"{page.field}({page.argument}:) is at most {MAX_PAGE}, not {size}: ask for more by its cursor",
-            "page",
-            code="BAD_USER_INPUT",
-        )
 
 
 def refuse_pages(measured: Measured, variables: Mapping[str, Any] | None) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from graphql import GraphQLError
 
 from hub.domain.people import Viewer
+from hub.entry.bounds import LimitRefusal
 from hub.entry.callers import caller_of, origin
-from hub.entry.measuring import LimitRefusal
 from hub.entry.metrics import Metrics
 from hub.entry.settings import (
     DEFAULT_ATTEMPTS_PER_MINUTE,

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hub.entry import limits, measuring, pricing
+from hub.entry import bounds, limits, pricing
 from hub.entry.limits import Documents, checked
 from schema import schema
 from tests.entry.test_graphql_ws import begin, got, operation, send, socket_of
@@ -65,19 +65,19 @@ async def test_subscriptions_draw_and_are_throttled_for_their_id_alone() -> None
 @pytest.mark.parametrize(
     "words",
     [
-        f"| document | {limits.MAX_DOCUMENT // 1024} KiB, {measuring.MAX_TOKENS} tokens |",
-        f"| variables | {limits.MAX_VARIABLE_BYTES // 1024} KiB as JSON, {measuring.MAX_VARIABLES} of them |",
-        f"fields in each other | {measuring.MAX_DEPTH} |",
-        f"selections in each other, fragments and all | {measuring.MAX_NESTING} |",
-        f"fields, once fragments are put in | {measuring.MAX_FIELDS} |",
-        f"| cost | {pricing.MAX_COST // 1000} 000 | aliases, once fragments are put in | {measuring.MAX_ALIASES} |",
-        f"| page | {pricing.MAX_PAGE} rows | one response key written in one place | {measuring.MAX_SAME_KEY} |",
-        f"| {measuring.MAX_ROOTS} | directives | {measuring.MAX_DIRECTIVES}, ",
-        f"directives | {measuring.MAX_DIRECTIVES}, {measuring.MAX_DIRECTIVES_HERE} in one place |",
-        f"| mutations | {measuring.MAX_MUTATIONS} |",
-        f"{measuring.MAX_FRAGMENTS}, {measuring.MAX_SPREADS}, {measuring.MAX_OPERATIONS} |",
+        f"| document | {limits.MAX_DOCUMENT // 1024} KiB, {bounds.MAX_TOKENS} tokens |",
+        f"| variables | {limits.MAX_VARIABLE_BYTES // 1024} KiB as JSON, {bounds.MAX_VARIABLES} of them |",
+        f"fields in each other | {bounds.MAX_DEPTH} |",
+        f"selections in each other, fragments and all | {bounds.MAX_NESTING} |",
+        f"fields, once fragments are put in | {bounds.MAX_FIELDS} |",
+        f"| cost | {pricing.MAX_COST // 1000} 000 | aliases, once fragments are put in | {bounds.MAX_ALIASES} |",
+        f"| page | {pricing.MAX_PAGE} rows | one response key written in one place | {bounds.MAX_SAME_KEY} |",
+        f"| {bounds.MAX_ROOTS} | directives | {bounds.MAX_DIRECTIVES}, ",
+        f"directives | {bounds.MAX_DIRECTIVES}, {bounds.MAX_DIRECTIVES_HERE} in one place |",
+        f"| mutations | {bounds.MAX_MUTATIONS} |",
+        f"{bounds.MAX_FRAGMENTS}, {bounds.MAX_SPREADS}, {bounds.MAX_OPERATIONS} |",
         f"| execution of a query | {limits.EXECUTION_S:g} s |",
-        f"{measuring.MAX_ENTRIES} fields, {measuring.MAX_ITEMS} items |",
+        f"{bounds.MAX_ENTRIES} fields, {bounds.MAX_ITEMS} items |",
         f"Validation names the first {limits.MAX_COMPLAINTS} mistakes",
         f"A document that is refused costs {limits.REFUSED_COST};",
     ],
