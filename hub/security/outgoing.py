@@ -91,7 +91,10 @@ class Allowed:
 
 async def system_resolve(host: str, port: int) -> list[str]:
     """Every address of a name, as the machine's resolver says. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # a label that is empty or too long: no name, and no question for a resolver
+        raise socket.gaierror(socket.EAI_NONAME, "not a name") from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

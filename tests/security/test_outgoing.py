@@ -318,3 +318,11 @@ async def test_the_next_address_is_tried_when_one_takes_no_connection() -> None:
     async with receiver(said("204 No Content")) as (port, _):
         allowed = GuardedSender(Allowed.of(["shop.test"]), resolve=resolving("127.0.0.9", "127.0.0.1"))
         assert (await post(f"http://shop.test:{port}/", allowed)).status == 204
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example", ".example"])
+async def test_a_host_that_can_be_no_name_is_an_unknown_name_and_no_fault(host: str) -> None:
+    sender = GuardedSender(ssl_context=TLS)
+    assert await sender.refuses(f"https://{host}/") == "the name of the host is not known, or was not found in time"
+    sent = await sender.post(f"https://{host}/", HEADERS, b"{}")
+    assert (sent.outcome, sent.answer) == (SentOutcome.UNREACHABLE, "the name of the host is not known")
