@@ -19,7 +19,7 @@ from resolvers.lookahead import wanted
 from resolvers.orders import OrderId
 from resolvers.paging import MAX_PAGE, Window
 from resolvers.reading import reading
-from resolvers.subjects import of_page, shown
+from resolvers.subjects import ABOUT, of_page, shown
 
 if TYPE_CHECKING:
     from hub.domain.events import OrderEvent
@@ -226,11 +226,12 @@ async def followed(
     let_through = None if kinds is None else frozenset(map(str, kinds))
 
     want = wanted(info)
+    is_joined = any(name in want for name in ABOUT)  # asked once, and not of each of a hundred thousand events
 
     async def shape(logged: Logged) -> Logged | None:
         if let_through is not None and logged.kind not in let_through:
             return None
-        return (await shown(info, want, [logged]))[0]
+        return (await shown(info, want, [logged]))[0] if is_joined else logged
 
     return cast("AsyncIterator[Logged]", Following(hub, viewer, stream, await position_of(hub, stream, after), shape))
 

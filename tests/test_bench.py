@@ -19,13 +19,14 @@ FIGURES = {
     "ready": ["ready"],
     "memory": ["memory_hub", "memory_node"],
     "fanout": ["fanout_20", "fanout_20_stock", "fanout_20_memory", "fanout_40"],
+    "replay": ["replay"],
 }
 
 
 # The bars that do not depend on the machine.
 MOST = {"checkout_statements": 24, "checkout_commits": 3, "anchor_gas_256": 60_000, "anchor_gas_256_an_order": 240}
 # These start servers as processes of their own, which takes longer than all the others together.
-SERVED = {"checkout_http", "ready", "memory", "reads", "event_delay", "fanout"}
+SERVED = {"checkout_http", "ready", "memory", "reads", "event_delay", "fanout", "replay"}
 
 
 @pytest.mark.parametrize(

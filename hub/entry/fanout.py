@@ -26,6 +26,7 @@ from graphql import (
 
 from hub.domain.events import Logged
 from hub.domain.people import Viewer
+from hub.entry.event_encoding import NotPlain, plain_encoder
 from hub.entry.tails import Tail, Tails
 from hub.entry.wires import MAX_UNSENT, Gone, Stalled, Wire, drained
 from resolvers.context import RequestContext, request_context
@@ -36,6 +37,7 @@ from resolvers.execution import PlainFirst
 MAX_BEHIND = 100_000  # events by which a reader may fall further behind than it began
 MAX_MADE = 512  # encoded events that a Broadcast remembers: those of the tail, for whoever comes late
 MAX_MADE_BYTES = 1024 * 1024
+PIECE = 32 * 1024  # bytes of events that are written at once while reading what lies behind
 CURSOR = "after"  # the one argument in which like subscribers may differ
 LOOP_SLICE = 250  # subscribers that are written to before others get a turn: some milliseconds
 
@@ -160,6 +162,7 @@ class Broadcast:
         self._executor = executor
         self._following = following
         self._encode = encode
+        self._plain = plain_encoder(executor, following.hub)
         self._made: OrderedDict[int, Made] = OrderedDict()
         self._made_bytes = 0
         self._making = asyncio.Lock()
@@ -225,6 +228,11 @@ class Broadcast:
         if source is None:
             return Made(None, self._following.is_over())
         self.executions += 1
+        if self._plain is not None and isinstance(source, Logged):
+            try:
+                return Made(self._plain(source))
+            except NotPlain:
+                pass  # the executor says what is wrong with it
         result: Any = self._executor.of_event(source).execute_operation(False)
         if self._executor.is_awaitable(result):
             result = await result
@@ -267,12 +275,12 @@ class Subscriber:
         batch = await tail.behind(self.position)
         allowed += max(0, tail.head - self.position)
         while not self.is_last:
-            for logged in batch:
-                await self._send(logged, allowed)
-                if self.is_last:
-                    return
-            if not batch:
+            if batch:
+                await self._send(batch, allowed)
+            else:
                 await self._be_pushed_to()
+            if self.is_last:
+                return
             batch = await tail.behind(self.position)
 
     def push(self, position: int, made: Made, now_us: int) -> None:
@@ -301,12 +309,24 @@ class Subscriber:
             self._woken = None
             self.broadcast.leave(self)
 
-    async def _send(self, logged: Logged, allowed: int) -> None:
-        demand_token(self.broadcast.hub, self._viewer)
-        made = await self.broadcast.made(logged)
-        if self._wire.unsent > MAX_UNSENT:
-            await self._drained(allowed)
-        self._take(logged.position, made)
+    async def _send(self, batch: list[Logged], allowed: int) -> None:
+        """What lies behind, in pieces of a good size: a write costs more than an event."""
+        waiting: list[bytes] = []
+        size = 0
+        for logged in batch:
+            demand_token(self.broadcast.hub, self._viewer)
+            made = await self.broadcast.made(logged)
+            if made.body is not None:
+                waiting.append(self._before + made.body + self._after)
+                size += len(made.body)
+            if size >= PIECE or made.is_last or logged is batch[-1]:
+                if self._wire.unsent > MAX_UNSENT:
+                    await self._drained(allowed)
+                self._wire.write(*waiting)
+                self.position, self.is_last = logged.position, made.is_last
+                waiting, size = [], 0
+            if made.is_last:
+                return
 
     def _take(self, position: int, made: Made) -> None:
         if made.body is not None:

@@ -34,8 +34,8 @@ class Wire(Protocol):
     def unsent(self) -> int:
         """Bytes written that have not left."""
 
-    def write(self, data: bytes) -> None:
-        """Hand over a whole message; never waits. Raises Gone."""
+    def write(self, *messages: bytes) -> None:
+        """Hand over whole messages; never waits. Raises Gone."""
 
     async def drained(self) -> None:
         """Wait until little is left to be sent. Raises Gone."""
@@ -75,18 +75,11 @@ class SocketWire:
     def unsent(self) -> int:
         return self._size()
 
-    def write(self, data: bytes) -> None:
+    def write(self, *messages: bytes) -> None:
         protocol = self._protocol
         if protocol.disconnected or protocol.close_sent or protocol.transport.is_closing():
             raise Gone
-        size = len(data)
-        if size < 126:
-            head = b"\x81" + size.to_bytes(1, "big")
-        elif size < 65_536:
-            head = b"\x81\x7e" + size.to_bytes(2, "big")
-        else:
-            head = b"\x81\x7f" + size.to_bytes(8, "big")
-        protocol.transport.write(head + data)
+        protocol.transport.write(b"".join(map(_framed, messages)))
 
     async def drained(self) -> None:
         await self._protocol.writable.wait()
@@ -95,6 +88,16 @@ class SocketWire:
 
     def abort(self) -> None:
         self._protocol.transport.abort()
+
+
+def _framed(message: bytes) -> bytes:
+    """A text frame of the WebSocket protocol: whole, not masked, not compressed."""
+    size = len(message)
+    if size < 126:
+        return b"\x81" + size.to_bytes(1, "big") + message
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + message
+    return b"\x81\x7f" + size.to_bytes(8, "big") + message
 
 
 class AsgiWire:
@@ -117,11 +120,13 @@ class AsgiWire:
     def unsent(self) -> int:
         return self._unsent
 
-    def write(self, data: bytes) -> None:
+    def write(self, *messages: bytes) -> None:
         if self._is_gone:
             raise Gone
-        self._waiting.append(data)
-        self._unsent += len(data)
+        self._waiting.extend(messages)
+        self._unsent += sum(map(len, messages))
+        if not self._unsent:
+            return
         self._has_some.set()
         self._is_empty.clear()
         if self._unsent > LOW_UNSENT:

@@ -2,8 +2,8 @@
 
 python -m tests.bench.fanout_server ours|stock FOLDER
 
-Prints {"port"} once it listens. GET /happen publishes one event and answers with the moment at which that began, in
-nanoseconds of the system's monotonic clock; GET /waiting how many subscribers wait for the next.
+Prints {"port"} once it listens. GET /happen publishes one event (or ?number= of them) and answers with the moment at
+which that began, in nanoseconds of the system's monotonic clock; GET /waiting how many subscribers wait for the next.
 """
 
 import asyncio
@@ -62,13 +62,14 @@ async def ours(folder: Path) -> Starlette:
     hub = hub_on(store, world, wakeups)
     versions = itertools.count(1)
 
-    async def append(tx: Tx, version: int) -> None:
+    async def append(tx: Tx, number: int) -> None:
         event = ListingChanged("lst_1", PLATFORM, "crs_1", "x" * 20, "ACTIVE")
         audience = Audience(PLATFORM, "usr_1", "x1", "lst_1", sees_order=True)
-        tx.events.append(Subject("lst_1", version), event, [audience], world.draw())
+        for version in itertools.islice(versions, number):
+            tx.events.append(Subject("lst_1", version), event, [audience], world.draw())
 
-    async def happen(_request: Request) -> PlainTextResponse:
-        await store.write(append, next(versions))
+    async def happen(request: Request) -> PlainTextResponse:
+        await store.write(append, int(request.query_params.get("number", 1)))
         return PlainTextResponse(str(wakeups.at_ns))
 
     viewer = Viewer(ViewerKind.PLATFORM, platform_id=PLATFORM, scopes=PARTNER_SCOPES)

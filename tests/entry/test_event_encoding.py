@@ -1,0 +1,127 @@
+"""The short way from a row of the log to its JSON gives the executor's bytes, or nothing."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import orjson
+import pytest
+from graphql import ExecutionResult, GraphQLEnumType, get_named_type, is_nullable_type, parse
+
+from hub.domain.events import EVENTS, Logged
+from hub.entry.event_encoding import NotPlain, plain_encoder
+from hub.entry.fanout import SharingExecutor
+from hub.store.transactions import Store
+from hub.wakeups.memory import MemoryWakeups
+from resolvers.context import request_context
+from schema import schema
+from tests.entry.live import hub_on, partner_of
+from tests.world import World
+
+PLATFORM = "plt_" + "1" * 26
+TYPES = schema._schema.type_map
+MONEY = "amount { amountMinor currency scale amount __typename }"
+
+
+def payload_of(kind: str) -> str:
+    """Every field of a kind's payload."""
+    names = [name for name in TYPES[EVENTS[kind].__name__].fields if name != "amount"]  # type: ignore[attr-defined]  # an object type
+    has_money = "amount" in TYPES[EVENTS[kind].__name__].fields  # type: ignore[attr-defined]  # likewise
+    return f"... on {EVENTS[kind].__name__} {{ {' '.join(names)} {MONEY if has_money else ''} }}"
+
+
+EVERYTHING = f"""
+subscription Named($after: String) {{
+  told: events(after: $after) {{
+    __typename id cursor kind occurredAt subject number: subjectVersion
+    payload {{ __typename {" ".join(payload_of(kind) for kind in EVENTS if EVENTS[kind].__name__ in TYPES)} ...Order }}
+    payload {{ ... on EntitlementEvent {{ buyer }} }}
+  }}
+}}
+fragment Order on OrderEvent {{ orderId status }}
+"""
+
+
+def body_of(kind: str, *, nulls: bool) -> dict[str, Any]:
+    """A body as the log holds one: words of the enums, null where it may be."""
+    found: dict[str, Any] = {"amount_minor": 9900, "currency": "CNY"}
+    shown = {field.extensions["strawberry-definition"].python_name: field.type
+             for field in TYPES[EVENTS[kind].__name__].fields.values()}  # type: ignore[attr-defined]  # an object type  # fmt: skip
+    for column in fields(EVENTS[kind]):
+        type_ = shown.get(column.name)
+        named = get_named_type(type_) if type_ is not None else None
+        if isinstance(named, GraphQLEnumType):
+            found[column.name] = str(next(iter(named.values)))
+        elif column.name not in found:
+            is_null = nulls and type_ is not None and is_nullable_type(type_)
+            found[column.name] = None if is_null else f'知识 "{column.name}'
+    return found
+
+
+def logged_of(kind: str, *, nulls: bool = False) -> Logged:
+    body = body_of(kind, nulls=nulls)
+    return Logged("evt_1", PLATFORM, 7, kind, "lst_1", 3, 1_767_225_600_000_001, body)
+
+
+def executor_of(hub: Any, document: str, **variables: Any) -> SharingExecutor:
+    built = SharingExecutor.build(
+        schema._schema,
+        parse(document),
+        None,
+        request_context(hub, partner_of(PLATFORM), "req_1"),
+        variables,
+    )
+    assert isinstance(built, SharingExecutor), built
+    return built
+
+
+@pytest.fixture
+def hub(store: Store) -> Any:
+    return hub_on(store, World(store), MemoryWakeups())
+
+
+@pytest.mark.parametrize("store_url", [pytest.param("sqlite", id="")], indirect=True)
+@pytest.mark.parametrize("nulls", [False, True])
+async def test_both_ways_give_the_same_bytes_for_every_kind(hub: Any, nulls: bool) -> None:
+    executor = executor_of(hub, EVERYTHING)
+    encode = plain_encoder(executor, hub)
+    assert encode is not None
+    seen = 0
+    for kind, event in EVENTS.items():
+        if event.__name__ not in TYPES:
+            continue
+        result: Any = executor.of_event(logged_of(kind, nulls=nulls)).execute_operation(False)
+        result = await result if executor.is_awaitable(result) else result
+        assert isinstance(result, ExecutionResult)
+        assert result.errors is None, (kind, result.errors)
+        assert encode(logged_of(kind, nulls=nulls)) == orjson.dumps({"data": result.data})
+        seen += 1
+    assert seen >= 13
+
+
+@pytest.mark.parametrize("store_url", [pytest.param("sqlite", id="")], indirect=True)
+@pytest.mark.parametrize(
+    "document",
+    [
+        "subscription ($if: Boolean = true) { events { id @include(if: $if) } }",
+        "subscription { events @skip(if: false) { id } }",
+        "subscription { events { id ... @include(if: true) { kind } } }",
+        "subscription { events { id order { id } } }",
+        "subscription { events { id listing { id } } }",
+        'subscription { orderUpdated(orderId: "ord_1") { event { id } } }',
+    ],
+)
+async def test_what_is_not_understood_is_left_to_the_executor(hub: Any, document: str) -> None:
+    assert plain_encoder(executor_of(hub, document), hub) is None
+
+
+@pytest.mark.parametrize("store_url", [pytest.param("sqlite", id="")], indirect=True)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"kind": "NOT_YET_KNOWN"}, {"subject_version": 2**31}, {"body": {}}, {"subject": None}],
+    ids=["kind", "size", "body", "null"],
+)
+async def test_a_value_that_is_out_of_order_is_left_to_the_executor(hub: Any, wrong: dict[str, Any]) -> None:
+    encode = plain_encoder(executor_of(hub, EVERYTHING), hub)
+    assert encode is not None
+    with pytest.raises(NotPlain):
+        encode(replace(logged_of("LISTING_CHANGED"), **wrong))
