@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub.domain.webhooks import Sent, SentOutcome
 from hub.security.outgoing import MAX_ANSWER, Allowed, GuardedSender, is_public
@@ -326,3 +328,19 @@ async def test_a_host_that_can_be_no_name_is_an_unknown_name_and_no_fault(host: 
     assert await sender.refuses(f"https://{host}/") == "the name of the host is not known, or was not found in time"
     sent = await sender.post(f"https://{host}/", HEADERS, b"{}")
     assert (sent.outcome, sent.answer) == (SentOutcome.UNREACHABLE, "the name of the host is not known")
+
+
+@given(st.text(max_size=80), st.sampled_from(["https://", "https://a.", "http://[", "https://shop.example/", "//", ""]))
+def test_no_text_makes_the_sender_raise(text: str, start: str) -> None:
+    """Whatever a partner writes is an outcome: a fault would be retried for ever and told to nobody."""
+
+    async def both() -> tuple[str | None, Sent]:
+        async def nobody(host: str, port: int) -> list[str]:
+            raise OSError("no resolver here")
+
+        sender = GuardedSender(ssl_context=TLS, resolve=nobody)
+        return await sender.refuses(start + text), await sender.post(start + text, HEADERS, b"")
+
+    refusal, sent = asyncio.run(both())
+    assert refusal
+    assert sent.outcome in (SentOutcome.FORBIDDEN, SentOutcome.UNREACHABLE)
