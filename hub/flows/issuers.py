@@ -10,6 +10,7 @@ from hub.domain.people import Viewer
 from hub.domain.refusals import InvalidInput, NotFound, Refusal
 from hub.domain.requests import Answer
 from hub.flows import audit, rivals
+from hub.flows.keys import key_ended
 from hub.flows.rivals import MadeMeanwhile
 from hub.ports import Hub
 
@@ -76,6 +77,8 @@ def _unfit(hub: Hub, asked: TrustedIssuer) -> Refusal | None:
 
 
 async def put_issuer(tx: "Tx", viewer: Viewer, asked: TrustedIssuer, draw: Draw) -> Answer[TrustedIssuer]:
+    if refusal := await key_ended(tx, viewer, "trusting an issuer", draw.now_us):
+        return Answer(refusal=refusal)
     if await tx.catalogue.platform(asked.platform_id) is None:
         return Answer(refusal=NotFound("platformId"))
     held = await tx.issuers.lock(asked.issuer)

@@ -87,7 +87,7 @@ def _unfit(
 
 async def put_key(tx: "Tx", viewer: Viewer, key: ApiKey, draw: Draw) -> Refusal | None:
     """The first key of its name. None: it is there."""
-    if refusal := await _ended(tx, viewer, draw.now_us):
+    if refusal := await key_ended(tx, viewer, "making keys", draw.now_us):
         return refusal
     if key.platform_id is not None and await tx.catalogue.platform(key.platform_id) is None:
         return NotFound("platformId")
@@ -118,7 +118,7 @@ async def rotate_key(hub: Hub, viewer: Viewer, *, key_id: str, grace_s: int) -> 
 async def turn_key(
     tx: "Tx", viewer: Viewer, key_id: str, made: NewApiKey, grace_s: int, is_development: bool, draw: Draw
 ) -> ApiKey | Refusal:
-    if refusal := await _ended(tx, viewer, draw.now_us):
+    if refusal := await key_ended(tx, viewer, "making keys", draw.now_us):
         return refusal
     old = await tx.keys.lock(key_id)
     if old is None or not _is_ones(viewer, old):
@@ -187,13 +187,13 @@ async def _live(tx: "Tx", holder: str, now_us: int) -> list[ApiKey]:
     return [key for key in unrevoked if key.is_live(now_us)]
 
 
-async def _ended(tx: "Tx", viewer: Viewer, now_us: int) -> Refusal | None:
-    """A viewer is remembered for a few seconds: too long for one who makes keys."""
+async def key_ended(tx: "Tx", viewer: Viewer, action: str, now_us: int) -> Refusal | None:
+    """A viewer is remembered for a few seconds: too long for one who does what outlives the key."""
     if viewer.key_id is None:
         return None
     own = await tx.keys.lock(viewer.key_id)
     if own is None or not own.is_live(now_us):
-        return StateConflict("REVOKED", "making keys")
+        return StateConflict("REVOKED", action)
     return None
 
 

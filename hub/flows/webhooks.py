@@ -20,6 +20,7 @@ from hub.domain.webhooks import (
     written_secret,
 )
 from hub.flows import audit
+from hub.flows.keys import key_ended
 from hub.ports import DocumentRefused, Hub
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 # The kind of the tasks that deliver: one for each endpoint and subject with something to deliver.
 DELIVER = "webhook"
 
-Change = Callable[[WebhookEndpoint], WebhookEndpoint]
+Change = Callable[[WebhookEndpoint], WebhookEndpoint | Refusal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ async def create_endpoint(
 
 async def put_endpoint(tx: "Tx", viewer: Viewer, new: WebhookEndpoint, draw: Draw) -> Refusal | None:
     """None: it is there, and begins after the newest event of now."""
+    if refusal := await key_ended(tx, viewer, "making an endpoint", draw.now_us):
+        return refusal
     count = await tx.webhooks.count_endpoints(new.platform_id)
     if count is None:
         return NotFound("platformId")
@@ -82,7 +85,10 @@ async def put_endpoint(tx: "Tx", viewer: Viewer, new: WebhookEndpoint, draw: Dra
 async def update_endpoint(
     hub: Hub, viewer: Viewer, endpoint_id: str, *, url: str | None = None, document: str | None = None
 ) -> Answer[IssuedEndpoint]:
-    """Another URL, another document, or both. What has been tried already keeps its body."""
+    """Another URL, another document, or both. What has been tried already keeps its body.
+
+    Not by a key that may see less than the document: what was made by it could be had at a URL of theirs.
+    """
     async with hub.store.reading() as rx:
         held = await rx.webhooks.endpoint(endpoint_id)
     if held is None or not _is_theirs(held, viewer):
@@ -94,7 +100,10 @@ async def update_endpoint(
     if url is not None and (reason := await hub.sender.refuses(url)):
         return Answer(refusal=InvalidInput("url", reason))
 
-    def change(endpoint: WebhookEndpoint) -> WebhookEndpoint:
+    def change(endpoint: WebhookEndpoint) -> WebhookEndpoint | Refusal:
+        if not endpoint.scopes <= scopes:
+            reason = "its document may see more than your key: a stronger key has to change it"
+            return InvalidInput("webhookEndpointId", reason)
         moved = endpoint if url is None else replace(endpoint, url=url)
         return moved if document is None else replace(moved, document=document, kinds=kinds, scopes=scopes)
 
@@ -159,6 +168,8 @@ async def redeliver(hub: Hub, viewer: Viewer, endpoint_id: str, *, after: int) -
 
 
 async def replay(tx: "Tx", viewer: Viewer, endpoint_id: str, after: int, draw: Draw) -> Refusal | None:
+    if refusal := await key_ended(tx, viewer, "sending again", draw.now_us):
+        return refusal
     held = await tx.webhooks.lock_endpoint(endpoint_id)
     if held is None or not _is_theirs(held, viewer):
         return NotFound("webhookEndpointId")
@@ -184,10 +195,14 @@ async def change_endpoint(
     tx: "Tx", viewer: Viewer, endpoint_id: str, action: str, change: Change, draw: Draw
 ) -> Refusal | None:
     """The change, and what follows from the endpoint's new state. None: it is as it should be."""
+    if refusal := await key_ended(tx, viewer, "changing an endpoint", draw.now_us):
+        return refusal
     held = await tx.webhooks.lock_endpoint(endpoint_id)
     if held is None or not _is_theirs(held, viewer):
         return NotFound("webhookEndpointId")
     changed = change(held)
+    if isinstance(changed, Refusal):
+        return changed
     if changed == held:
         return None
     await tx.webhooks.update_endpoint(changed)
@@ -222,7 +237,7 @@ def _is_theirs(endpoint: WebhookEndpoint, viewer: Viewer) -> bool:
 
 def _scopes(viewer: Viewer) -> frozenset[str]:
     """What the document may see: no more than whoever stores it."""
-    return PARTNER_SCOPES & viewer.scopes if viewer.kind is ViewerKind.PLATFORM else PARTNER_SCOPES
+    return PARTNER_SCOPES & viewer.scopes
 
 
 def _kinds(

@@ -12,8 +12,10 @@ from hub.domain.keys import MAX_LIVE_KEYS, ApiKey
 from hub.domain.people import LEARNER_SCOPES, OPERATOR_SCOPES, PARTNER_SCOPES, Viewer, ViewerKind
 from hub.domain.refusals import InvalidInput, NotFound, StateConflict
 from hub.flows import keys
+from hub.flows.issuers import put_issuer
 from hub.security.tokens import matches, parse_api_key
 from tests.flows.benches import Bench
+from tests.partners import Partner
 from tests.world import SECOND_US, operator, partner
 
 DAY_S = 24 * 3600
@@ -253,3 +255,16 @@ async def test_a_learner_makes_no_key_of_what_operators_may_too(bench: Bench) ->
     learner = await bench.world.learner()
     answer = await keys.create_key(bench.hub, learner, name="x", scopes=frozenset({"orders:write"}))
     assert isinstance(answer.refusal, InvalidInput)
+
+
+@EMBEDDED
+async def test_a_key_that_was_revoked_a_moment_ago_makes_no_issuer_trusted(bench: Bench) -> None:
+    platform = await bench.world.platform()
+    staff = await made(bench, operator(), scopes=OPERATOR_SCOPES)
+    remembered = asking(staff.key)
+    await keys.revoke_key(bench.hub, operator(), key_id=staff.id)
+    draw = bench.world.draw()
+    mine = Partner(platform.id, id=draw.id("iss")).trusted()
+    answer = await bench.store.write(put_issuer, remembered, mine, draw)
+    assert answer.refusal == StateConflict("REVOKED", "trusting an issuer")
+    assert await bench.one("SELECT count(*) FROM trusted_issuer") == 0

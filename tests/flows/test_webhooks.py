@@ -11,9 +11,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from hub.domain.catalogue import Listing, Platform
 from hub.domain.orders import Order
 from hub.domain.people import PARTNER_SCOPES, Viewer, ViewerKind
-from hub.domain.refusals import InvalidInput, NotFound
+from hub.domain.refusals import InvalidInput, NotFound, StateConflict
 from hub.domain.webhooks import MAX_ENDPOINTS, ROTATION_US, EndpointState, Sent, SentOutcome, WebhookEndpoint
-from hub.flows import deliveries, tasks, webhooks
+from hub.flows import deliveries, keys, tasks, webhooks
 from hub.flows.tasks import SKIP
 from hub.flows.webhooks import IssuedEndpoint
 from hub.store.tasks import LEASE_US
@@ -126,6 +126,47 @@ async def test_the_document_is_executed_as_its_platform_with_no_more_than_its_au
         (ViewerKind.PLATFORM, platform.id)
     }
     assert {reader.scopes for reader in bench.event_documents.readers} == {poor.scopes, PARTNER_SCOPES}
+
+
+async def test_an_operators_document_sees_no_more_than_their_own_key(bench: Bench) -> None:
+    platform = await bench.world.platform()
+    poor = Viewer(ViewerKind.OPERATOR, scopes=frozenset({"events:read", "webhooks:write", "operations:read"}))
+    await webhooks.create_endpoint(bench.hub, poor, url=URL, document=DOCUMENT, platform_id=platform.id)
+    await sold(bench, await bench.world.listing(platform=platform), "one")
+    await delivered(bench)
+    assert {reader.scopes for reader in bench.event_documents.readers} == {frozenset({"events:read", "webhooks:write"})}
+
+
+async def test_a_weaker_key_sends_nothing_to_itself_that_a_stronger_ones_document_made(bench: Bench) -> None:
+    platform = await bench.world.platform()
+    endpoint = await made(bench, platform)
+    poor = Viewer(ViewerKind.PLATFORM, platform_id=platform.id, scopes=frozenset({"events:read", "webhooks:write"}))
+    before = await endpoint_now(bench, endpoint.id)
+    mine = {"url": "https://mine.example"}
+    for change in (mine, {"document": "paid"}, {**mine, "document": "paid"}):
+        refusal = (await webhooks.update_endpoint(bench.hub, poor, endpoint.id, **change)).refusal
+        assert isinstance(refusal, InvalidInput)
+        assert refusal.field == "webhookEndpointId"
+    assert await endpoint_now(bench, endpoint.id) == before
+
+
+async def test_a_key_that_was_revoked_a_moment_ago_makes_and_moves_no_endpoint(bench: Bench) -> None:
+    platform = await bench.world.platform()
+    issued = (await keys.create_key(bench.hub, partner(platform), name="k", scopes=PARTNER_SCOPES)).value
+    assert issued is not None
+    remembered = replace(partner(platform), key_id=issued.id)
+    created = await webhooks.create_endpoint(bench.hub, remembered, url=URL, document=DOCUMENT)
+    assert created.value is not None
+    await keys.revoke_key(bench.hub, partner(platform), key_id=issued.id)
+    before = await bench.rows("SELECT * FROM webhook_endpoint")
+    for answer in (
+        await webhooks.create_endpoint(bench.hub, remembered, url=URL, document=DOCUMENT),
+        await webhooks.update_endpoint(bench.hub, remembered, created.value.id, url="https://mine.example"),
+        await webhooks.rotate_secret(bench.hub, remembered, created.value.id),
+        await webhooks.redeliver(bench.hub, remembered, created.value.id, after=0),
+    ):
+        assert isinstance(answer.refusal, StateConflict)
+    assert await bench.rows("SELECT * FROM webhook_endpoint") == before
 
 
 async def test_several_processes_that_fan_out_and_deliver_together_send_each_event_once_in_order(
