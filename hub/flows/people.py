@@ -109,7 +109,9 @@ async def link_identity(
     if proven.issuer_id is not None and LINK_SCOPE not in proven.scopes:
         reason = f"this token came through a platform and does not hold {LINK_SCOPE}: it proves nobody to another one"
         return Answer(refusal=InvalidInput("userToken", reason))
-    return await rivals.write(hub, link_member, owner, external_id, proven.user_id, hub.draw(), hub.vault, by=viewer)
+    return await rivals.write(
+        hub, link_member, owner, external_id, proven.user_id, hub.draw(), hub.vault, by=viewer, through=proven.issuer_id
+    )
 
 
 async def link_member(
@@ -121,7 +123,13 @@ async def link_member(
     vault: Vault,
     *,
     by: Viewer | None = None,
+    through: str | None = None,
 ) -> Answer[Member]:
+    """`through`: the issuer whose word the user's token came out of."""
+    if through is not None:
+        issuer = await tx.issuers.by_id(through)
+        if issuer is None or not issuer.is_active:
+            return Answer(refusal=_NOT_TRUSTED)
     user = await tx.people.user(user_id)
     if user is None or user.state is UserState.PROVISIONAL:
         return Answer(refusal=ProvisionalUser())
@@ -179,6 +187,7 @@ class _Moved:
         self.version = version
 
 
+_NOT_TRUSTED = InvalidInput("userToken", "the platform through which this token came is not trusted any more")
 _REMOVED = InvalidInput("externalId", "this account was removed: its externalId is never used again")
 
 

@@ -346,6 +346,20 @@ async def test_a_token_got_through_one_platform_links_to_another_only_if_it_may(
 
 
 @EMBEDDED
+async def test_a_token_links_nothing_once_its_issuer_is_paused(bench: Bench) -> None:
+    client, other = await trusted(bench), await bench.world.platform("kan")
+    told = await tried(bench, client)
+    assert isinstance(told, Exchanged)
+    await changed(bench, client, state=IssuerState.PAUSED)
+    answer = await people.link_identity(
+        bench.hub, partner(other), external_id="k-1", user_token=told.access_token
+    )  # fmt: skip
+    assert isinstance(answer.refusal, InvalidInput)
+    assert answer.refusal.field == "userToken"
+    assert await bench.one("SELECT count(*) FROM member WHERE external_id = 'k-1'") == 0
+
+
+@EMBEDDED
 async def test_an_issuer_that_is_changed_meanwhile_is_asked_again(bench: Bench) -> None:
     client = await trusted(bench)
     hub = bench.hub
