@@ -28,6 +28,8 @@ FINISH_S = 40  # a request in flight may take so long: a channel's whole budget 
 KEEP_ALIVE_S = 30  # an idle connection
 PING_S = 20.0  # a WebSocket whose other side is gone is noticed within twice this
 MAX_FRAME = 128 * 1024  # bytes of a WebSocket message; a document has at most 32 KiB
+# A connection whose other side takes nothing is ended by the system after this, a minute after its stream was told so.
+GONE_AFTER_MS = 11 * 60 * 1000
 BACKLOG = 2048  # connections that wait to be accepted
 
 
@@ -72,6 +74,8 @@ def listen(settings: Settings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; what is accepted inherits it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
         listener.bind((settings.host, settings.port))
         listener.listen(BACKLOG)
     except OSError as error:

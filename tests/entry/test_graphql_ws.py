@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from hub.entry import wires
 from hub.entry.graphql_http import HubGraphQL
 from hub.entry.graphql_ws import MAX_OPERATIONS
 from tests.entry.toys import SECRET, USER, ToyHub, app_of, served
@@ -321,3 +322,36 @@ async def test_frame_beyond_128_kib_ends_the_connection() -> None:
 async def test_nothing_is_compressed() -> None:
     async with socket_of() as ws:
         assert ws.protocol.extensions == []
+
+
+async def test_flood_of_subscribe_and_complete_leaves_nothing_behind_and_the_connection_usable() -> None:
+    toys = ToyHub()
+    async with socket_of(toys) as ws:
+        await begin(ws)
+        for number in range(500):
+            id_ = str(number)
+            await send(ws, operation(id_, "subscription { forever }"), {"type": "complete", "id": id_})
+        await send(ws, operation("last", "{ viewer }"))
+        while (frame := await got(ws))["id"] != "last":
+            assert frame["type"] == "next"  # of one that was under way when its complete came
+        assert frame["payload"] == {"data": {"viewer": "ANONYMOUS"}}
+        await until(lambda: toys.followers == 0)
+
+
+async def test_reader_of_nothing_gets_no_more_than_its_buffers_and_is_not_read_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wires, "CHECK_S", 0.05)
+    monkeypatch.setattr(wires.SocketWire, "stall_s", 0.2)
+    toys = ToyHub()
+    app = app_of(toys)
+    async with (
+        served(app) as address,
+        connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL], proxy=None, max_queue=1, max_size=None) as ws,
+    ):
+        await begin(ws)
+        long = "x" * 30_000
+        for number in range(90):
+            document = "query ($text: String!) { echo(text: $text, times: 20) }"
+            await send(ws, operation(str(number), document, variables={"text": long}))
+        await until(lambda: app.state.metrics.value("hub_slow_consumers_total") > 0)
