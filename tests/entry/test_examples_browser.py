@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from hub.entry.demo_client import Client
 from tests.entry.chromium import Browser, Page, chromium
-from tests.entry.hubs import LIST, House, put_on_sale
+from tests.entry.hubs import LIST, House, Serving, put_on_sale
 from tests.entry.toys import served
 
 EXAMPLE = Path(__file__).parents[2] / "hub/docs/examples/browser"
@@ -23,19 +24,36 @@ WITHIN_S = 60.0
 pytestmark = pytest.mark.browser
 
 
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """The page on an origin of its own, and a hub."""
+
+    url: str
+    token: str
+    house: House
+    hub: Serving
+    settings: dict[str, str]
+
+    async def restart(self) -> None:
+        """As an upgrade does: the hub goes away, and another one comes up in its place."""
+        await self.hub.stop()
+        await self.house.serve(**self.settings)
+
+
 @asynccontextmanager
-async def shop(folder: Path, *, is_allowed: bool = True) -> AsyncIterator[tuple[str, str]]:
-    """The page's address on its own origin, and a learner's token; the hub knows that origin if it `is_allowed`."""
+async def shop(folder: Path, *, is_allowed: bool = True) -> AsyncIterator[Shop]:
+    """The hub knows the page's origin if it `is_allowed`."""
     house, pages = House(folder / "hub"), folder / "pages"
     shutil.copytree(EXAMPLE, pages)
     async with served(Starlette(routes=[Mount("/", StaticFiles(directory=pages, html=True))])) as address:
         try:
-            hub = await house.serve(**({"HUB_ALLOWED_ORIGINS": f"http://{address}"} if is_allowed else {}))
+            settings = {"HUB_ALLOWED_ORIGINS": f"http://{address}"} if is_allowed else {}
+            hub = await house.serve(**settings)
             text = (pages / "index.html").read_text()
             assert text.count(DEFAULT_HUB) == 1
             (pages / "index.html").write_text(text.replace(DEFAULT_HUB, f"{hub.origin}/graphql"))
             await stock(house, hub.origin)
-            yield f"http://{address}/", await house.token("learner")
+            yield Shop(f"http://{address}/", await house.token("learner"), house, hub, settings)
         finally:
             await house.aclose()
 
@@ -54,13 +72,10 @@ async def texts(page: Page, selector: str) -> list[str]:
 
 
 async def test_a_learner_buys_in_a_plain_page_and_sees_the_order_live(tmp_path: Path) -> None:
-    async with shop(tmp_path) as (url, token), chromium(tmp_path) as browser:
-        page = await browser.open(f"{url}#token={token}")
-        await page.wait_for("document.querySelector('#viewer').textContent === 'user'")
-        assert await page.evaluate("location.href") == url  # the token is nowhere in it
+    async with shop(tmp_path) as at, chromium(tmp_path) as browser:
+        page = await signed_in(browser, at)
         await all_are_listed(page)
-        await pressed(page, "#courses li:first-child .buy")  # sold by Lumen; Folio, which opens it too, names no price
-        await page.wait_for("document.querySelectorAll('#events li').length === 3")
+        await bought(page)
         assert await events(page) == [
             "order created",
             "payment attempt changed: submitted",
@@ -69,7 +84,7 @@ async def test_a_learner_buys_in_a_plain_page_and_sees_the_order_live(tmp_path: 
         await page.evaluate("scrollTo(0, 0)")
         (tmp_path / "bought.png").write_bytes(await page.screenshot())
         await pay(browser, await page.evaluate("document.querySelector('#pay').href"))
-        await page.wait_for("document.querySelector('#right').textContent.endsWith('Recorded on chain.')", WITHIN_S)
+        await recorded(page)
         told = await events(page)
         (tmp_path / "right.png").write_bytes(await page.screenshot())
         await reloaded(page, told)
@@ -77,8 +92,38 @@ async def test_a_learner_buys_in_a_plain_page_and_sees_the_order_live(tmp_path: 
     assert page.complaints == []
 
 
-async def all_are_listed(page: Page) -> None:
+async def test_the_page_goes_on_after_its_last_event_when_the_hub_was_away(tmp_path: Path) -> None:
+    async with shop(tmp_path) as at, chromium(tmp_path) as browser:
+        page = await signed_in(browser, at)
+        await bought(page)
+        await at.restart()
+        await pay(browser, await page.evaluate("document.querySelector('#pay').href"))
+        await recorded(page)
+        told = await events(page)
+    assert told[:3] == ["order created", "payment attempt changed: submitted", "payment attempt changed: action"]
+    assert told[3:6] == ["payment attempt changed: charged", "order paid", "entitlement granted"]
+
+
+async def signed_in(browser: Browser, at: Shop) -> Page:
+    page = await browser.open(f"{at.url}#token={at.token}")
+    await page.wait_for("document.querySelector('#viewer').textContent === 'user'")
+    assert await page.evaluate("location.href") == at.url  # the token is nowhere in it
     await page.wait_for("document.querySelectorAll('#courses li').length > 0")
+    return page
+
+
+async def bought(page: Page) -> None:
+    """Ordered, and all told that there is until the buyer does something."""
+    await pressed(page, "#courses li:first-child .buy")  # sold by Lumen; Folio, which opens it too, names no price
+    await page.wait_for("document.querySelectorAll('#events li').length === 3")
+
+
+async def recorded(page: Page) -> None:
+    """The last that is told of a sale."""
+    await page.wait_for("document.querySelector('#right').textContent.endsWith('Recorded on chain.')", WITHIN_S)
+
+
+async def all_are_listed(page: Page) -> None:
     await pressed(page, "#more")
     await page.wait_for("document.querySelector('#more').hidden")
     assert sorted(set(await texts(page, "#courses .title"))) == COURSES
@@ -118,8 +163,8 @@ async def reloaded(page: Page, told: list[str]) -> None:
 
 
 async def test_a_page_of_an_unknown_origin_is_told_nothing(tmp_path: Path) -> None:
-    async with shop(tmp_path, is_allowed=False) as (url, token), chromium(tmp_path) as browser:
-        page = await browser.open(f"{url}#token={token}")
+    async with shop(tmp_path, is_allowed=False) as at, chromium(tmp_path) as browser:
+        page = await browser.open(f"{at.url}#token={at.token}")
         await page.wait_for("document.querySelector('#told').textContent === 'Failed to fetch'")
         assert await texts(page, "#courses li") == []
         assert any("CORS policy" in complaint for complaint in page.complaints)
