@@ -16,7 +16,9 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COUNTERS = {
     "hub_http_requests_total": "Answers by route and status.",
     "hub_http_seconds_total": "Time until the end of the answer, by route; divided by the requests it is their mean.",
-    "hub_graphql_operations_total": "GraphQL operations by transport and outcome (ok, refused, errors).",
+    "hub_graphql_operations_total": (
+        "GraphQL operations by transport and outcome (ok, refused, errors; of streams also slow, gone)."
+    ),
     "hub_graphql_refusals_total": (
         "GraphQL operations refused before or while they ran, by reason (size, tokens, depth, width, fragments, "
         "introspection, page, variables, cost, rate, attempts, time, document)."
