@@ -42,7 +42,7 @@ WITHIN_S = 10.0  # one event's result; a second line behind the limits
 FORM = "a webhook's document is one `subscription { events(kinds: [...]) { ... } }`"
 
 
-class StoredDocuments:
+class PartnerDocuments:
     """Checks documents when they are stored, and again when they are first executed by this process and release. The
     schema is imported at first use: commands that neither serve nor work do without it."""
 

@@ -12,7 +12,7 @@ import httpx
 from hub.channels import CHANNELS
 from hub.channels.sandbox import SandboxChannel
 from hub.entry.chain import ChainSide
-from hub.entry.event_documents import StoredDocuments
+from hub.entry.event_documents import PartnerDocuments
 from hub.entry.failpoints import VARIABLE, Failpoint
 from hub.entry.settings import SettingRefused, Settings, SqliteSync
 from hub.platforms.sandbox import SandboxPlatform
@@ -81,7 +81,7 @@ async def build(
         tokens=UserTokens.in_folder(**folder),
         partners=PartnerKeys(_client(), (*settings.jwks_http_hosts, *(() if settings.is_production else LOOPBACK))),
         cursors=Cursors.in_folder(**folder),
-        event_documents=StoredDocuments(),
+        event_documents=PartnerDocuments(),
         sender=failpoint.around("sender", GuardedSender(Allowed.of(settings.webhook_allow))),
         draw_seed=system_seed,
         owner=f"{os.getpid()}-{secrets.token_hex(4)}",

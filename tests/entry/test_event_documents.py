@@ -3,7 +3,7 @@
 import pytest
 
 from hub.domain.people import PARTNER_SCOPES, Viewer, ViewerKind
-from hub.entry.event_documents import StoredDocuments
+from hub.entry.event_documents import PartnerDocuments
 from hub.ports import DocumentRefused
 
 READER = Viewer(ViewerKind.PLATFORM, platform_id="plt_1", scopes=PARTNER_SCOPES)
@@ -33,7 +33,7 @@ READER = Viewer(ViewerKind.PLATFORM, platform_id="plt_1", scopes=PARTNER_SCOPES)
 )  # fmt: skip
 def test_what_is_no_limited_subscription_of_events_is_refused(document: str, reason: str) -> None:
     with pytest.raises(DocumentRefused) as refused:
-        StoredDocuments().kinds(document, READER)
+        PartnerDocuments().kinds(document, READER)
     assert reason in str(refused.value)
 
 
@@ -50,10 +50,10 @@ def test_what_is_no_limited_subscription_of_events_is_refused(document: str, rea
     ],
 )
 def test_a_document_says_which_kinds_it_asks_for(document: str, kinds: tuple[str, ...] | None) -> None:
-    assert StoredDocuments().kinds(document, READER) == kinds
+    assert PartnerDocuments().kinds(document, READER) == kinds
 
 
 def test_a_reader_without_the_scope_is_refused() -> None:
     poor = Viewer(ViewerKind.PLATFORM, platform_id="plt_1", scopes=PARTNER_SCOPES - {"events:read"})
     with pytest.raises(DocumentRefused, match="events:read"):
-        StoredDocuments().kinds("subscription { events { id } }", poor)
+        PartnerDocuments().kinds("subscription { events { id } }", poor)

@@ -12,7 +12,7 @@ import pytest
 
 from hub.domain.payments import NextAction, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import Viewer
-from hub.entry.event_documents import StoredDocuments
+from hub.entry.event_documents import PartnerDocuments
 from hub.ports import AmountRange, Capabilities, ChainUnavailable, Hub, LeafClaim
 from hub.security.signing import Cursors, SignedReceipts
 from hub.security.tokens import UserTokens
@@ -161,7 +161,7 @@ def api(counted: Counted, keys: dict[str, Any]) -> Api:
         chain=chain,  # type: ignore[arg-type]  # likewise
         wakeups=wakeups,
         clock=world.clock,
-        event_documents=StoredDocuments(),
+        event_documents=PartnerDocuments(),
         sender=sender,
         draw_seed=world.seed,
         owner="worker-1",
