@@ -30,7 +30,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 
 from hub.domain.people import ANONYMOUS, Viewer
-from hub.entry.asked import NotARequest, asked_of
+from hub.entry.asked import NotARequest, asked_of, read_json
 from hub.entry.streaming import Outlet, Streaming
 from hub.entry.wires import MAX_UNSENT, WIRE, AsgiWire, Gone, Stalled, Wire, drained
 from resolvers.context import RequestContext
@@ -71,8 +71,8 @@ class SocketAdapter(ASGIWebSocketAdapter):
             except KeyError:
                 raise NonTextMessageReceived from None
             try:
-                frame = orjson.loads(text)
-            except orjson.JSONDecodeError:
+                frame = read_json(text, "a frame")
+            except NotARequest:
                 raise NonJsonMessageReceived from None
             yield frame
 

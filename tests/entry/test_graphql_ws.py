@@ -126,6 +126,7 @@ async def test_token_that_ends_takes_its_streams_with_it() -> None:
         await until(lambda: toys.followers == 0)
 
 
+DEEP: Any = json.loads("[" * 65 + "]" * 65)
 MALFORMED: list[object] = [
     "{",
     "[1,2]",
@@ -148,6 +149,7 @@ MALFORMED: list[object] = [
     {"type": "subscribe", "id": "a", "payload": {"query": "{ viewer }", "variables": []}},
     {"type": "subscribe", "id": "a", "payload": {"query": "{ viewer }", "operationName": {}}},
     {"type": "subscribe", "id": "a", "payload": {"query": "{ viewer }", "extensions": 1}},
+    {"type": "subscribe", "id": "a", "payload": {"query": "{ viewer }", "variables": {"x": DEEP}}},
     {"type": "complete"},
 ]
 
