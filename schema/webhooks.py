@@ -85,7 +85,7 @@ class WebhookAttempt:
 
 
 @represents("WebhookDeliveryRow")
-@strawberry.type(description="One event for one endpoint. Kept for 30 days after it was read off the stream, and until it is over.")
+@strawberry.type(description="One event for one endpoint. Kept for 30 days after it was read, and until it is over.")
 class WebhookDelivery(Node):
     event_id: strawberry.ID = plain("The event: `webhook-id` of every request.")
     kind: EventKind = plain("What happened.")
