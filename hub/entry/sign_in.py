@@ -40,12 +40,13 @@ def may_offer(host: str) -> bool:
 def sign_in_route(sign_in: SignIn | None) -> Route:
     """GET says `{"kinds": […]}`, empty where nothing is offered; POST `{"kind": …}` gives `{"token": …}`.
 
-    A page of another origin gets no token: its JSON is asked for by a preflight first, which nobody answers; and one
-    that has given its own name this machine's address comes with another Host.
+    A page of another origin gets no token: its browser names it, whomever HUB_ALLOWED_ORIGINS lets call the rest; and
+    one that has given its own name this machine's address comes with another Host.
     """
 
     async def answer(request: Request) -> Response:
-        is_ours = sign_in is not None and request.headers.get("host") in sign_in.hosts
+        host, page = request.headers.get("host"), request.headers.get("origin")
+        is_ours = sign_in is not None and host in sign_in.hosts and page in (None, f"http://{host}")
         kinds = sign_in.kinds if sign_in is not None and is_ours else ()
         if request.method != "POST":
             return _json({"kinds": kinds})

@@ -201,6 +201,8 @@ async def test_the_demo_signs_in_as_whom_it_offers() -> None:
     ("headers", "body"),
     [
         ({"Host": "rebound.example:8000"}, b'{"kind":"learner"}'),  # a foreign name that was given our address
+        ({"Origin": "http://localhost:3000"}, b'{"kind":"learner"}'),  # a page that may call the API, and no more
+        ({"Origin": "null"}, b'{"kind":"learner"}'),
         ({"Content-Type": "text/plain"}, b'{"kind":"learner"}'),  # what a page of another origin may send unasked
         ({}, b"{"),
         ({}, b'["learner"]'),
