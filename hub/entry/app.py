@@ -22,7 +22,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
@@ -168,6 +168,8 @@ class Around:
         request_id.set(answer.id)
         try:
             await self._app(scope, _bounded(scope, receive), answer.send)
+        except ClientDisconnect:
+            answer.status = answer.status or 400  # nobody is there to read it
         except Exception:
             log.exception("internal error")
             if not answer.status:  # else it is cut: a half answer must not look whole

@@ -4,6 +4,7 @@ RFC 8693: a form goes in, JSON comes out; errors are those of RFC 6749 §5.2. Wh
 no assertion and no subject stands in a log line, and none in an answer but the token that was asked for.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,7 @@ PATH = "/oauth/token"
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 MAX_FORM = 32 * 1024  # bytes: two tokens of the greatest size, and the rest of the form
 MAX_FIELDS = 20
+FORM_WITHIN_S = 10.0  # servers send it, over good lines; longer holds a connection for nothing
 # Of one address: a platform's backend signs in all its learners from a few of them, ten a second on a busy day.
 EXCHANGES_PER_MINUTE = 1_200
 # What is refused is work done for nobody: a backend that is well makes few mistakes, one that guesses nothing else.
@@ -72,7 +74,12 @@ class TokenEndpoint:
         wait_ms = self._refused.drained(address) or self._all.draw(address, 1)
         if wait_ms is not None:
             return self._refusal(_TOO_MANY, 429, retry_after_s=wait_ms // 1000 + 1)
-        asked = _asked(request, await _body(request))
+        try:
+            async with asyncio.timeout(FORM_WITHIN_S):
+                body = await _body(request)
+        except TimeoutError:
+            return self._refusal(_TOO_SLOW, 408, retry_after_s=None)
+        asked = _asked(request, body)
         told = asked if isinstance(asked, NotExchanged) else await self._exchanged(asked)
         if isinstance(told, Exchanged):
             self._metrics.count("hub_token_exchanges_total", outcome="ok")
@@ -95,6 +102,8 @@ class TokenEndpoint:
         headers = dict(_NO_STORE)
         if retry_after_s is not None:
             headers["Retry-After"] = str(retry_after_s)
+        if status == 408:
+            headers["Connection"] = "close"  # the rest of the form may still come, and is no request
         body = orjson.dumps({"error": refusal.error.value, "error_description": refusal.description})
         return Response(body, status, headers, media_type="application/json")
 
@@ -174,3 +183,4 @@ def _metadata(public_url: str) -> dict[str, Any]:
 
 
 _TOO_MANY = NotExchanged(ExchangeError.UNAVAILABLE, "too many requests from this address: wait as Retry-After says")
+_TOO_SLOW = NotExchanged(ExchangeError.INVALID_REQUEST, f"the form did not come within {FORM_WITHIN_S:g} s")

@@ -1,20 +1,24 @@
 """POST /oauth/token: what it takes and says as OAuth has it, and that a learner buys with what comes out of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from hub.domain.issuers import EXCHANGE_SCOPES
+from hub.entry import token_exchange
 from hub.entry.app import create_app
 from hub.entry.settings import Settings, read_settings
 from hub.entry.token_exchange import EXCHANGES_PER_MINUTE, MAX_FORM, REFUSALS_PER_MINUTE
 from hub.store.database import open_store
 from hub.store.transactions import Tx
 from schema import schema
+from tests.entry.toys import served
 from tests.flows.benches import Bench
 from tests.partners import ENDPOINT, HUB, Partner
 from tests.world import World
@@ -209,3 +213,30 @@ async def test_no_token_stands_in_the_log(door: Door, caplog: pytest.LogCaptureF
         answer["access_token"],
     ):  # fmt: skip
         assert secret not in said
+
+
+async def test_a_form_that_is_cut_or_does_not_come_is_no_fault_and_holds_nothing(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(token_exchange, "FORM_WITHIN_S", 0.2)
+    head = b"POST /oauth/token HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    transport = door.http._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    async with served(cast(Starlette, transport.app)) as address:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head + b"Content-Length: 9\r\n\r\nx")
+        late = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await writer.wait_closed()
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head + b"Content-Length: 9\r\n\r\nx")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        async with asyncio.timeout(10):
+            while [record.getMessage() for record in caplog.records].count("answered") < 2:  # noqa: ASYNC110  # it is the server's log
+                await asyncio.sleep(0.01)
+    assert late.startswith(b"HTTP/1.1 408 ")
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
