@@ -37,6 +37,9 @@ from resolvers.execution import PlainFirst
 MAX_BEHIND = 100_000  # events by which a reader may fall further behind than it began
 MAX_MADE = 512  # encoded events that a Broadcast remembers: those of the tail, for whoever comes late
 MAX_MADE_BYTES = 1024 * 1024
+# Of all Broadcasts together: one platform may have thousands that differ. Beyond it whoever comes late costs anew.
+MAX_ALL_MADE_BYTES = 64 * 1024 * 1024
+MADE_BYTES = 200  # what remembering an event takes besides its bytes
 PIECE = 32 * 1024  # bytes of events that are written at once while reading what lies behind
 CURSOR = "after"  # the one argument in which like subscribers may differ
 LOOP_SLICE = 250  # subscribers that are written to before others get a turn: some milliseconds
@@ -149,11 +152,18 @@ class Made:
     is_last: bool = False
 
 
+@dataclass(slots=True)
+class Kept:
+    """How much all Broadcasts of a process remember."""
+
+    size: int = 0
+
+
 class Broadcast:
     """Subscribers who are alike. Executes and encodes an event when the first of them comes to it."""
 
     def __init__(
-        self, alike: Hashable, executor: SharingExecutor, following: Following, tail: Tail, encode: Encode
+        self, alike: Hashable, executor: SharingExecutor, following: Following, tail: Tail, encode: Encode, kept: Kept
     ) -> None:
         self.alike = alike
         self.tail = tail
@@ -165,6 +175,7 @@ class Broadcast:
         self._plain = plain_encoder(executor, following.hub)
         self._made: OrderedDict[int, Made] = OrderedDict()
         self._made_bytes = 0
+        self._kept = kept
         self._making = asyncio.Lock()
         self._at_tail: dict[Subscriber, None] = {}
         self._pushing: asyncio.Task[None] | None = None
@@ -238,13 +249,30 @@ class Broadcast:
             result = await result
         return Made(self._encode(result, self._executor.context_value.request_id))
 
+    def forget(self) -> None:
+        """Nobody comes late any more."""
+        while self._made:
+            self._forget_one()
+
     def _remember(self, position: int, made: Made) -> Made:
         self._made[position] = made
-        self._made_bytes += len(made.body or b"")
-        while len(self._made) > MAX_MADE or self._made_bytes > MAX_MADE_BYTES:
-            _, oldest = self._made.popitem(last=False)
-            self._made_bytes -= len(oldest.body or b"")
+        self._grow(made, 1)
+        while self._made and self._is_too_much():
+            self._forget_one()
         return made
+
+    def _is_too_much(self) -> bool:
+        is_own = len(self._made) > MAX_MADE or self._made_bytes > MAX_MADE_BYTES
+        return is_own or self._kept.size > MAX_ALL_MADE_BYTES
+
+    def _forget_one(self) -> None:
+        _, oldest = self._made.popitem(last=False)
+        self._grow(oldest, -1)
+
+    def _grow(self, made: Made, sign: int) -> None:
+        size = MADE_BYTES + len(made.body or b"")
+        self._made_bytes += sign * size
+        self._kept.size += sign * size
 
 
 class Subscriber:
@@ -355,6 +383,7 @@ class Fanout:
 
     def __init__(self, tails: Tails) -> None:
         self.tails = tails
+        self.kept = Kept()
         self._broadcasts: dict[Hashable, Broadcast] = {}
 
     def join(self, caught: Caught, query: str, variables: dict[str, Any] | None, encode: Encode) -> "Broadcast":
@@ -366,7 +395,7 @@ class Fanout:
         broadcast = self._broadcasts.get(alike)
         if broadcast is None:
             tail = self.tails.follow(following.stream)
-            broadcast = self._broadcasts[alike] = Broadcast(alike, executor, following, tail, encode)
+            broadcast = self._broadcasts[alike] = Broadcast(alike, executor, following, tail, encode, self.kept)
         else:
             vars(executor).clear()  # it refers to itself: some 10 KB would wait for the collector
         broadcast.members += 1
@@ -377,6 +406,7 @@ class Fanout:
         broadcast.members -= 1
         if not broadcast.members:
             del self._broadcasts[broadcast.alike]
+            broadcast.forget()
             self.tails.leave(broadcast.tail)
 
     @property

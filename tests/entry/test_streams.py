@@ -134,6 +134,26 @@ async def test_who_is_not_alike_never_shares(
         assert [event["id"] for event in seen[2:5]] == [seen[0]["id"]] * 3
 
 
+async def test_however_many_differ_what_is_remembered_for_late_comers_is_bounded(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 4_000
+    monkeypatch.setattr(fanout, "MAX_ALL_MADE_BYTES", most)
+    async with live(sqlite_url, monkeypatch) as hub:
+        kept = hub.streaming.fanout.kept
+        async with AsyncExitStack() as stack:
+            texts = [EVENTS + " " * number for number in range(6)]
+            opened = [await stack.enter_async_context(reader(hub, "ws", text, after="")) for text in texts]
+            await hub.happen(20)
+            seen = [await taken(one, 20) for one in opened]
+            assert 0 < kept.size <= most
+            late = await stack.enter_async_context(reader(hub, "ws", EVENTS, after=""))
+            assert await taken(late, 20) == seen[0]
+        await hub.until(lambda: not len(hub.streaming.fanout))
+    assert seen == [seen[0]] * 6
+    assert kept.size == 0
+
+
 async def test_a_cursor_that_is_also_used_elsewhere_parts_subscribers(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
