@@ -204,7 +204,7 @@ async def webhook_redeliver(
     async def flow() -> Answer[IssuedEndpoint]:
         async with hub.store.reading() as rx:
             held = await rx.webhooks.endpoint(_id(webhook_endpoint_id))
-        stream = viewer.platform_id or "" if held is None else held.platform_id
+        stream = viewer.platform_id or (held.platform_id if held else "")  # another's endpoint is an unknown one
         position = await position_of(hub, stream, after)
         return await webhooks.redeliver(hub, viewer, webhook_endpoint_id, after=position)
 

@@ -240,6 +240,19 @@ async def test_redelivery_begins_after_a_deliverys_cursor(api: Api) -> None:
         assert await api.codes(seller, document, id=endpoint["id"], after=wrong) == ["BAD_USER_INPUT"]
 
 
+async def test_redelivering_tells_nobody_that_another_platform_has_such_an_endpoint(api: Api) -> None:
+    scene, endpoint = await scene_with_endpoint(api)
+    document = """mutation($id: ID!, $after: String!) {
+      webhookRedeliver(input: {webhookEndpointId: $id, after: $after}) { userErrors { code path } } }"""
+    own = api.hub.cursors.seal(scene.honouring.id, 1)
+    answers = [
+        await api.data(partner(scene.honouring), document, id=id_, after=own)
+        for id_ in (endpoint["id"], "whe_" + "0" * 26)
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0]["webhookRedeliver"]["userErrors"][0]["code"] == "NOT_FOUND"
+
+
 async def test_a_deleted_endpoint_is_gone_and_its_deliveries_stay_in_the_log(api: Api) -> None:
     scene, endpoint = await scene_with_endpoint(api)
     seller = partner(scene.seller)
