@@ -4,7 +4,7 @@ Every change holds the endpoint's row, as delivering does, so no event falls bet
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hub.domain.ids import Draw
@@ -37,7 +37,7 @@ class IssuedEndpoint:
     """An endpoint, and its new secret where it got one: shown this once."""
 
     id: str
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 async def create_endpoint(

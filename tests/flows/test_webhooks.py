@@ -135,6 +135,12 @@ async def test_the_document_is_executed_as_its_platform_with_no_more_than_its_au
     assert {reader.scopes for reader in bench.event_documents.readers} == {poor.scopes, PARTNER_SCOPES}
 
 
+async def test_a_secret_stands_in_no_trace(bench: Bench) -> None:
+    endpoint = await made(bench, await bench.world.platform())
+    assert endpoint.secret is not None
+    assert endpoint.secret not in repr(endpoint)
+
+
 async def test_an_operators_document_sees_no_more_than_their_own_key(bench: Bench) -> None:
     platform = await bench.world.platform()
     poor = Viewer(ViewerKind.OPERATOR, scopes=frozenset({"events:read", "webhooks:write", "operations:read"}))
