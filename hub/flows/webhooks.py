@@ -101,9 +101,8 @@ async def update_endpoint(
         return Answer(refusal=InvalidInput("url", reason))
 
     def change(endpoint: WebhookEndpoint) -> WebhookEndpoint | Refusal:
-        if not endpoint.scopes <= scopes:
-            reason = "its document may see more than your key: a stronger key has to change it"
-            return InvalidInput("webhookEndpointId", reason)
+        if refusal := _too_weak(endpoint, viewer):
+            return refusal
         moved = endpoint if url is None else replace(endpoint, url=url)
         return moved if document is None else replace(moved, document=document, kinds=kinds, scopes=scopes)
 
@@ -147,12 +146,17 @@ async def delete_endpoint(hub: Hub, viewer: Viewer, endpoint_id: str) -> Answer[
 async def rotate_secret(
     hub: Hub, viewer: Viewer, endpoint_id: str, *, ends_former_now: bool = False
 ) -> Answer[IssuedEndpoint]:
-    """A new secret; for a day the former one signs as well, unless it is to end now. Two are live at most."""
+    """A new secret; for a day the former one signs as well, unless it is to end now. Two are live at most.
+
+    Not for a key that may see less than the document: whoever has the secret can write what the receiver believes.
+    """
     draw = hub.draw()
     secret = draw.bytes("webhook secret", endpoint_id)
     sealed = hub.vault.seal(secret, endpoint_id)
 
-    def change(endpoint: WebhookEndpoint) -> WebhookEndpoint:
+    def change(endpoint: WebhookEndpoint) -> WebhookEndpoint | Refusal:
+        if refusal := _too_weak(endpoint, viewer):
+            return refusal
         former = None if ends_former_now else endpoint.sealed_secret
         until_us = None if ends_former_now else draw.now_us + ROTATION_US
         return replace(endpoint, sealed_secret=sealed, sealed_previous=former, previous_until_us=until_us)
@@ -238,6 +242,13 @@ def _is_theirs(endpoint: WebhookEndpoint, viewer: Viewer) -> bool:
 def _scopes(viewer: Viewer) -> frozenset[str]:
     """What the document may see: no more than whoever stores it."""
     return PARTNER_SCOPES & viewer.scopes
+
+
+def _too_weak(endpoint: WebhookEndpoint, viewer: Viewer) -> InvalidInput | None:
+    if endpoint.scopes <= _scopes(viewer):
+        return None
+    reason = "its document may see more than your key: a stronger key has to change it"
+    return InvalidInput("webhookEndpointId", reason)
 
 
 def _kinds(

@@ -94,9 +94,9 @@ class BusWakeups(MemoryWakeups):
         if self._to_say and self.figures.is_open:
             await asyncio.sleep(2 * COALESCE_S)  # the last ones; a hint more or less
         keeping, self._keeping = self._keeping, None
-        if keeping is not None:
+        while keeping is not None and not keeping.done():  # a client may take being cancelled for a line that is lost
             keeping.cancel()
-            await asyncio.wait([keeping])
+            await asyncio.wait([keeping], timeout=CLOSE_S)
         if self._pausing is not None:
             self._pausing.cancel()
 

@@ -160,6 +160,9 @@ async def test_a_weaker_key_sends_nothing_to_itself_that_a_stronger_ones_documen
         refusal = (await webhooks.update_endpoint(bench.hub, poor, endpoint.id, **change)).refusal
         assert isinstance(refusal, InvalidInput)
         assert refusal.field == "webhookEndpointId"
+    rotated = await webhooks.rotate_secret(bench.hub, poor, endpoint.id)  # with it they could sign in our name
+    assert isinstance(rotated.refusal, InvalidInput)
+    assert rotated.value is None
     assert await endpoint_now(bench, endpoint.id) == before
 
 

@@ -160,7 +160,7 @@ async def test_cost_bounds_the_rows_read_by_whatever_is_made_up(api: Api, read: 
     for document, size in made:
         assert validate(schema._schema, parse(document)) == [], document
         read_in_all += await bounded(api, read, operator(), document, {"n": size})
-    assert read_in_all > 100  # or else it is no test
+    assert read_in_all > 50  # or else it is no test
 
 
 async def bounded(api: Api, read: Counted, viewer: Any, document: str, variables: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@ import pytest
 from hub.entry import wiring
 from hub.entry.settings import SettingRefused, read_settings
 from hub.wakeups import bus as module
-from hub.wakeups.bus import CHANNEL, BusWakeups
+from hub.wakeups.bus import CHANNEL, BusWakeups, Hear, Line, LineLost
 from hub.wakeups.memory import MemoryWakeups
 from hub.wakeups.nats import nats_wakeups
 from hub.wakeups.valkey import valkey_wakeups
@@ -221,6 +221,25 @@ async def test_the_password_of_a_bus_is_in_no_log_line(bus: Bus, caplog: pytest.
         await until(lambda: "the wake-up bus is away" in caplog.text)
         await wakeups.aclose()
     assert "s3cret" not in caplog.text
+
+
+async def test_a_client_that_takes_being_cancelled_for_a_lost_line_is_closed_all_the_same() -> None:
+    is_opening = asyncio.Event()
+
+    @asynccontextmanager
+    async def deaf(_hear: Hear) -> AsyncIterator[Line]:
+        is_opening.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+        raise LineLost("cancelled")
+        yield
+
+    wakeups = BusWakeups(deaf, "one")
+    wakeups.start()
+    await is_opening.wait()
+    await asyncio.wait_for(wakeups.aclose(), 30)
 
 
 # ---- choosing one ----------------------------------------------------------------------------------------------------
