@@ -148,7 +148,7 @@ async def _rights(hub: Hub, rx: Rx) -> Check:
 
 
 async def _log(hub: Hub, rx: Rx) -> Check:
-    """Positions are dense from the oldest kept to the head."""
+    """Positions are dense from the oldest kept to the head, and what has left the log lies before that."""
     check = Check("log dense")
     head, count = await rx.events.head(), await rx.events.count_stamped()
     expected = head.position - head.oldest + 1
