@@ -4,6 +4,8 @@ Most of what a long page costs is what graphql-core does around each attribute: 
 a resolver that asks for none, arguments where there are none, and looks three times whether a string can be awaited.
 What it decides, it still decides: an object with a value that is out of order is executed by it from the beginning, so
 that its errors are the ones that clients get.
+
+Deferred fragments are deferred only for who takes an answer in parts; for everybody else they come with the rest.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,6 +14,8 @@ from typing import Any
 
 from graphql import GraphQLNonNull, GraphQLObjectType, GraphQLOutputType, Undefined, is_leaf_type
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from resolvers.context import GATEWAY_FIELDS
 
 
 class Attribute:
@@ -52,6 +56,36 @@ class PlainFirst(StrawberryGraphQLCoreExecutionContext):
     """Executes one operation."""
 
     _plans: dict[tuple[str, int], _Plan] | None = None
+    _is_deferring = False
+
+    def execute_collected_root_fields(
+        self,
+        root_type: GraphQLObjectType,
+        root_value: Any,
+        grouped_field_set: Any,
+        serially: bool,
+        new_defer_usages: Any,
+    ) -> Any:
+        """Decides for the whole operation. A gateway's own fields are never deferred: it puts the answer together."""
+        if getattr(self.context_value, "parts", None) is not None:
+            names = {details[0].node.name.value for details in grouped_field_set.values()}
+            self._is_deferring = not names & GATEWAY_FIELDS
+        usages = new_defer_usages if self._is_deferring else ()
+        return super().execute_collected_root_fields(root_type, root_value, grouped_field_set, serially, usages)
+
+    def execute_collected_subfields(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Any,
+        grouped_field_set: Any,
+        new_defer_usages: Any,
+        delivery_group_map: Any,
+    ) -> Any:
+        usages = new_defer_usages if self._is_deferring else ()
+        return super().execute_collected_subfields(
+            parent_type, source_value, path, grouped_field_set, usages, delivery_group_map
+        )
 
     def execute_fields(
         self,

@@ -1,6 +1,6 @@
 """The schema as text, committed beside its source: `hub schema` writes it, a test holds it to what the code says.
 
-`schema.graphql` is for clients and their tools: what they may ask for, and no directive that is not GraphQL's own.
+`schema.graphql` is for clients and their tools: what they may ask for, with GraphQL's own directives and @defer.
 `subgraph.graphql` is for whoever composes the hub with other subgraphs: the same word that `_service` gives.
 """
 
@@ -22,6 +22,7 @@ from graphql import (
 from graphql.language import DirectiveDefinitionNode, ObjectTypeDefinitionNode, UnionTypeDefinitionNode, VisitorAction
 
 from schema import schema
+from schema.incremental import DEFER
 
 SDL = files("schema") / "schema.graphql"
 SUBGRAPH = files("schema") / "subgraph.graphql"
@@ -37,8 +38,10 @@ def printed() -> dict[str, str]:
 
 
 def for_clients(subgraph: str) -> str:
-    """The SDL without what is said to gateways alone."""
-    return print_schema(build_ast_schema(visit(parse(subgraph, no_location=True), _ForClients())))
+    """The SDL without what is said to gateways alone, and with the directive that gateways are not told of."""
+    built = build_ast_schema(visit(parse(subgraph, no_location=True), _ForClients()))
+    built.directives = (*built.directives, DEFER)
+    return print_schema(built)
 
 
 def is_current() -> bool:

@@ -21,6 +21,7 @@ from schema.errors import USER_ERRORS
 from schema.events import EventQueries, EventSubscriptions
 from schema.federation import FEDERATION_SCALARS, VERSION, EntityQueries
 from schema.fields import JOINED
+from schema.incremental import DEFER
 from schema.issuers import IssuerMutations, IssuerQueries
 from schema.keys import KeyMutations, KeyQueries
 from schema.nodes import NodeQueries
@@ -65,7 +66,7 @@ def build() -> strawberry.Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=USER_ERRORS,
-        config=StrawberryConfig(scalar_map=SCALARS),
+        config=StrawberryConfig(scalar_map=SCALARS, enable_experimental_incremental_execution=True),
         execution_context_class=PlainFirst,
         scalar_overrides=FEDERATION_SCALARS,
         federation_version=VERSION,
@@ -78,7 +79,7 @@ def build() -> strawberry.Schema:
 
 def _forget_directives_of_others(schema: GraphQLSchema) -> None:
     """What stands in the SDL for gateways means nothing to who introspects: applied directives are not shown there."""
-    schema.directives = tuple(filter(is_specified_directive, schema.directives))
+    schema.directives = (*filter(is_specified_directive, schema.directives), DEFER)
     for name in _TYPES_OF_DIRECTIVES & schema.type_map.keys():
         del schema.type_map[name]
 

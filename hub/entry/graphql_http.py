@@ -12,11 +12,12 @@ Each refusal is a GraphQL error in the media type that was asked for.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 from graphql import GraphQLError
+from graphql.execution import ExperimentalIncrementalExecutionResults
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -40,6 +41,7 @@ from hub.entry.gateway import Gateway
 from hub.entry.graphql_streams import SSE, StreamResponse, stream_wanted
 from hub.entry.graphql_ws import INIT_WITHIN, MAX_OPERATIONS, SocketAdapter, SocketHandler
 from hub.entry.idempotency import HEADER, KeyPlaces, key_of
+from hub.entry.incremental import IncrementalResponse, spec_wanted, whole
 from hub.entry.logs import request_id
 from hub.entry.masking import told
 from hub.entry.metrics import Metrics
@@ -48,7 +50,7 @@ from hub.entry.settings import Settings
 from hub.entry.streaming import Streaming
 from hub.entry.viewers import Viewers
 from hub.ports import Hub
-from resolvers.context import RequestContext, request_context
+from resolvers.context import Parts, RequestContext, request_context
 from resolvers.errors import GatekeepingError
 
 BODY_WITHIN_S = 30.0  # a mebibyte over the slowest phone; longer holds a connection for nothing
@@ -129,15 +131,18 @@ class HubGraphQL(GraphQL[RequestContext, None]):
             return RedirectResponse("/graphiql", status_code=303)
         media_type, stream = negotiated(accept), stream_wanted(ranges_of(accept), accept)
         stream = None if request.method == "HEAD" else stream
+        spec = None if request.method == "HEAD" else spec_wanted(accept)
+        parts = None if spec is None else Parts()
         try:
-            if media_type is None and stream is None:
+            if media_type is None and stream is None and spec is None:
                 raise HttpRefused(406, f"{GRAPHQL_JSON}, {JSON} and {SSE} are what is spoken here")
             asked = await self._asked(request, is_stream=stream is not None)
             viewer = await self.viewers.viewer(request.headers.get("authorization"))
             try:
-                if media_type is None or (request.method == "GET" and not self.allow_queries_via_get):
+                is_for_streams = request.method == "GET" and not self.allow_queries_via_get
+                if is_for_streams or (media_type is None and stream is not None):
                     raise NeedsStream
-                taken, result = await self._execute(asked, viewer, request)
+                taken, result = await self._execute(asked, viewer, request, parts)
             except NeedsStream:
                 if stream is None:
                     raise
@@ -146,7 +151,12 @@ class HubGraphQL(GraphQL[RequestContext, None]):
             return self._refused(refused, media_type or JSON)
         except GatekeepingError as refused:
             return self._not_let_in(refused, media_type or JSON)
-        return self._executed(request, viewer, taken, result, media_type)
+        if isinstance(result, ExperimentalIncrementalExecutionResults):
+            assert spec is not None  # nothing is deferred without
+            assert parts is not None
+            return IncrementalResponse(result, parts, spec, self._teller(), self._counted)
+        answer = self._executed(request, viewer, taken, result, media_type or JSON)
+        return whole(bytes(answer.body)) if media_type is None and answer.body else answer
 
     def _streamed(self, request: Request, asked: Asked, viewer: Viewer, stream: str) -> Response:
         allowed = STREAMED[request.method]
@@ -169,7 +179,9 @@ class HubGraphQL(GraphQL[RequestContext, None]):
         except NotARequest as wrong:
             raise HttpRefused(400, str(wrong)) from None
 
-    async def _execute(self, asked: Asked, viewer: Viewer, request: Request) -> tuple[Taken | None, ExecutionResult]:
+    async def _execute(
+        self, asked: Asked, viewer: Viewer, request: Request, parts: Parts | None
+    ) -> tuple[Taken | None, ExecutionResult | ExperimentalIncrementalExecutionResults]:
         """The document as it was taken, None for one that was not, and what came of it."""
         try:
             taken = self.documents.take(asked, viewer)
@@ -183,7 +195,7 @@ class HubGraphQL(GraphQL[RequestContext, None]):
                 text,
                 variable_values=variables,
                 context_value=request_context(
-                    self.hub, viewer, request_id.get(), await self.gateway.fields(request, asked, viewer)
+                    self.hub, viewer, request_id.get(), await self.gateway.fields(request, asked, viewer), parts=parts
                 ),
                 operation_name=asked.operation_name,
                 allowed_operation_types=ALLOWED["POST" if request.method == "POST" else "GET"],
@@ -199,9 +211,7 @@ class HubGraphQL(GraphQL[RequestContext, None]):
     def _executed(
         self, request: Request, viewer: Viewer, taken: Taken | None, result: ExecutionResult, media_type: str
     ) -> Response:
-        errors = [
-            told(error, request_id.get(), is_production=self.settings.is_production) for error in result.errors or ()
-        ]
+        errors = self._teller()(result.errors or [])
         # Variables that cannot be coerced come as an executed result without data and without a place in it.
         is_request_error = isinstance(result, PreExecutionError) or (
             result.data is None and not any(error.path for error in result.errors or ())
@@ -219,6 +229,14 @@ class HubGraphQL(GraphQL[RequestContext, None]):
         status = 400 if is_request_error and media_type == GRAPHQL_JSON else 200
         content = b"" if request.method == "HEAD" else content
         return Response(content, status, media_type=f"{media_type}; charset=utf-8")
+
+    def _teller(self) -> Callable[[list[GraphQLError]], list[dict[str, Any]]]:
+        """How this request's errors are told, also when the answer has begun."""
+        own_id, is_production = request_id.get(), self.settings.is_production
+        return lambda errors: [told(error, own_id, is_production=is_production) for error in errors]
+
+    def _counted(self, outcome: str) -> None:
+        self.metrics.count("hub_graphql_operations_total", transport="http", outcome=outcome)
 
     def _refused(self, refused: HttpRefused, media_type: str) -> Response:
         return self._error(refused.status, str(refused), {"code": "BAD_USER_INPUT"}, media_type, refused.headers)

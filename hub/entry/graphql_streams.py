@@ -29,7 +29,7 @@ LOOK_S = 1.0  # how often a stream looks whether the server goes away
 LEAVE_WITHIN_S = 20.0  # for a reader to take the last of a stream
 
 # Nothing may keep, gather or change a stream on its way.
-_HEADERS = {"Cache-Control": "private, no-store, no-transform", "X-Accel-Buffering": "no"}
+STREAM_HEADERS = {"Cache-Control": "private, no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
 class SseOutlet(Outlet):
@@ -107,7 +107,7 @@ class StreamResponse(Response):
         self._viewer = viewer
         self._allowed = allowed
         self._is_draining = is_draining
-        self.init_headers(_HEADERS | {"Content-Type": self._outlet.media_type})
+        self.init_headers(STREAM_HEADERS | {"Content-Type": self._outlet.media_type})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -131,7 +131,7 @@ class StreamResponse(Response):
         running = asyncio.create_task(
             self._streaming.run(self._asked, self._viewer, outlet, self._transport, allowed=self._allowed)
         )
-        left = asyncio.create_task(_until_left(receive))
+        left = asyncio.create_task(until_left(receive))
         ending = asyncio.create_task(ended.wait())
         tasks = (running, left, ending, asyncio.create_task(self._beat(wire)))
         self._streaming.standing.watch(self._viewer, self, ended.set)
@@ -158,6 +158,6 @@ class StreamResponse(Response):
                     wire.write(self._outlet.beat)
 
 
-async def _until_left(receive: Receive) -> None:
+async def until_left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

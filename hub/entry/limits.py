@@ -30,7 +30,7 @@ from graphql import (
     specified_rules,
     validate,
 )
-from graphql.execution import ExecutionResult
+from graphql.execution import ExecutionResult, ExperimentalIncrementalExecutionResults
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
@@ -42,7 +42,7 @@ from hub.entry.counting import Counting, counting_of, spent
 from hub.entry.measuring import Measured, measure, refuse_pages
 from hub.entry.pricing import MAX_COST, PriceList, price_list
 from hub.entry.throttling import Throttle
-from resolvers.context import RequestContext
+from resolvers.context import Parts, RequestContext
 from resolvers.errors import GatekeepingError
 
 __all__ = ["MAX_NESTING", "MAX_TOKENS", "Documents", "Known", "Limits", "checked", "refuse_text"]
@@ -59,6 +59,7 @@ LARGE = 100  # selections: parsing and validating more is done in two turns of t
 EXECUTION_S = 10.0  # of a query; what a mutation waits for has bounds of its own, and a caller who must learn its end
 # As Strawberry validates, with its own two rules: what they say of an input would else be a fault while it runs.
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+NOT_HERE = "@defer is for queries and mutations whose HTTP request accepts multipart/mixed: a stream has none"
 REFUSED_COST = 100  # what a document costs that was parsed for nothing
 
 
@@ -287,6 +288,9 @@ class Limits(SchemaExtension):
             raise GraphQLError("introspection is off", extensions={"code": "FORBIDDEN"})
         _refuse_variables(variables)
         refuse_pages(known.measured, variables)
+        context: RequestContext | None = self.execution_context.context
+        if context is not None and context.is_stream and known.measured.is_deferring(variables):
+            raise GraphQLError(NOT_HERE, extensions={"code": "BAD_USER_INPUT"})
         operation = self.execution_context.operation_name
         self._requested = known.measured.cost(operation, variables)
         try:
@@ -314,12 +318,35 @@ class Limits(SchemaExtension):
     def _executed(self, kind: str, seconds: float) -> None:
         context = self.execution_context
         result = context.result
-        known = self._known
-        if known is not None and isinstance(result, ExecutionResult):
-            counting = known.counting(context.operation_name, self._documents.prices)
-            self._settle(spent(result.data, counting) if result.data else 0)
+        if isinstance(result, ExperimentalIncrementalExecutionResults):
+            self._await_parts(kind, seconds)
+            return
+        if isinstance(result, ExecutionResult):
+            self._count(result.data)
         if kind != "subscription":
             self._throttle.took(seconds, context.operation_name, context.query or "")
+
+    def _await_parts(self, kind: str, seconds: float) -> None:
+        """The rest of an answer in parts has the time that its first part left, and is paid for at its end."""
+        context = self.execution_context
+        parts: Parts = context.context.parts
+        begun = time.perf_counter()
+
+        def ended(data: Mapping[str, Any], number: int) -> dict[str, Any]:
+            self._count(data, number)
+            self._throttle.took(
+                seconds + time.perf_counter() - begun, context.operation_name, context.query or ""
+            )  # fmt: skip
+            return self.get_results()
+
+        parts.left_s = max(0.0, self._documents.execution_s - seconds) if kind == "query" else None
+        parts.ended = ended
+
+    def _count(self, data: Mapping[str, Any] | None, parts: int = 0) -> None:
+        known, operation = self._known, self.execution_context.operation_name
+        if known is not None:
+            counting = known.counting(operation, self._documents.prices)
+            self._settle(parts + (spent(data, counting) if data else 0))
 
     def _settle(self, actual: int) -> None:
         """Give back what was drawn and not needed."""

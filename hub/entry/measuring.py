@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
+    BooleanValueNode,
     DirectiveNode,
     DocumentNode,
     FieldNode,
@@ -22,6 +23,7 @@ from graphql import (
     ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    StringValueNode,
     VariableNode,
 )
 from graphql.language import InlineFragmentNode, ValueNode
@@ -37,6 +39,7 @@ from hub.entry.bounds import (
     MAX_FRAGMENTS,
     MAX_INTROSPECTION_LISTS,
     MAX_ITEMS,
+    MAX_LABEL,
     MAX_MERGED,
     MAX_MUTATIONS,
     MAX_NESTING,
@@ -87,12 +90,18 @@ class Measured:
     defaults: Mapping[str, int]  # of these, where they are numbers
     operations: Mapping[str | None, Requested]
     is_introspection: bool
+    deferred: frozenset[str | None]  # variables that decide whether fragments are; None: some always are
     visits: int  # selections that the pass looked at, for whoever doubts that it is linear
 
     def cost(self, operation: str | None, variables: Mapping[str, Any] | None) -> int:
         """What this operation may come to with these variables: an upper bound of the rows read for it."""
         chosen = self._chosen(operation)
         return max((evaluated(requested.cost, self._sizes(variables)) for requested in chosen), default=0)
+
+    def is_deferring(self, variables: Mapping[str, Any] | None) -> bool:
+        """Whether some fragment may be deferred with these variables."""
+        given = variables or {}
+        return any(name is None or given.get(name) is not False for name in self.deferred)
 
     def attempts(self, operation: str | None) -> int:
         """Tries at money or credentials in this operation."""
@@ -134,7 +143,8 @@ def measure(document: DocumentNode, prices: PriceList) -> Measured:
     if len(operations) == 1:
         operations[None] = next(iter(operations.values()))
     return Measured(
-        tuple(walk.pages), frozenset(walk.variables), defaults, operations, walk.is_introspection, walk.visits
+        tuple(walk.pages), frozenset(walk.variables), defaults, operations, walk.is_introspection,
+        frozenset(walk.deferred), walk.visits,
     )  # fmt: skip
 
 
@@ -237,6 +247,7 @@ class _Walk:
         self.pages: list[Page] = []
         self.variables: set[str] = set()
         self.is_introspection = False
+        self.deferred: set[str | None] = set()
         self.visits = 0
         fragments = [one for one in document.definitions if isinstance(one, FragmentDefinitionNode)]
         if len(fragments) > MAX_FRAGMENTS:
@@ -301,6 +312,7 @@ class _Walk:
 
     def _inline(self, node: InlineFragmentNode, of: Prices | None, tally: _Tally, only: str | None, level: int) -> None:
         tally.directives += _few(node.directives)
+        self._defer(node.directives, tally, only)
         condition = node.type_condition and self._prices.types.get(node.type_condition.name.value)
         if node.type_condition:
             only = _narrowed(of, condition or None, only)
@@ -314,6 +326,7 @@ class _Walk:
         if self._spreads > MAX_SPREADS:
             raise too_much(f"fragments are spread more than {MAX_SPREADS} times", "fragments")
         tally.directives += _few(node.directives)
+        self._defer(node.directives, tally, only)
         name = node.name.value
         inner = self.fragment(name, level)
         if inner is None:
@@ -332,6 +345,20 @@ class _Walk:
             self.visits += 1
             self._again(tally, key, same)
         _refuse(tally)
+
+    def _defer(self, directives: tuple[DirectiveNode, ...] | None, tally: _Tally, only: str | None) -> None:
+        """A part of its own costs one more than its fields, so that an answer has no more parts than it costs."""
+        for directive in directives or ():
+            if directive.name.value != "defer":
+                continue
+            given = {argument.name.value: argument.value for argument in directive.arguments or ()}
+            label, condition = given.get("label"), given.get("if")
+            if isinstance(label, StringValueNode) and len(label.value) > MAX_LABEL:
+                raise too_much(f"a label has more than {MAX_LABEL} characters", "size")
+            if isinstance(condition, BooleanValueNode) and not condition.value:
+                continue
+            self.deferred.add(condition.name.value if isinstance(condition, VariableNode) else None)
+            tally.of(only).add(1)
 
     def _field(self, node: FieldNode, of: Prices | None, tally: _Tally, only: str | None, level: int) -> None:
         name = node.name.value

@@ -39,6 +39,17 @@ def ranges_of(accept: str | None) -> dict[str, float]:
     return found
 
 
+def ranges_with_parameters(accept: str | None) -> list[tuple[str, dict[str, str]]]:
+    """The media ranges of some weight in the header's order, each with its parameters, all in small letters."""
+    found = []
+    for part in (accept or "").lower().split(","):
+        media_range, *rest = part.split(";")
+        parameters = {name: value.strip('"') for name, value in map(_pair, rest)}
+        if _weight(parameters.get("q", "1")) > 0:
+            found.append((media_range.strip(), parameters))
+    return found
+
+
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is JSON in UTF-8, which is what it is without a charset."""
     media_type, *parameters = content_type.split(";")

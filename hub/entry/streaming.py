@@ -154,14 +154,14 @@ class Streaming:
             results = await self._schema.stream(
                 taken.text,
                 variable_values=asked.variables,
-                context_value=request_context(self._hub, viewer, own_id),
+                context_value=request_context(self._hub, viewer, own_id, is_stream=True),
                 operation_name=asked.operation_name,
                 operation_extensions=taken.extensions,
                 allowed_operation_types=allowed,
             )
             async with aclosing(results):
                 async for result in results:
-                    assert isinstance(result, ExecutionResult)  # @defer and @stream are off
+                    assert isinstance(result, ExecutionResult)  # what would be deferred is refused
                     if isinstance(result, PreExecutionError) or _is_without_place(result):
                         return outcome or "refused", self._told(result.errors or [], own_id)
                     outlet.next(self._json(result, own_id))

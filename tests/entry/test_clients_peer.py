@@ -22,6 +22,8 @@ WITHIN_S = 90.0
 COURSES = ("Anchors", "Books", "Cursors", "Deposits", "Escrow")
 # Told of an order that is followed from its making on, and paid for meanwhile: the past with what the order is by then.
 SALE = ["ORDER_CREATED AWAITING_PAYMENT", "ORDER_PAID PAID", "ENTITLEMENT_GRANTED PAID"]
+# Titles and kinds of two courses as an app has them: with the first part, whose kinds are deferred, and at the end.
+DEFERRED = [[[title, None] for title in COURSES[:2]], [[title, "COURSE"] for title in COURSES[:2]]]
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -111,6 +113,7 @@ async def test_apollo_client_pages_buys_and_follows_by_every_link(shop: Shop, pe
     assert told["byHeader"] == {"status": "PAID", "replayed": False}
     assert told["mine"] == ["PAID"] * 4
     assert told["refused"] == ["BAD_USER_INPUT"]
+    assert told["deferred"] == [{"types": ["multipart/mixed"], "shown": DEFERRED}] * 2  # both ways of writing parts
 
 
 async def test_urql_pages_buys_and_follows_by_three_transports(shop: Shop, peers: Path) -> None:
@@ -121,6 +124,7 @@ async def test_urql_pages_buys_and_follows_by_three_transports(shop: Shop, peers
     assert told["byWebSocket"] == told["bySse"] == told["byFetch"] == SALE
     assert (told["mine"], told["sentForMine"]) == (["PAID"] * 4, ["GET"])
     assert told["refused"] == ["BAD_USER_INPUT"]
+    assert told["deferred"] == DEFERRED
 
 
 async def test_relays_compiler_and_store_find_their_conventions_and_send_ids_alone(app: Path) -> None:

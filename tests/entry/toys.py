@@ -9,6 +9,7 @@ from typing import Any, cast
 import httpx
 import strawberry
 from starlette.applications import Starlette
+from strawberry.schema.config import StrawberryConfig
 
 from hub.domain.ids import Draw
 from hub.domain.people import LEARNER_SCOPES
@@ -105,7 +106,9 @@ class Subscription:
         raise RuntimeError(SECRET)
 
 
-SCHEMA = strawberry.Schema(Query, Mutation, Subscription)
+SCHEMA = strawberry.Schema(
+    Query, Mutation, Subscription, config=StrawberryConfig(enable_experimental_incremental_execution=True)
+)
 
 
 @dataclass(slots=True)

@@ -1,12 +1,13 @@
 // Apollo Client as an app uses it, unmodified, against a hub: node apollo.mjs URL TOKEN LISTING...
 // Prints one JSON object: what each of its ways to ask came to.
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
+import { Defer20220824Handler, GraphQL17Alpha9Handler } from '@apollo/client/incremental';
 import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { relayStylePagination } from '@apollo/client/utilities';
 import { createClient } from 'graphql-ws';
 import { filter, firstValueFrom } from 'rxjs';
-import { CHECKOUT, COURSES, FOLLOW, MINE, followed, headers, purchase, sha256, socket, url } from './shop.mjs';
+import { CHECKOUT, COURSES, DEFERRED, FOLLOW, MINE, followed, headers, purchase, sha256, socket, url } from './shop.mjs';
 
 const sent = [];
 function noting(address, options = {}) {
@@ -86,6 +87,32 @@ async function refused() {
   }
 }
 
+// What an app has at each time, and the media types that came: parts, merged as they come.
+async function deferred(incrementalHandler) {
+  const types = [];
+  const noted = async (...asked) => {
+    const answer = await fetch(...asked);
+    types.push(answer.headers.get('content-type').split(';')[0]);
+    return answer;
+  };
+  const parted = new ApolloClient({ cache: cache(), link: new HttpLink({ uri: url, headers, fetch: noted }), incrementalHandler });
+  const shown = [];
+  const watching = parted.watchQuery({ query: gql(DEFERRED) }).subscribe(({ data }) => {
+    if (data?.courses) shown.push(data.courses.nodes.map(({ title, kind }) => [title ?? null, kind ?? null]));
+  });
+  await until(() => shown.at(-1)?.every(([, kind]) => kind !== null));
+  watching.unsubscribe();
+  parted.stop();
+  return { types, shown: [shown[0], shown.at(-1)] };
+}
+
+async function until(isSo) {
+  for (let tries = 0; !isSo(); tries += 1) {
+    if (tries > 500) throw new Error('it did not come');
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
+
 const result = { paged: await paged(), sent: sent.splice(0), bought: await bought() };
 result.byWebSocket = await followed(1, mutate, following(client));
 result.byMultipart = await followed(2, mutate, following(plain));
@@ -93,6 +120,7 @@ result.byHeader = await boughtByHeader();
 const mine = await client.query({ query: gql(MINE) });
 result.mine = mine.data.orders.edges.map(({ node }) => node.status);
 result.refused = await refused();
+result.deferred = [await deferred(new Defer20220824Handler()), await deferred(new GraphQL17Alpha9Handler())];
 console.log(JSON.stringify(result));
 client.stop();
 plain.stop();

@@ -63,3 +63,7 @@ export async function followed(number, mutate, follow) {
   end();
   return kinds;
 }
+
+export const DEFERRED = `query Deferred {
+  courses(first: 2, orderBy: { field: TITLE }) { nodes { id title ... @defer(label: "kinds") { kind } } }
+}`;

@@ -4,7 +4,7 @@ import { Client, fetchExchange, subscriptionExchange } from '@urql/core';
 import { persistedExchange } from '@urql/exchange-persisted';
 import { createClient as createSse } from 'graphql-sse';
 import { createClient as createWs } from 'graphql-ws';
-import { CHECKOUT, COURSES, FOLLOW, MINE, followed, headers, purchase, sha256, socket, url } from './shop.mjs';
+import { CHECKOUT, COURSES, DEFERRED, FOLLOW, MINE, followed, headers, purchase, sha256, socket, url } from './shop.mjs';
 
 const sent = [];
 function noting(address, options = {}) {
@@ -77,6 +77,18 @@ async function refused() {
   return error.graphQLErrors.map(({ extensions }) => extensions.code);
 }
 
+// What an app has with each part, merged as they come.
+function deferred() {
+  const shown = [];
+  return new Promise((done, failed) => {
+    client.query(DEFERRED, {}).subscribe(({ data, error, hasNext }) => {
+      if (error) failed(error);
+      shown.push(data.courses.nodes.map(({ title, kind }) => [title ?? null, kind ?? null]));
+      if (!hasNext) done([shown[0], shown.at(-1)]);
+    });
+  });
+}
+
 const result = { paged: await paged(), sent: sent.splice(0), bought: await bought() };
 result.byWebSocket = await followed(1, mutate, following(client));
 result.bySse = await followed(2, mutate, following(bySse));
@@ -86,6 +98,7 @@ const mine = await asked(byFetch.query(MINE, {}).toPromise());
 result.mine = mine.orders.edges.map(({ node }) => node.status);
 result.sentForMine = [...sent];
 result.refused = await refused();
+result.deferred = await deferred();
 console.log(JSON.stringify(result));
 await webSocket.dispose();
 sse.dispose();
