@@ -275,8 +275,8 @@ def _parser() -> argparse.ArgumentParser:
     what = "print the log (default), print what has left it, or move what is older than HUB_LOG_RETENTION_DAYS"
     command.add_argument("what", nargs="?", choices=("print", "archive", "prune"), default="print", help=what)
     command.add_argument("--stream", default="hub", help="hub, a user's or a platform's id (default: hub)")
-    command.add_argument("--after", type=int, default=0, metavar="POSITION")
-    command.add_argument("--limit", type=int, default=100)
+    command.add_argument("--after", type=int, default=0, metavar="POSITION", help="begin behind it (default: 0)")
+    command.add_argument("--limit", type=int, default=100, metavar="N", help="events at most (default: 100)")
 
     command = _command(commands, "docs", docs, "print a page of the documentation, or list them all")
     command.add_argument("name", nargs="?", metavar="NAME")
