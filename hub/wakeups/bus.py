@@ -77,6 +77,7 @@ class BusWakeups(MemoryWakeups):
         self._pausing: asyncio.TimerHandle | None = None
         self._heard_ourselves_at = 0.0
         self._keeping: asyncio.Task[None] | None = None
+        self._is_over = False
 
     def start(self) -> None:
         """Begin to reach for the bus, for as long as it takes; returns at once. Needs a running loop."""
@@ -93,7 +94,7 @@ class BusWakeups(MemoryWakeups):
     async def aclose(self) -> None:
         if self._to_say and self.figures.is_open:
             await asyncio.sleep(2 * COALESCE_S)  # the last ones; a hint more or less
-        keeping, self._keeping = self._keeping, None
+        keeping, self._keeping, self._is_over = self._keeping, None, True
         while keeping is not None and not keeping.done():  # a client may take being cancelled for a line that is lost
             keeping.cancel()
             await asyncio.wait([keeping], timeout=CLOSE_S)
@@ -105,7 +106,7 @@ class BusWakeups(MemoryWakeups):
     async def _keep_open(self) -> None:
         """Open the line, use it until it is lost, and so on: one log line each way, however often it is tried."""
         again_s, is_told = AGAIN_FIRST_S, False
-        while True:
+        while not self._is_over:
             try:
                 async with self._open(self._hear) as line:
                     self._opened()

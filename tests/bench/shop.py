@@ -15,7 +15,7 @@ from typing import Any
 from hub.domain.money import Money
 from hub.domain.payments import Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import LEARNER_SCOPES, Identity, User, UserState, Viewer, ViewerKind
-from hub.entry.event_documents import StoredDocuments
+from hub.entry.event_documents import PartnerDocuments
 from hub.flows.purchase import CheckoutRequest, checkout
 from hub.ports import Ack, AmountRange, Capabilities, Hub, NoticeRefused, RawNotice
 from hub.security.keys import Key
@@ -103,7 +103,7 @@ async def open_hub(shop: Shop, **hooks: Any) -> AsyncIterator[Hub]:
             tokens=UserTokens(KEY),
             partners=offline_partners(),
             cursors=Cursors(KEY),
-            event_documents=StoredDocuments(),
+            event_documents=PartnerDocuments(),
             sender=GuardedSender(),
             draw_seed=lambda: secrets.token_bytes(32),
             owner="bench",

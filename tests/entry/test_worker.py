@@ -194,8 +194,9 @@ async def test_worker_that_lost_its_lease_cannot_finish_what_another_does(
 
     monkeypatch.setitem(HANDLERS, KIND, slow)
     await add_task(bench, "held")
-    async with working(bench.hub):
+    async with working(bench.hub) as worker:
         await asyncio.wait_for(begun.wait(), 10)
+        worker.stop()  # or it might claim its own task again before the rival does
         bench.clock.pass_us(LEASE_US + 1)
         rival = bench.rival()
         [taken] = await tasks.claim_due(rival.hub, 10)
