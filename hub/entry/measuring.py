@@ -29,6 +29,7 @@ from graphql import (
 from graphql.language import InlineFragmentNode, ValueNode
 
 from hub.entry.bounds import (
+    DEFERRED,
     MAX_ALIASES,
     MAX_COMPARED,
     MAX_DEPTH,
@@ -347,7 +348,7 @@ class _Walk:
         _refuse(tally)
 
     def _defer(self, directives: tuple[DirectiveNode, ...] | None, tally: _Tally, only: str | None) -> None:
-        """A part of its own costs one more than its fields, so that an answer has no more parts than it costs."""
+        """A part of its own costs more than its fields: an answer has so many fewer parts than it costs."""
         for directive in directives or ():
             if directive.name.value != "defer":
                 continue
@@ -358,7 +359,7 @@ class _Walk:
             if isinstance(condition, BooleanValueNode) and not condition.value:
                 continue
             self.deferred.add(condition.name.value if isinstance(condition, VariableNode) else None)
-            tally.of(only).add(1)
+            tally.of(only).add(DEFERRED)
 
     def _field(self, node: FieldNode, of: Prices | None, tally: _Tally, only: str | None, level: int) -> None:
         name = node.name.value

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from graphql import build_schema
 
+from hub.entry.bounds import DEFERRED
 from hub.entry.incremental import Spec, spec_wanted
 from hub.entry.limits import Limits
 from hub.entry.pricing import MAX_COST
@@ -182,14 +183,17 @@ async def test_limits_hold_for_what_is_deferred_and_each_part_costs() -> None:
     async with client() as hub:
         refused = await asked(hub, f"{{ item {{ ... @defer {{ {deep} }} }} }}", accept=BY_PATH)
         many = await asked(hub, f"{{ item {{ {'... @defer { name } ' * 51} }} }}", accept=BY_PATH)
+        rows = f"{{ item {{ items(first: 100) {{ {'... @defer { name } ' * 5} }} }} }}"
+        parts = await asked(hub, rows, accept=BY_PATH)
         label = await asked(hub, LATE.replace("late", "l" * 101), accept=BY_PATH)
         costs = {"extensions": {ASKS_FOR_COST: True}}
         paid = await hub.post("/graphql", json={"query": LATE, **costs}, headers={"accept": BY_PATH})
-    for answer in (refused, many, label):
+    for answer in (refused, many, parts, label):
         assert answer.json()["errors"][0]["extensions"]["code"] == "COST_LIMIT_EXCEEDED"
     assert str(MAX_COST) in refused.json()["errors"][0]["message"]
     told = parts_of(paid)[-1]["extensions"]["cost"]
-    assert told["requestedQueryCost"] == told["actualQueryCost"] == 2
+    assert told["requestedQueryCost"] == 1 + DEFERRED  # the object, and a part of its own
+    assert told["actualQueryCost"] == 2
 
 
 async def test_a_query_whose_time_is_over_ends_with_errors_for_what_was_awaited(
