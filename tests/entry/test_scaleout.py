@@ -182,7 +182,7 @@ async def test_subscribers_move_from_a_killed_hub_to_another_and_miss_and_repeat
             await here.put([f"new {number}" for number in range(5)])
             await asyncio.gather(*(one.has(OLD + 5) for one in (moving, staying)))
             await assert_all_seen(here, moving, staying)
-        assert 5 <= moving.moved_after[0] < OLD
+        assert 5 <= moving.moved_after[0] <= OLD  # all that was old may have been on its way already
         assert staying.moved_after == []
         assert here.workers[0].code is None
         assert [one.said.count("the wake-up bus is away") for one in (here.hubs[1], here.workers[0])] == [1, 1]

@@ -20,7 +20,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLScalarType,
     GraphQLUnionType,
-    execute,
+    experimental_execute_incrementally,
     get_named_type,
     parse,
     validate,
@@ -116,7 +116,9 @@ class Walk:
 
     async def ask(self, document: str, **variables: Any) -> None:
         context = request_context(self.api.hub, self.viewer, "req_1", GATEWAY_FIELDS)
-        result = execute(CORE, checked(document), context_value=context, variable_values=variables)
+        result = experimental_execute_incrementally(
+            CORE, checked(document), context_value=context, variable_values=variables
+        )  # fmt: skip
         self.note(await result if isinstance(result, Awaitable) else result)
 
     def note(self, result: Any) -> None:
