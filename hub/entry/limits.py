@@ -37,7 +37,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from hub.domain.people import ANONYMOUS, Viewer, ViewerKind
 from hub.entry.asked import TAKEN
-from hub.entry.bounds import MAX_NESTING, MAX_TOKENS, too_much
+from hub.entry.bounds import DEFERRED, MAX_NESTING, MAX_TOKENS, too_much
 from hub.entry.counting import Counting, counting_of, spent
 from hub.entry.measuring import Measured, measure, refuse_pages
 from hub.entry.pricing import MAX_COST, PriceList, price_list
@@ -346,7 +346,7 @@ class Limits(SchemaExtension):
         known, operation = self._known, self.execution_context.operation_name
         if known is not None:
             counting = known.counting(operation, self._documents.prices)
-            self._settle(parts + (spent(data, counting) if data else 0))
+            self._settle(DEFERRED * parts + (spent(data, counting) if data else 0))
 
     def _settle(self, actual: int) -> None:
         """Give back what was drawn and not needed."""

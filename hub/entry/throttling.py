@@ -152,7 +152,7 @@ class Buckets:
     def give_back(self, caller: str, amount: int) -> None:
         """Return what was drawn and not needed; a negative amount is drawn whether it is there or not."""
         bucket = self._filled(caller)
-        bucket.available = min(self.rate.maximum, bucket.available - (-amount))
+        bucket.available = min(self.rate.maximum, bucket.available + amount)
 
     def available(self, caller: str) -> int:
         """What is there now; below zero where more was needed than was drawn."""
