@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hub.domain.events import OrderEvent
     from hub.store.reads import Row
 
-BATCH = 100  # events of one read: memory per subscriber is one batch
+BATCH = 500  # events of one read: what a subscriber who is behind takes of memory
 
 PlatformOf = Annotated[
     strawberry.ID | None,
@@ -62,6 +62,8 @@ class Following:
     position: int  # events after this one
     shape: Shape  # what an event is the source of; None: this subscriber does not see it
     is_over: Callable[[], bool] = field(default=lambda: False)  # asked after a None: whether more may come
+    # Where nothing is joined: `shape` gives the event itself, or None where this says no.
+    lets_through: Callable[[Logged], bool] | None = None
 
     async def __aiter__(self) -> AsyncIterator[object]:
         """What there is and what comes, for ever: in order, none left out, none twice. Ends with the token.
@@ -223,17 +225,21 @@ async def followed(
     """A stream from a cursor on, live."""
     hub, viewer = info.context.hub, info.context.viewer
     stream = stream_of(viewer, platform)
-    let_through = None if kinds is None else frozenset(map(str, kinds))
-
+    wanted_kinds = None if kinds is None else frozenset(map(str, kinds))
     want = wanted(info)
     is_joined = any(name in want for name in ABOUT)  # asked once, and not of each of a hundred thousand events
 
+    def lets_through(logged: Logged) -> bool:
+        return wanted_kinds is None or logged.kind in wanted_kinds
+
     async def shape(logged: Logged) -> Logged | None:
-        if let_through is not None and logged.kind not in let_through:
+        if not lets_through(logged):
             return None
         return (await shown(info, want, [logged]))[0] if is_joined else logged
 
-    return cast("AsyncIterator[Logged]", Following(hub, viewer, stream, await position_of(hub, stream, after), shape))
+    position = await position_of(hub, stream, after)
+    following = Following(hub, viewer, stream, position, shape, lets_through=None if is_joined else lets_through)
+    return cast("AsyncIterator[Logged]", following)
 
 
 @dataclass(frozen=True, slots=True)

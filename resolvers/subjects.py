@@ -1,7 +1,6 @@
 """What an event is about, as it is now: read for all events of an answer at once, and only where it is asked for."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import strawberry
@@ -18,11 +17,10 @@ if TYPE_CHECKING:
 ABOUT = {"order": "order_id", "entitlement": "entitlement_id", "course": "course_id", "listing": "listing_id"}
 
 
-@dataclass(frozen=True, slots=True)
 class Shown(Logged):
     """An event with the objects that were asked for, null for each that is not the viewer's to see."""
 
-    joined: "dict[str, Row | None]" = field(default_factory=dict)
+    joined: "dict[str, Row | None]"
 
 
 async def shown(info: Info, want: Wanted, events: Sequence[Logged]) -> list[Logged]:
@@ -47,7 +45,9 @@ def of_page(want: Wanted) -> Wanted:
 
 
 def _with(event: Logged, joined: "dict[str, Row | None]") -> Shown:
-    return Shown(**{column.name: getattr(event, column.name) for column in fields(Logged)}, joined=joined)
+    with_them = Shown(*event)
+    with_them.joined = joined
+    return with_them
 
 
 # ---- the fields ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
@@ -29,7 +30,13 @@ def _code(value: object) -> str:
 
 def rfc3339(at_us: int) -> str:
     """Microseconds since 1970 as `2026-01-02T03:04:05.000006Z`."""
-    return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    second, fraction = divmod(at_us, 1_000_000)
+    return f"{_second(second)}.{fraction:06}Z"
+
+
+@lru_cache(maxsize=4096)  # what is read together mostly happened together
+def _second(since_1970: int) -> str:
+    return (_EPOCH + timedelta(seconds=since_1970)).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def _never(value: object) -> object:

@@ -6,7 +6,8 @@ that the executor might refuse: both ways give the same bytes, or this way gives
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 import orjson
 from graphql import (
@@ -14,9 +15,11 @@ from graphql import (
     FieldNode,
     FragmentSpreadNode,
     GraphQLEnumType,
+    GraphQLID,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLScalarType,
+    GraphQLString,
     InlineFragmentNode,
     SelectionNode,
     get_named_type,
@@ -81,8 +84,29 @@ class _Plan:
         if not isinstance(type_, GraphQLObjectType):
             raise NotPlain
         wanted = self._wanted(type_, (one for node in nodes for one in _selections(node)))
-        getters = [(key, self._field(type_, fields, is_body=is_body)) for key, fields in wanted.items()]
-        return lambda value: {key: get(value) for key, get in getters}
+        texts = {key: text for key, fields in wanted.items() if (text := _text_of(type_, fields[0])) is not None}
+        if len(texts) < 2:
+            texts = {}  # one alone is no tuple
+        others = [
+            (key, self._field(type_, fields, is_body=is_body)) for key, fields in wanted.items() if key not in texts
+        ]
+        if not texts:
+            return lambda value: {key: get(value) for key, get in others}
+        read = (itemgetter if is_body else attrgetter)(*(text.attribute for text in texts.values()))
+        in_order = dict.fromkeys(wanted)
+        kinds = [str] * len(texts)
+
+        def get_all(value: Any) -> dict[str, Any]:
+            found = read(value)
+            if [*map(type, found)] != kinds:
+                _demand(found, texts.values())
+            told = in_order.copy()
+            told.update(zip(texts, found, strict=True))
+            for key, get in others:
+                told[key] = get(value)
+            return told
+
+        return get_all
 
     def _wanted(self, type_: GraphQLObjectType, selections: Iterable[SelectionNode]) -> dict[str, list[FieldNode]]:
         """The fields by response key, in the order in which they are met."""
@@ -160,6 +184,30 @@ def _selections(node: FieldNode) -> Iterable[SelectionNode]:
 
 
 # ---- leaves ---------------------------------------------------------------------------------------------------------
+
+
+class _Text(NamedTuple):
+    """A leaf that is written as it is: most are, and are read together."""
+
+    attribute: str
+    is_nullable: bool
+
+
+def _text_of(type_: GraphQLObjectType, node: FieldNode) -> _Text | None:
+    field = type_.fields.get(node.name.value)
+    if field is None or node.arguments or not isinstance(field.resolve, Attribute):
+        return None
+    is_nullable = not isinstance(field.type, GraphQLNonNull)
+    if (field.type if is_nullable else field.type.of_type) not in (GraphQLID, GraphQLString):
+        return None
+    return _Text(field.extensions["strawberry-definition"].python_name, is_nullable)
+
+
+def _demand(found: Iterable[object], texts: Iterable[_Text]) -> None:
+    """Raises NotPlain unless each is a text, or null where it may be."""
+    for value, text in zip(found, texts, strict=True):
+        if type(value) is not str and not (value is None and text.is_nullable):
+            raise NotPlain
 
 
 def _leaf(type_: Any, attribute: str, *, is_body: bool) -> Getter:

@@ -152,6 +152,9 @@ class Made:
     is_last: bool = False
 
 
+NOT_FOR_THEM = Made(None)
+
+
 @dataclass(slots=True)
 class Kept:
     """How much all Broadcasts of a process remember."""
@@ -193,9 +196,24 @@ class Broadcast:
     def stream(self) -> str:
         return self._following.stream
 
+    def made_at_once(self, logged: Logged) -> Made | None:
+        """The event's bytes, if they are known or take neither the executor nor the store; else None."""
+        known = self._made.get(logged.position)
+        lets_through = self._following.lets_through
+        if known is not None or self._plain is None or lets_through is None:
+            return known
+        if not lets_through(logged):
+            return NOT_FOR_THEM
+        try:
+            made = Made(self._plain(logged))
+        except NotPlain:
+            return None  # the executor says what is wrong with it
+        self.executions += 1
+        return made if self.members == 1 else self._remember(logged.position, made)
+
     async def made(self, logged: Logged) -> Made:
         """The event's bytes; made once, however many ask at once."""
-        known = self._made.get(logged.position)
+        known = self.made_at_once(logged)
         if known is not None:
             return known
         async with self._making:
@@ -239,11 +257,6 @@ class Broadcast:
         if source is None:
             return Made(None, self._following.is_over())
         self.executions += 1
-        if self._plain is not None and isinstance(source, Logged):
-            try:
-                return Made(self._plain(source))
-            except NotPlain:
-                pass  # the executor says what is wrong with it
         result: Any = self._executor.of_event(source).execute_operation(False)
         if self._executor.is_awaitable(result):
             result = await result
@@ -302,13 +315,16 @@ class Subscriber:
         allowed = MAX_BEHIND
         batch = await tail.behind(self.position)
         allowed += max(0, tail.head - self.position)
-        while not self.is_last:
+        while True:
             if batch:
-                await self._send(batch, allowed)
+                await self._send(batch)
             else:
                 await self._be_pushed_to()
             if self.is_last:
                 return
+            batch = []  # whoever waits holds no events: they are read again
+            if self._wire.unsent > MAX_UNSENT:
+                await self._drained(allowed)
             batch = await tail.behind(self.position)
 
     def push(self, position: int, made: Made, now_us: int) -> None:
@@ -337,24 +353,23 @@ class Subscriber:
             self._woken = None
             self.broadcast.leave(self)
 
-    async def _send(self, batch: list[Logged], allowed: int) -> None:
-        """What lies behind, in pieces of a good size: a write costs more than an event."""
+    async def _send(self, batch: list[Logged]) -> None:
+        """What lies behind, in pieces of a good size: a write costs more than an event. As much as the reader takes."""
         waiting: list[bytes] = []
         size = 0
         for logged in batch:
             demand_token(self.broadcast.hub, self._viewer)
-            made = await self.broadcast.made(logged)
+            made = self.broadcast.made_at_once(logged) or await self.broadcast.made(logged)
             if made.body is not None:
                 waiting.append(self._before + made.body + self._after)
                 size += len(made.body)
             if size >= PIECE or made.is_last or logged is batch[-1]:
-                if self._wire.unsent > MAX_UNSENT:
-                    await self._drained(allowed)
                 self._wire.write(*waiting)
                 self.position, self.is_last = logged.position, made.is_last
+                if made.is_last or self._wire.unsent > MAX_UNSENT:
+                    return
                 waiting, size = [], 0
-            if made.is_last:
-                return
+                await asyncio.sleep(0)  # others get a turn
 
     def _take(self, position: int, made: Made) -> None:
         if made.body is not None:

@@ -118,8 +118,15 @@ class Events:
 
     async def follow(self, stream: str, after: int, limit: int) -> "Part":
         """The same for whoever must know what they can no longer read: one statement says both, of one moment."""
-        rows = await self._rx.many(_FOLLOW, lambda *columns: columns, stream=stream, after=after, most=limit)
-        return Part([_logged(*row[:-1]) for row in rows], oldest=rows[0][-1] if rows else 1)
+        oldest = 1
+
+        def followed(*columns: Any) -> Logged:
+            nonlocal oldest
+            oldest = columns[-1]
+            return Logged._make((*columns[:7], orjson.loads(columns[7])))
+
+        events = await self._rx.many(_FOLLOW, followed, stream=stream, after=after, most=limit)
+        return Part(events, oldest)
 
     async def head(self) -> "Head":
         """The newest position given out, and the oldest kept."""

@@ -35,7 +35,8 @@ account = Table(
     integer("debits_posted"),
     integer("credits_posted"),
     integer("version"),
-    UniqueConstraint("address", "asset"),
+    # Of PostgreSQL's two unique indexes ON CONFLICT would watch one: there the id alone keeps accounts apart (0005).
+    UniqueConstraint("address", "asset").ddl_if(dialect="sqlite"),
 )
 journal_entry = Table(
     "journal_entry",

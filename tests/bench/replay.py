@@ -25,7 +25,7 @@ EVENTS, QUICK_EVENTS = 100_000, 500
 ROUNDS, QUICK_ROUNDS = 3, 1
 AT_ONCE = 1_000  # events of one commit while the log is filled
 WITHIN_S = 600.0
-BATCH = 100  # as the hub reads
+BATCH = 500  # as the hub reads
 READ = (
     "SELECT id, stream, position, kind, subject, subject_version, occurred_at_us, body FROM event"
     " WHERE stream = ? AND position > ? ORDER BY position LIMIT ?"

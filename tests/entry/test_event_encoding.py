@@ -1,6 +1,6 @@
 """The short way from a row of the log to its JSON gives the executor's bytes, or nothing."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import orjson
@@ -124,4 +124,4 @@ async def test_a_value_that_is_out_of_order_is_left_to_the_executor(hub: Any, wr
     encode = plain_encoder(executor_of(hub, EVERYTHING), hub)
     assert encode is not None
     with pytest.raises(NotPlain):
-        encode(replace(logged_of("LISTING_CHANGED"), **wrong))
+        encode(logged_of("LISTING_CHANGED")._replace(**wrong))

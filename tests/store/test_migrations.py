@@ -4,6 +4,7 @@ import asyncio
 import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -99,8 +100,12 @@ async def test_a_migrated_database_starts_with_the_rows_of_a_created_one(engine_
 
 async def test_autogenerate_finds_nothing_left_to_migrate(store_url: str) -> None:
     def differences(ready: Connection) -> list[object]:
-        options = {"compare_type": True, "compare_server_default": True}
+        options = {"compare_type": True, "compare_server_default": True, "include_object": is_of_this_database}
         return compare_metadata(MigrationContext.configure(ready, opts=options), metadata)
+
+    def is_of_this_database(_object: Any, name: str | None, *_: Any) -> bool:
+        """SQLite's second key of an account, which revision 0005 drops on PostgreSQL alone."""
+        return name != "uq_account_address_asset" or store_url.startswith("sqlite")
 
     async with connected(store_url) as connection:
         assert await connection.run_sync(differences) == []
