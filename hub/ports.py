@@ -3,8 +3,9 @@
 A port's docstring says when a method is called, what it may return or raise, and whether it may be repeated.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,8 @@ from hub.domain.keys import NewApiKey
 from hub.domain.money import Money
 from hub.domain.payments import Notice, PaymentAttempt, Result
 from hub.domain.people import Viewer
+from hub.domain.refunds import Refund
+from hub.domain.statements import StatementLine
 from hub.domain.webhooks import Sent
 
 if TYPE_CHECKING:
@@ -50,6 +53,13 @@ class Capabilities:
     not_found_after_ms: int | None
     is_dated: bool  # its notices carry a time, and old or future ones are refused
     can_void: bool = True
+    can_authorize: bool = False  # takes CaptureMethod.MANUAL, and `capture`
+    can_capture_partly: bool = False  # and then gives back the rest by itself
+    can_refund: bool = False
+    can_refund_partly: bool = False
+    has_disputes: bool = False
+    has_statement: bool = False
+    methods: tuple[str, ...] = ()  # what `method` may be, or begin with before a colon; empty: a token of the provider
     is_test_only: bool = False
 
     def takes(self, money: Money) -> bool:
@@ -78,11 +88,24 @@ class NoticeRefused(Exception):
     """A notice that is not provably the channel's, now: nothing of it is kept but a count. Final."""
 
 
+class StatementRefused(Exception):
+    """A channel's day that cannot be had, or that makes no sense. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check of a channel looked at."""
+
+    name: str  # credentials, keys, clock, …
+    is_good: bool
+    detail: str  # in words, without a secret
+
+
 class Channel(Protocol):
     """A payment channel adapter: maps, signs, verifies, says what we now know. Never stores, retries or decides.
 
-    No method raises for what a provider or the network does: that is an Outcome. `create` and `void` may be repeated
-    with the same attempt, since its key is the channel's idempotency key.
+    No method but `statement` raises for what a provider or the network does: that is an Outcome. `create`, `capture`,
+    `void` and `refund` may be repeated with the same arguments, since our key is the channel's idempotency key.
     """
 
     code: str
@@ -96,6 +119,21 @@ class Channel(Protocol):
 
     async def query(self, attempt: PaymentAttempt) -> Result:
         """What became of it, by OUR reference; `channel_ref` may be None. DONE with NONE: it was never seen."""
+
+    async def capture(self, attempt: PaymentAttempt, amount: Money) -> Result:
+        """Take an AUTHORIZED attempt's money, all or part of it: once. DONE with CHARGED and what was taken."""
+
+    async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        """Give back part of a CHARGED attempt. DONE with REFUNDED and the amount of this refund."""
+
+    async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        """What became of a refund, by OUR key. DECLINED: it failed. DONE with NONE: it was never seen."""
+
+    def statement(self, day: date) -> AsyncIterator[StatementLine]:
+        """Every movement of one of the channel's days, in its own order. Raises StatementRefused."""
+
+    async def check(self) -> Sequence[Finding]:
+        """What an operator wants to know before real money comes: credentials, keys, clock, one signed no-op."""
 
     def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
         """Check signature and time over the raw bytes, without I/O. Raises NoticeRefused."""

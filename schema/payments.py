@@ -28,6 +28,7 @@ class NextActionKind(StrEnum):
     REDIRECT = "redirect"
     QR = "qr"
     FORM = "form"
+    CLIENT_SECRET = "client_secret"
     TYPED_DATA = "typed_data"
 
 
@@ -38,6 +39,7 @@ described(
         "REDIRECT": "Open `url`.",
         "QR": "Show `data` as a QR code.",
         "FORM": "Send the form in `data`, a JSON text, to `url`.",
+        "CLIENT_SECRET": "Give `data` to the provider's library: Stripe's client secret, WeChat's JSAPI parameters.",
         "TYPED_DATA": "Let the wallet sign `data`, a JSON text.",
     },
 )
@@ -48,7 +50,7 @@ described(
 class NextAction:
     kind: NextActionKind = plain("What sort of step.")
     url: str | None = plain("Where to, for REDIRECT and FORM.")
-    data: str | None = plain("What to show or send, for QR, FORM and TYPED_DATA.")
+    data: str | None = plain("What to show or send, for QR, FORM, CLIENT_SECRET and TYPED_DATA.")
     expires_at_us: Instant | None = plain("Until when it works, where the channel says so.", name="expiresAt")
 
 

@@ -1,5 +1,21 @@
 """Payment channels (支付渠道): one adapter a provider, found by its code. A new one is a file and a line here."""
 
-from hub.channels.sandbox import SandboxChannel
+from collections.abc import Mapping
+from typing import Protocol
 
-CHANNELS = {SandboxChannel.code: SandboxChannel}
+from hub.channels.connecting import Surroundings
+from hub.channels.sandbox import SandboxChannel
+from hub.ports import Capabilities, Channel
+
+
+class Adapter(Protocol):
+    """The class of an adapter. `capabilities` are what it can do with the fullest settings."""
+
+    code: str
+    capabilities: Capabilities
+
+    def connected(self, settings: Mapping[str, str], surroundings: Surroundings) -> Channel:
+        """The adapter of these settings. Raises ChannelSettingRefused."""
+
+
+CHANNELS: dict[str, Adapter] = {SandboxChannel.code: SandboxChannel}

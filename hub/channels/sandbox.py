@@ -3,21 +3,27 @@
 It is reached over HTTP like any other, so that signing, notices and classification are the production path.
 """
 
+import csv
 import hashlib
 import hmac
+import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any, Literal
 
 import httpx
 import orjson
 
+from hub.channels.connecting import Surroundings, demand_known
 from hub.channels.exchange import Answer, Silence, exchange
 from hub.domain.money import Money
 from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
-from hub.ports import Ack, AmountRange, Capabilities, Clock, NoticeRefused, RawNotice
+from hub.domain.refunds import Refund
+from hub.domain.statements import LineKind, StatementLine
+from hub.ports import Ack, AmountRange, Capabilities, Clock, Finding, NoticeRefused, RawNotice, StatementRefused
 
-Flow = Literal["create", "void", "query"]
+Flow = Literal["create", "capture", "void", "query"]
 Json = dict[str, Any]
 
 SIGNATURE_HEADER = "sandbox-signature"
@@ -51,6 +57,10 @@ OUTCOMES: dict[tuple[Flow, int], Outcome] = {
     ("void", 401): Outcome.REJECTED,
     ("void", 403): Outcome.REJECTED,
     ("void", 429): Outcome.NOT_SENT,
+    ("capture", 400): Outcome.REJECTED,
+    ("capture", 401): Outcome.REJECTED,
+    ("capture", 403): Outcome.REJECTED,
+    ("capture", 429): Outcome.NOT_SENT,
     ("query", 400): Outcome.REJECTED,
     ("query", 401): Outcome.REJECTED,
     ("query", 403): Outcome.REJECTED,
@@ -59,10 +69,16 @@ OUTCOMES: dict[tuple[Flow, int], Outcome] = {
 # (a payment's status, why it was canceled) → what we know.
 INTENTS: dict[tuple[str, str | None], tuple[Outcome, Stage]] = {
     ("requires_action", None): (Outcome.ACTION, Stage.NONE),
+    ("requires_capture", None): (Outcome.DONE, Stage.AUTHORIZED),
     ("requires_payment_method", None): (Outcome.DECLINED, Stage.NONE),
     ("succeeded", None): (Outcome.DONE, Stage.CHARGED),
     ("canceled", "requested"): (Outcome.DONE, Stage.VOIDED),
     ("canceled", "expired"): (Outcome.DONE, Stage.EXPIRED),
+}
+REFUNDS: dict[str, tuple[Outcome, Stage]] = {
+    "pending": (Outcome.PENDING, Stage.NONE),
+    "succeeded": (Outcome.DONE, Stage.REFUNDED),
+    "failed": (Outcome.DECLINED, Stage.NONE),
 }
 # After these the same card must not be tried again; every other decline is soft.
 HARD_DECLINES = frozenset({"stolen_card", "expired_card", "incorrect_cvc"})
@@ -100,6 +116,20 @@ class SandboxChannel:
         self._client = client
         self._clock = clock
 
+    @classmethod
+    def connected(cls, settings: Mapping[str, str], surroundings: Surroundings) -> "SandboxChannel":
+        """The adapter of these settings; `notice_secret` may be two, parted by a comma, while one replaces another."""
+        demand_known(settings, required=("base_url", "api_key", "answer_secret", "notice_secret"), optional=())
+        return cls(
+            base_url=settings["base_url"],
+            api_key=settings["api_key"],
+            answer_secret=settings["answer_secret"],
+            notice_secrets=settings["notice_secret"].split(","),
+            notice_url=surroundings.notice_url,
+            client=surroundings.client,
+            clock=surroundings.clock,
+        )
+
     async def create(self, attempt: PaymentAttempt) -> Result:
         """Ask for the money; the attempt's key is the provider's idempotency key and our reference in one."""
         answer = await self._call("POST", "", attempt, json=self._body(attempt))
@@ -114,6 +144,55 @@ class SandboxChannel:
         """What the provider has under our reference; an empty list is its word that it never saw it."""
         answer = await self._call("GET", "", None, params={"reference": attempt.key})
         return self._result("query", attempt, answer)
+
+    async def capture(self, attempt: PaymentAttempt, amount: Money) -> Result:
+        """Take what is held, or part of it; the rest goes back by itself."""
+        body = {"reference": attempt.key, "amount_to_capture": amount.amount_minor}
+        answer = await self._call("POST", "/capture", None, json=body)
+        return self._result("capture", attempt, answer)
+
+    async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        """Give part of it back; the refund's key is the provider's idempotency key and our reference in one."""
+        body = {"reference": refund.key, "payment_reference": attempt.key, "amount": refund.amount.amount_minor}
+        headers = self._headers | {"Idempotency-Key": refund.key}
+        answer = await exchange(self._client, "POST", f"{self._base_url}/v1/refunds", headers=headers, json=body)
+        return self._refund_result("create", refund, answer)
+
+    async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        """What the provider has under our reference; an empty list is its word that it never saw it."""
+        url, params = f"{self._base_url}/v1/refunds", {"reference": refund.key}
+        answer = await exchange(self._client, "GET", url, headers=self._headers, params=params)
+        return self._refund_result("query", refund, answer)
+
+    async def statement(self, day: date) -> AsyncIterator[StatementLine]:
+        """A day of the provider's own tables, in UTC. Raises StatementRefused."""
+        url, params = f"{self._base_url}/v1/statement", {"day": day.isoformat()}
+        answer = await exchange(self._client, "GET", url, headers=self._headers, params=params)
+        if isinstance(answer, Silence):
+            raise StatementRefused(f"the provider did not answer ({answer.code}): ask again")
+        if verified_at(answer.headers.get(SIGNATURE_HEADER), answer.body, (self._answer_secret,)) is None:
+            raise StatementRefused("the statement is not signed by the provider: ask again")
+        if answer.status != 200:
+            raise StatementRefused(f"the provider refused it with {answer.status}")
+        for line in statement_lines(answer.body):
+            yield line
+
+    async def check(self) -> Sequence[Finding]:
+        """One signed look for a payment that is not there."""
+        answer = await self._call("GET", "", None, params={"reference": "hub-channel-check"})
+        if isinstance(answer, Silence):
+            return [Finding("reach", False, f"the provider does not answer: {answer.code}")]
+        signed_at_us = verified_at(answer.headers.get(SIGNATURE_HEADER), answer.body, (self._answer_secret,))
+        found = [
+            Finding("reach", True, "the provider answers"),
+            Finding("credentials", answer.status == 200, f"it answers {answer.status} to our key"),
+            Finding("keys", signed_at_us is not None, "its answer is signed with the secret that we have"),
+        ]
+        if signed_at_us is not None:
+            apart_us = abs(self._clock.now_us() - signed_at_us)
+            apart = f"its clock and ours are {apart_us // 10**6} s apart"
+            found.append(Finding("clock", apart_us <= TOLERANCE_US, apart))
+        return found
 
     def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
         """Check signature, date and shape of a notice over its raw bytes. Raises NoticeRefused."""
@@ -132,11 +211,13 @@ class SandboxChannel:
         await self._client.aclose()
 
     async def _call(self, method: str, path: str, keyed: PaymentAttempt | None, **parts: Any) -> Answer | Silence:
-        headers = {"Authorization": f"Bearer {self._api_key}"}
-        if keyed:
-            headers["Idempotency-Key"] = keyed.key
+        headers = self._headers | ({"Idempotency-Key": keyed.key} if keyed else {})
         url = f"{self._base_url}/v1/payment_intents{path}"
         return await exchange(self._client, method, url, headers=headers, **parts)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._api_key}"}
 
     def _body(self, attempt: PaymentAttempt) -> Json:
         """The same for the same attempt, however often it is sent: nothing in it depends on now."""
@@ -160,6 +241,14 @@ class SandboxChannel:
         if verified_at(answer.headers.get(SIGNATURE_HEADER), answer.body, (self._answer_secret,)) is None:
             return _bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unsigned_{answer.status}")
         return result_of(flow, attempt.key, answer, now_us)
+
+    def _refund_result(self, flow: Flow, refund: Refund, answer: Answer | Silence) -> Result:
+        now_us = self._clock.now_us()
+        if isinstance(answer, Silence):
+            return _bare(answer.outcome, now_us, code=answer.code)
+        if verified_at(answer.headers.get(SIGNATURE_HEADER), answer.body, (self._answer_secret,)) is None:
+            return _bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unsigned_{answer.status}")
+        return refund_result_of(flow, refund.key, answer, now_us)
 
 
 def verified_at(header: str | None, body: bytes, secrets: Sequence[str]) -> int | None:
@@ -199,6 +288,67 @@ def result_of(flow: Flow, reference: str, answer: Answer, now_us: int) -> Result
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         return _bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unreadable_{answer.status}")
+
+
+def refund_result_of(flow: Flow, key: str, answer: Answer, now_us: int) -> Result:
+    """What a signed answer says about the refund `key`. Anything that makes no sense is UNKNOWN."""
+    try:
+        content = orjson.loads(answer.body)
+        if answer.status != 200:
+            outcome = OUTCOMES.get((flow, answer.status), Outcome.UNKNOWN)
+            after_ms = _retry_after_ms(answer.headers) if answer.status == 429 else None
+            return _bare(outcome, now_us, answer.body, code=_code_in(content), retry_after_ms=after_ms)
+        if flow == "query":
+            if content["reference"] != key:
+                return _bare(Outcome.UNKNOWN, now_us, answer.body, code="foreign_reference")
+            if not content["data"]:
+                return _bare(Outcome.DONE, now_us, answer.body, code="resource_missing")
+            [content] = content["data"]
+        if content["reference"] != key:
+            return _bare(Outcome.UNKNOWN, now_us, answer.body, code="foreign_reference")
+        return refund_result(content, answer.body, now_us)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+        return _bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unreadable_{answer.status}")
+
+
+def refund_result(refund: Json, raw: bytes, now_us: int) -> Result:
+    """What a refund, as the provider shows it, says. Raises KeyError, TypeError or ValueError when it is no such."""
+    if refund["object"] != "refund":
+        raise ValueError("not a refund")
+    outcome, stage = REFUNDS[refund["status"]]
+    return Result(
+        outcome=outcome,
+        stage=stage,
+        raw_digest=hashlib.sha256(raw).digest(),
+        observed_at_us=now_us,
+        channel_ref=_text(refund["id"]),
+        movement_ref=_text(refund["id"]),
+        amount=Money(refund["amount"], refund["currency"]),
+        provider_at_us=_seconds(refund["status_at"]) * 1_000_000,
+        code=refund["failure_reason"],
+    )
+
+
+def statement_lines(body: bytes) -> Iterator[StatementLine]:
+    """The lines of a day's CSV. Raises StatementRefused when it is none."""
+    try:
+        for row in csv.DictReader(io.StringIO(body.decode(), newline=""), strict=True):
+            yield StatementLine(
+                channel=SandboxChannel.code,
+                line_id=row["id"],
+                kind=LineKind(row["kind"].upper()),
+                our_ref=row["reference"] or None,
+                channel_ref=row["payment_intent"] or None,
+                refund_ref=row["refund_reference"] or None,
+                gross_minor=int(row["gross"]),
+                fee_minor=int(row["fee"]),
+                net_minor=int(row["net"]),
+                currency=row["currency"],
+                occurred_at_us=int(row["occurred_at"]) * 1_000_000,
+                raw=",".join(row.values()),
+            )
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise StatementRefused("the statement is not one of this provider's") from error
 
 
 def notice_of(body: bytes, now_us: int) -> Notice:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from hub.domain.disputes import DisputeWord
 from hub.domain.money import Money
 
 
@@ -35,6 +36,13 @@ class Stage(StrEnum):
     VOIDED = "VOIDED"
     EXPIRED = "EXPIRED"
     REFUNDED = "REFUNDED"
+
+
+class CaptureMethod(StrEnum):
+    """Whether a channel takes the money at once, or holds it until it is told to."""
+
+    AUTOMATIC = "AUTOMATIC"
+    MANUAL = "MANUAL"
 
 
 class AttemptState(StrEnum):
@@ -150,9 +158,11 @@ UNRESOLVED_AFTER_US = 24 * 3600 * 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class NextAction:
-    """What the buyer does next. `kind` redirect has `url`; qr has `data`; form and typed_data have `data` as JSON."""
+    """What the buyer does next. `kind` redirect has `url`; qr has `data`; form and typed_data have `data` as JSON;
+    client_secret has `data` for the provider's own library in the browser: Stripe's client secret, WeChat's JSAPI
+    parameters as JSON."""
 
-    kind: Literal["redirect", "qr", "form", "typed_data"]
+    kind: Literal["redirect", "qr", "form", "client_secret", "typed_data"]
     url: str | None = None
     data: str | None = None
     expires_at_us: int | None = None
@@ -203,10 +213,12 @@ class Notice:
     """A channel's later message, verified. It changes nothing by itself: `result` goes through the reducer."""
 
     event_id: str
-    attempt_key: str  # our own reference, as the channel echoes it
+    attempt_key: str  # our own reference, as the channel echoes it; of a refund or dispute: that of its payment
     result: Result
     digest: bytes  # over the verified, normalised content
     kind: str
+    refund_key: str | None = None  # set: `result` is about this refund of ours
+    dispute: DisputeWord | None = None  # set: it is about this dispute, and `result` says nothing of the payment
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +266,7 @@ class PaymentAttempt:
     unknown_since_us: int | None
     version: int
     created_at_us: int
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
 
     @property
     def is_live(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from hub.channels import CHANNELS
-from hub.channels.sandbox import SandboxChannel
+from hub.channels.connecting import ChannelSettingRefused, Surroundings
 from hub.entry.chain import ChainSide
 from hub.entry.event_documents import PartnerDocuments
 from hub.entry.failpoints import VARIABLE, Failpoint
@@ -125,18 +125,28 @@ def _wakeups(settings: Settings) -> Wakeups:
 def _channels(
     settings: Settings, sandbox: SandboxAddress | None, origin: str | None, clock: Clock, failpoint: Failpoint
 ) -> Mapping[str, Channel]:
-    if sandbox is None or settings.is_production:
-        return {}
-    channel = SandboxChannel(
-        base_url=sandbox.base_url,
-        api_key=sandbox.api_key,
-        answer_secret=sandbox.answer_secret,
-        notice_secrets=[sandbox.notice_secret],
-        notice_url=f"{origin}/channels/sandbox/notices" if origin else None,
-        client=_client(),
-        clock=clock,
-    )
-    return {channel.code: failpoint.around("channel", channel)}
+    """Every channel that has settings; the sandbox's own address is its settings. Raises SettingRefused."""
+    given = dict(settings.channels)
+    origins = dict.fromkeys(given, settings.public_url)
+    if sandbox is not None and not settings.is_production:
+        given["sandbox"] = {
+            "base_url": sandbox.base_url,
+            "api_key": sandbox.api_key,
+            "answer_secret": sandbox.answer_secret,
+            "notice_secret": sandbox.notice_secret,
+        }
+        origins["sandbox"] = origin or ""
+    return {
+        code: failpoint.around("channel", _channel(code, given[code], origins[code], clock)) for code in sorted(given)
+    }
+
+
+def _channel(code: str, given: Mapping[str, str], origin: str, clock: Clock) -> Channel:
+    notice_url = f"{origin}/channels/{code}/notices" if origin else None
+    try:
+        return CHANNELS[code].connected(given, Surroundings(_client(), clock, system_seed, notice_url))
+    except ChannelSettingRefused as refused:
+        raise SettingRefused(f"HUB_CHANNEL_{code.upper()}_{refused.setting.upper()}", refused.text) from None
 
 
 def demand_startable(settings: Settings) -> None:

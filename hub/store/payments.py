@@ -23,6 +23,7 @@ from hub.domain.money import Money
 from hub.domain.payments import (
     LIVE,
     AttemptState,
+    CaptureMethod,
     Fact,
     FactKind,
     NextAction,
@@ -66,6 +67,7 @@ payment_attempt = Table(
     integer("unknown_since_us", nullable=True),
     integer("version"),
     integer("created_at_us"),
+    text("capture_method", server_default="AUTOMATIC"),
     UniqueConstraint("order_id", "number"),
     UniqueConstraint("channel", "key"),
 )
@@ -107,6 +109,8 @@ notice_inbox = Table(
     integer("received_at_us"),
     text("state"),  # WAITING, APPLIED, CONFLICTED
     integer("tries"),
+    text("refund_key", nullable=True),  # of which refund it is
+    text("dispute", nullable=True),  # JSON: what it says of a dispute
     UniqueConstraint("channel", "event_id"),
 )
 
@@ -246,7 +250,7 @@ def attempt_of(
     method: str | None, return_url: str | None, request_key: str | None, calls: int, sent_at_us: int,
     expires_at_us: int, heard_rank: int, heard_at_us: int | None, heard_key: str, channel_ref: str | None,
     code: str | None, decline: str | None, next_action: str | None, unknown_since_us: int | None, version: int,
-    created_at_us: int,
+    created_at_us: int, capture_method: str,
 ) -> PaymentAttempt:  # fmt: skip
     """The domain's PaymentAttempt from a row, in the order of the table's columns."""
     return PaymentAttempt(
@@ -256,6 +260,7 @@ def attempt_of(
         heard_key=heard_key, channel_ref=channel_ref, code=code, decline=decline,
         next_action=None if next_action is None else NextAction(**orjson.loads(next_action)),
         unknown_since_us=unknown_since_us, version=version, created_at_us=created_at_us,
+        capture_method=CaptureMethod(capture_method),
     )  # fmt: skip
 
 
