@@ -43,7 +43,6 @@ def caller_of(viewer: Viewer) -> str | None:
     return where.address if viewer.kind is ViewerKind.ANONYMOUS else viewer.principal
 
 
-
 def address_of(scope: Scope, trusted: Sequence[Network]) -> str:
     """The address that a request comes from; of an IPv6 address its network.
 

@@ -108,9 +108,7 @@ class HubGraphQL(GraphQL[RequestContext, None]):
         self.gateway = Gateway(settings, hub.clock)
         self.documents = documents
         schema.execution_context_class = SharingExecutor
-        self.streaming = Streaming(
-            schema, hub, metrics, documents, viewers.still, is_production=settings.is_production
-        )
+        self.streaming = Streaming(schema, hub, metrics, documents, viewers.still, is_production=settings.is_production)
         self._keys = KeyPlaces(schema._schema)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -162,9 +160,7 @@ class HubGraphQL(GraphQL[RequestContext, None]):
         allowed = STREAMED[request.method]
         if request.method == "GET" and not self.allow_queries_via_get:
             allowed = (OperationType.SUBSCRIPTION,)  # which is how gateways come
-        return StreamResponse(
-            self.streaming, asked, viewer, stream, allowed, lambda: request.app.state.is_draining
-        )
+        return StreamResponse(self.streaming, asked, viewer, stream, allowed, lambda: request.app.state.is_draining)
 
     async def _asked(self, request: Request, *, is_stream: bool) -> Asked:
         try:

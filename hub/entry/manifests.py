@@ -1,8 +1,8 @@
 """Reads the trusted documents of an operator's apps from the manifests that their build tools write.
 
-    relay-compiler, graphql-codegen   {"<id or hash>": "<text>", …}
-    Apollo                            {"format": "apollo-persisted-query-manifest", "version": 1,
-                                       "operations": [{"id": …, "body": "<text>", …}, …]}
+relay-compiler, graphql-codegen   {"<id or hash>": "<text>", …}
+Apollo                            {"format": "apollo-persisted-query-manifest", "version": 1,
+                                   "operations": [{"id": …, "body": "<text>", …}, …]}
 """
 
 import hashlib

@@ -77,9 +77,7 @@ class PriceList:
 def price_list(schema: GraphQLSchema) -> PriceList:
     """The prices of a schema. ValueError for @listSize about fields that are not there."""
     composite = {
-        name: type_
-        for name, type_ in schema.type_map.items()
-        if is_composite_type(type_) and not name.startswith("__")
+        name: type_ for name, type_ in schema.type_map.items() if is_composite_type(type_) and not name.startswith("__")
     }
     types = {
         name: Prices(name, isinstance(type_, GraphQLInterfaceType | GraphQLUnionType))

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 MAX_CALLERS = 50_000  # buckets that are kept, about 300 bytes each; who was not heard of for longest is forgotten
 ASKS_FOR_COST = "cost"  # in a request's `extensions`: true
 
+
 @dataclass(slots=True)
 class Throttle:
     """What one app lets its callers draw, and what it counts of them. A caller of None is the hub itself."""

@@ -1,7 +1,7 @@
 """A hub on a real store behind its real doors, with a log that tests write as they like; and readers of each transport.
 
-    async with live(store_url) as hub:
-        reader = SseReader(hub, viewer token, EVENTS)
+async with live(store_url) as hub:
+    reader = SseReader(hub, viewer token, EVENTS)
 """
 
 import asyncio

@@ -45,7 +45,7 @@ class Mutation:
 SCHEMA = strawberry.Schema(Query, Mutation)
 
 OBJECT = "mutation P($input: PayInput!) { pay(input: $input) }"
-SCALAR = "mutation ($key: String!) { pay(input: {listing: \"a\", idempotencyKey: $key}) }"
+SCALAR = 'mutation ($key: String!) { pay(input: {listing: "a", idempotencyKey: $key}) }'
 LITERAL = 'mutation { pay(input: {listing: "a"}) }'
 
 
@@ -185,9 +185,8 @@ def test_places_are_remembered_for_so_many_documents_and_hold_no_key() -> None:
     places = KeyPlaces(SCHEMA._schema)
     first = places.filled(LITERAL, None, None, "k-1")
     second = places.filled(LITERAL, None, None, "k-2")
-    assert first[0] == second[0] == (
-        'mutation($idempotencyKey: String!) { pay(input: {listing: "a" idempotencyKey: $idempotencyKey}) }'
-    )
+    keyed = 'mutation($idempotencyKey: String!) { pay(input: {listing: "a" idempotencyKey: $idempotencyKey}) }'
+    assert first[0] == second[0] == keyed
     assert (first[1], second[1]) == ({"idempotencyKey": "k-1"}, {"idempotencyKey": "k-2"})
     for i in range(MAX_REMEMBERED * 2):
         places.filled(f"{LITERAL} # {i}", None, None, "k")

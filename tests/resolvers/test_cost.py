@@ -241,5 +241,3 @@ def fields_of(type_: GraphQLObjectType) -> Iterator[tuple[str, GraphQLField]]:
         for name, field in type_.fields.items()
         if not {key for key, argument in field.args.items() if argument.default_value} - {"first", "last"}
     )
-
-
