@@ -36,6 +36,7 @@ from hub.entry.logs import request_id
 from hub.entry.manifests import trusted_documents
 from hub.entry.metrics import Metrics
 from hub.entry.metrics_port import metrics_route
+from hub.entry.notices import notice_route
 from hub.entry.readiness import Readiness
 from hub.entry.settings import EVERYBODY, Settings
 from hub.entry.sign_in import SignIn
@@ -43,7 +44,6 @@ from hub.entry.throttling import Buckets, Rate, Throttle, per_minute
 from hub.entry.token_exchange import token_routes
 from hub.entry.viewers import Viewers
 from hub.entry.visitors import for_viewers
-from hub.entry.webhooks import notice_route
 from hub.ports import Hub
 from hub.security.signing import SignedReceipts
 

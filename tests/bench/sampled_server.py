@@ -21,7 +21,7 @@ EVERY_CPU_S = 0.001
 PARTS = (
     ("sandbox peers", ("/hub/sandbox/",)),
     ("channel and platform clients", ("/hub/channels/", "/hub/platforms/")),
-    ("notices", ("/hub/entry/webhooks.py", "/hub/flows/notices.py")),
+    ("notices", ("/hub/entry/notices.py", "/hub/flows/notices.py")),
     ("worker", ("/hub/entry/worker.py",)),
     ("flows", ("/hub/flows/",)),
     ("store, the loop's side", ("/hub/store/",)),

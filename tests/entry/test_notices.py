@@ -10,7 +10,7 @@ import pytest
 
 from hub.domain.payments import Notice, Outcome, Result, Stage
 from hub.entry.app import create_app
-from hub.entry.webhooks import MAX_NOTICE
+from hub.entry.notices import MAX_NOTICE
 from hub.ports import Ack, Channel, NoticeRefused, RawNotice
 from hub.store.database import open_store
 from hub.store.transactions import DatabaseFull, Store
