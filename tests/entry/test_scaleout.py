@@ -64,7 +64,7 @@ class Town:
 
     async def anywhere(self, number: int, ask: Any, *arguments: Any, token: str | None = None) -> Any:
         """What a hub answers: the next one's if the first dies. A client repeats itself with the same key."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240  # two processes in turn may die over one request, and each leaves its lease
         while True:
             hub = self.alive[number % len(self.alive)]
             try:
