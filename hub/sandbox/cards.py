@@ -22,6 +22,7 @@ class Card:
     title: str
     error_code: str | None = None
     decline_code: str | None = None
+    refund_becomes: Literal["succeeded", "failed"] | None = None  # of what is given back to it, later; None: at once
 
     @property
     def last4(self) -> str:
@@ -89,12 +90,27 @@ CARDS = (
         "card_declined",
         "generic_decline",
     ),
-    # A dispute and a failed refund come later in a payment's life; until then these two are good cards.
-    Card("4000000000000259", "pm_card_createDispute", "visa", "succeed", "Succeeds (a later dispute)"),
-    Card("4000000000005126", "pm_card_refundFail", "visa", "succeed", "Succeeds (a later refund fails)"),
+    Card("4000000000000259", "pm_card_createDispute", "visa", "succeed", "Succeeds, then the payer disputes it"),
+    Card(
+        "4000000000005126",
+        "pm_card_refundFail",
+        "visa",
+        "succeed",
+        "Succeeds; a refund is pending, then fails",
+        refund_becomes="failed",
+    ),
+    Card(
+        "4000000000007726",
+        "pm_card_pendingRefund",
+        "visa",
+        "succeed",
+        "Succeeds; a refund is pending, then succeeds",
+        refund_becomes="succeeded",
+    ),
 )
 BY_NUMBER = {card.number: card for card in CARDS}
 BY_TOKEN = {card.token: card for card in CARDS}
+BY_LAST4 = {card.last4: card for card in CARDS}
 
 MESSAGES: dict[str, str] = {
     "incorrect_number": "This card number is not right: a digit is wrong or missing.",

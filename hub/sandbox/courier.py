@@ -12,6 +12,7 @@ import httpx
 from hub.sandbox import faults
 from hub.sandbox.intents import Intents
 from hub.sandbox.keys import Keys
+from hub.sandbox.refunds import Refunds
 from hub.sandbox.signatures import HEADER, signature
 from hub.sandbox.tables import Tables
 
@@ -44,6 +45,7 @@ class Courier:
         tables: Tables,
         keys: Keys,
         intents: Intents,
+        refunds: Refunds,
         client: httpx.AsyncClient,
         clock: Callable[[], float],
         retry_after_s: Sequence[float] = RETRY_AFTER_S,
@@ -51,6 +53,7 @@ class Courier:
         self._tables = tables
         self._keys = keys
         self._intents = intents
+        self._refunds = refunds
         self._client = client
         self._clock = clock
         self._retry_after_s = retry_after_s
@@ -78,6 +81,7 @@ class Courier:
         async with self._one_round:
             with self._tables.transaction():
                 self._intents.expire_due(int(self._clock()))
+                self._refunds.settle_due(int(self._clock()))
                 self._tables.forget_old_answers(int(self._clock()))
             letters = self._due()
             await asyncio.gather(*(self._post(letter) for letter in letters))
@@ -95,7 +99,9 @@ class Courier:
     def _until_next_s(self) -> float:
         row = self._tables.one(
             "SELECT MIN(at) AS at FROM (SELECT MIN(due_at) AS at FROM notice WHERE state = 'waiting' "
-            "UNION ALL SELECT MIN(expires_at) FROM intent WHERE status = 'requires_action')"
+            "UNION ALL SELECT MIN(expires_at) FROM intent WHERE status = 'requires_action' "
+            "UNION ALL SELECT MIN(capture_before) FROM intent WHERE status = 'requires_capture' "
+            "UNION ALL SELECT MIN(settles_at) FROM refund WHERE status = 'pending')"
         )
         next_at = row["at"] if row else None
         if next_at is None:

@@ -16,7 +16,9 @@ NOTICE_FAULTS = frozenset({"forged", "stale", "tamper_amount", "duplicate_n", "l
 NEED_VALUE = frozenset({"latency_ms", "late_ms", "duplicate_n"})
 PAYMENTS = "payments"
 NOTICE = "notice"
-PAYMENT_OPERATIONS = frozenset({"create", "get", "find", "confirm", "cancel"})
+PAYMENT_OPERATIONS = frozenset({
+    "create", "get", "find", "confirm", "capture", "cancel", "refund", "find_refund",
+})  # fmt: skip
 PLATFORM_OPERATIONS = frozenset({"catalog", "publish", "member", "grant", "verify", "revoke", "launch"})
 EVERY = "*"
 LARGEST_VALUE = 600_000  # ten minutes of latency, or far more duplicates than anybody sends

@@ -2,7 +2,8 @@
 
 An intent is born `requires_action` and ends once: `succeeded`, `requires_payment_method` (declined; this provider
 lets nobody try again on a declined intent, so a decline proves that no money can move) or `canceled` (asked for, or
-expired). Every ending puts its notice beside it in the same transaction.
+expired). With `capture_method: manual` the paid one is `requires_capture` first: held until it is captured, whole or
+in part, or canceled. Every ending, and the hold, puts its notice beside it in the same transaction.
 """
 
 import json
@@ -10,9 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from hub.sandbox.cards import MESSAGES, Card
+from hub.sandbox.outbox import announce
 from hub.sandbox.tables import Tables
 
-Status = Literal["requires_action", "requires_payment_method", "succeeded", "canceled"]
+Status = Literal["requires_action", "requires_payment_method", "requires_capture", "succeeded", "canceled"]
+CaptureMethod = Literal["automatic", "manual"]
 Step = Literal["choose", "authenticate", "done"]
 
 # Smallest amount a currency is charged in, in minor units, as Stripe publishes them; CNY as in the Chinese wallets.
@@ -22,12 +25,14 @@ MINIMUM_MINOR = {
 }  # fmt: skip
 MAXIMUM_MINOR = 99_999_999  # eight digits, Stripe's own limit
 MINOR_DIGITS = {"JPY": 0}  # the others have two
+HELD_S = 7 * 24 * 60 * 60  # an authorisation that nobody captures is given back, as the card networks have it
 LIFETIME_S = 30 * 60  # a pay page that nobody finishes stays payable for this long
 SHORTEST_LIFETIME_S, LONGEST_LIFETIME_S = 60, 24 * 60 * 60
 EXPIRED_AT_ONCE = 200  # rows a sweep, so that one sweep never holds the loop
 
 NOTICE_OF: dict[Status, str] = {
     "succeeded": "payment.succeeded",
+    "requires_capture": "payment.authorized",
     "requires_payment_method": "payment.declined",
     "canceled": "payment.canceled",
 }
@@ -65,6 +70,8 @@ class Intent:
     created: int
     status_at: int
     expires_at: int
+    capture_method: CaptureMethod
+    capture_before: int | None
 
 
 class Intents:
@@ -85,6 +92,7 @@ class Intents:
         return_url: str | None,
         notice_url: str | None,
         lifetime_s: int,
+        capture_method: CaptureMethod = "automatic",
         now: int,
     ) -> Intent:
         """A new intent that waits for its payer. Raises IntentRefused: currency, amount, reference taken."""
@@ -117,6 +125,8 @@ class Intents:
             created=now,
             status_at=now,
             expires_at=now + lifetime_s,
+            capture_method=capture_method,
+            capture_before=None,
         )
         self._tables.insert("intent", **asdict(intent))
         return intent
@@ -145,7 +155,7 @@ class Intents:
         if card.effect == "decline":
             assert card.error_code is not None
             return self.decline(replace(intent, payment_method=method), card.error_code, card.decline_code, now)
-        return self._charge(replace(intent, payment_method=method), intent.amount, now)
+        return self._paid(replace(intent, payment_method=method), now)
 
     def authenticate(self, intent: Intent, has_passed: bool, now: int) -> Intent:
         """The end of a 3D Secure step. Raises IntentRefused when none is under way."""
@@ -154,11 +164,21 @@ class Intents:
             raise IntentRefused("intent_unexpected_state", "no authentication is under way")
         if not has_passed:
             return self.decline(intent, "authentication_failed", None, now)
-        return self._charge(intent, intent.amount, now)
+        return self._paid(intent, now)
 
     def pay_by_wallet(self, intent: Intent, now: int) -> Intent:
         """The payer scanned the QR code and agreed. Raises IntentRefused when the intent is not open."""
-        return self._charge(replace(self._still_open(intent, now), payment_method="wallet_qr"), intent.amount, now)
+        return self._paid(replace(self._still_open(intent, now), payment_method="wallet_qr"), now)
+
+    def capture(self, intent: Intent, amount: int, now: int) -> Intent:
+        """Take what is held, or part of it: once; the rest is released. Raises IntentRefused."""
+        if intent.status == "succeeded" and intent.amount_received == amount:
+            return intent
+        if intent.status != "requires_capture":
+            raise IntentRefused("intent_unexpected_state", f"the intent is {intent.status}: nothing is held")
+        if amount > intent.amount:
+            raise IntentRefused("amount_too_large", f"{intent.amount} are held")
+        return self._charge(intent, amount, now)
 
     def decline(self, intent: Intent, error_code: str, decline_code: str | None, now: int) -> Intent:
         """No money, and none will come. Raises IntentRefused when the intent is not open."""
@@ -177,7 +197,7 @@ class Intents:
         """Closed for good; an intent that is closed already stays as it is. Raises IntentRefused when it was paid."""
         if intent.status == "canceled":
             return intent
-        if intent.status == "requires_payment_method":  # declined: closing it is what the merchant wants to be sure of
+        if intent.status in ("requires_payment_method", "requires_capture"):  # declined, or held: both end for good
             return self._end(replace(intent, status="canceled", cancellation_reason="requested", status_at=now))
         return self._end(
             replace(self._still_open(intent, now), status="canceled", cancellation_reason="requested", status_at=now)
@@ -192,8 +212,8 @@ class Intents:
     def expire_due(self, now: int) -> int:
         """Close what nobody paid in time; gives how many."""
         rows = self._tables.all(
-            "SELECT * FROM intent WHERE status = 'requires_action' AND expires_at <= :now "
-            "ORDER BY expires_at LIMIT :limit",
+            "SELECT * FROM intent WHERE status = 'requires_action' AND expires_at <= :now UNION ALL "
+            "SELECT * FROM intent WHERE status = 'requires_capture' AND capture_before <= :now LIMIT :limit",
             now=now,
             limit=EXPIRED_AT_ONCE,
         )
@@ -203,8 +223,8 @@ class Intents:
 
     def as_of(self, intent: Intent, now: int) -> Intent:
         """The intent, closed first when its time is over: a reader never sees a dead page as payable."""
-        is_over = intent.status == "requires_action" and now >= intent.expires_at
-        return self._expire(intent) if is_over else intent
+        ends_at = {"requires_action": intent.expires_at, "requires_capture": intent.capture_before}.get(intent.status)
+        return intent if ends_at is None or now < ends_at else self._expire(intent)
 
     def _still_open(self, intent: Intent, now: int) -> Intent:
         if intent.status != "requires_action":
@@ -214,7 +234,13 @@ class Intents:
         return intent
 
     def _expire(self, intent: Intent) -> Intent:
-        return self._end(replace(intent, status="canceled", cancellation_reason="expired", status_at=intent.expires_at))
+        at = intent.capture_before or intent.expires_at
+        return self._end(replace(intent, status="canceled", cancellation_reason="expired", status_at=at))
+
+    def _paid(self, intent: Intent, now: int) -> Intent:
+        if intent.capture_method == "automatic":
+            return self._charge(intent, intent.amount, now)
+        return self._end(replace(intent, status="requires_capture", status_at=now, capture_before=now + HELD_S))
 
     def _charge(self, intent: Intent, amount: int, now: int) -> Intent:
         return self._end(
@@ -232,8 +258,7 @@ class Intents:
 
     def _end(self, intent: Intent) -> Intent:
         kept = self._keep(replace(intent, step="done"))
-        if kept.notice_url is not None:
-            self._announce(kept, kept.notice_url)
+        self._announce(kept)
         return kept
 
     def _keep(self, intent: Intent) -> Intent:
@@ -244,26 +269,14 @@ class Intents:
         assert changed == 1, "an intent is never deleted"
         return intent
 
-    def _announce(self, intent: Intent, url: str) -> None:
-        kind = "payment.expired" if intent.cancellation_reason == "expired" else NOTICE_OF[intent.status]
-        event_id = self._tables.draw_id("evt")
-        body = {
-            "id": event_id,
-            "object": "event",
-            "type": kind,
-            "created": intent.status_at,
-            "livemode": False,
-            "data": {"object": self.as_json(intent)},
-        }
-        self._tables.insert(
-            "notice",
-            id=event_id,
+    def _announce(self, intent: Intent) -> None:
+        announce(
+            self._tables,
             intent_id=intent.id,
-            url=url,
-            body=json.dumps(body, separators=(",", ":"), ensure_ascii=False),
-            state="waiting",
-            tries=0,
-            due_at=float(intent.status_at),
+            url=intent.notice_url,
+            kind="payment.expired" if intent.cancellation_reason == "expired" else NOTICE_OF[intent.status],
+            content=self.as_json(intent),
+            at=intent.status_at,
         )
 
     def page_url(self, intent: Intent) -> str:
@@ -287,6 +300,8 @@ class Intents:
             "reference": intent.reference,
             "amount": intent.amount,
             "amount_received": intent.amount_received,
+            "amount_capturable": intent.amount if intent.status == "requires_capture" else 0,
+            "capture_method": intent.capture_method,
             "currency": intent.currency,
             "status": intent.status,
             "status_at": intent.status_at,

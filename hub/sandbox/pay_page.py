@@ -251,6 +251,8 @@ def _authentication(intent: Intent, csrf: str) -> str:
 def _result(intent: Intent) -> Response:
     if intent.status == "succeeded":
         title, said, mood = "Paid", "Thank you. The payment went through.", "good"
+    elif intent.status == "requires_capture":
+        title, said, mood = "Authorised", "Thank you. The amount is held until the shop takes it.", "good"
     elif intent.status == "requires_payment_method":
         code = intent.decline_code or intent.error_code or "card_declined"
         title, said, mood = "Declined", MESSAGES[code] + " Nothing was charged.", "wrong"

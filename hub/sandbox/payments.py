@@ -1,4 +1,4 @@
-"""The payment provider's API: create, get, find by the merchant's reference, confirm, cancel.
+"""The payment provider's API: create, get, find by the merchant's reference, confirm, capture, cancel.
 
 JSON in the shape of Stripe's PaymentIntents; every answer is signed, every intent says `livemode: false`. A decline
 answers 402 with the intent inside its error, and is kept under the idempotency key like a success.
@@ -11,29 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub.sandbox import faults
 from hub.sandbox.cards import BY_TOKEN, Card
 from hub.sandbox.intents import (
     LIFETIME_S,
     LONGEST_LIFETIME_S,
     MAXIMUM_MINOR,
     SHORTEST_LIFETIME_S,
+    CaptureMethod,
     Intent,
-    IntentRefused,
 )
-from hub.sandbox.wire import (
-    Answer,
-    Peer,
-    Refused,
-    integer,
-    known_only,
-    perform,
-    required_text,
-    text,
-    web_address,
-)
+from hub.sandbox.provider import REFERENCE_LIMIT, provide, referred
+from hub.sandbox.wire import Answer, Peer, Refused, integer, known_only, required_text, text, web_address
 
-REFERENCE_LIMIT = 255  # characters
 DESCRIPTION_LIMIT = 500  # characters; shown on the pay page
 METADATA_LIMIT = 50  # pairs, as Stripe has it
 METADATA_NAME_LIMIT, METADATA_VALUE_LIMIT = 40, 500  # characters, as Stripe has it
@@ -45,7 +34,6 @@ OUTCOMES = {
     "decline_hard": BY_TOKEN["pm_card_chargeDeclinedStolenCard"],
     "authenticate": BY_TOKEN["pm_card_authenticationRequired"],
 }
-STATUS_OF = {"intent_unexpected_state": 409, "reference_in_use": 409}  # every other refusal of an intent is 400
 
 
 async def create(request: Request) -> Response:
@@ -54,7 +42,7 @@ async def create(request: Request) -> Response:
     def act(peer: Peer, body: dict[str, Any]) -> Answer:
         known_only(
             body, "reference", "amount", "currency", "description", "metadata", "return_url", "notice_url",
-            "expires_in_s", "payment_method", "sandbox_outcome",
+            "expires_in_s", "payment_method", "sandbox_outcome", "capture_method",
         )  # fmt: skip
         card = _card(body)
         intent = peer.intents.create(
@@ -68,6 +56,7 @@ async def create(request: Request) -> Response:
             lifetime_s=integer(
                 body, "expires_in_s", least=SHORTEST_LIFETIME_S, most=LONGEST_LIFETIME_S, default=LIFETIME_S
             ),
+            capture_method=_capture_method(body),
             now=peer.now(),
         )
         return _shown(peer, peer.intents.pay(intent, card, peer.now()) if card else intent)
@@ -111,21 +100,32 @@ async def confirm(request: Request) -> Response:
     return await _perform(request, act, "confirm")
 
 
+async def capture(request: Request) -> Response:
+    """POST /v1/payment_intents/capture {reference, amount_to_capture}: once; the same again says what was taken."""
+
+    def act(peer: Peer, body: dict[str, Any]) -> Answer:
+        known_only(body, "reference", "amount_to_capture")
+        amount = integer(body, "amount_to_capture", least=1, most=MAXIMUM_MINOR)
+        intent = referred(peer, required_text(body, "reference", longest=REFERENCE_LIMIT))
+        is_repeat = intent.status == "succeeded" and intent.amount_received == amount
+        if intent.status != "requires_capture" and not is_repeat:
+            return _too_late(peer, intent)
+        return 200, peer.intents.as_json(peer.intents.capture(intent, amount, peer.now()))
+
+    return await _perform(request, act, "capture")
+
+
 async def cancel(request: Request) -> Response:
     """POST /v1/payment_intents/{id}/cancel, or /v1/payment_intents/cancel with `reference`."""
 
     def act(peer: Peer, body: dict[str, Any]) -> Answer:
         known_only(body, "reference")
         if "id" in request.path_params:
-            intent: Intent | None = _the_intent(peer, request)
+            intent = peer.intents.as_of(_the_intent(peer, request), peer.now())
         else:
-            intent = peer.intents.find(required_text(body, "reference", longest=REFERENCE_LIMIT))
-        if intent is None:
-            raise Refused(404, "resource_missing", "no payment carries this reference", "reference")
-        intent = peer.intents.as_of(intent, peer.now())
-        if intent.status == "succeeded":  # too late: the refusal says what became of it
-            error = {"code": "intent_unexpected_state", "message": "the intent is paid", "param": None}
-            return 409, {"error": {**error, "payment_intent": peer.intents.as_json(intent)}}
+            intent = referred(peer, required_text(body, "reference", longest=REFERENCE_LIMIT))
+        if intent.status == "succeeded":
+            return _too_late(peer, intent)
         return 200, peer.intents.as_json(peer.intents.cancel(intent, peer.now()))
 
     return await _perform(request, act, "cancel")
@@ -136,12 +136,6 @@ async def _perform(
 ) -> Response:
     peer: Peer = request.app.state.peer
 
-    def with_refusals(peer: Peer, body: dict[str, Any]) -> Answer:
-        try:
-            return act(peer, body)
-        except IntentRefused as refused:
-            raise Refused(STATUS_OF.get(refused.code, 400), refused.code, str(refused)) from refused
-
     def reference_of(body: dict[str, Any]) -> str | None:
         if reference is not None:
             return reference
@@ -150,14 +144,13 @@ async def _perform(
             return intent.reference if intent else None
         return str(body.get("reference"))
 
-    return await perform(
-        request,
-        with_refusals,
-        name=faults.PAYMENTS,
-        operation=operation,
-        secret=peer.keys.api_key,
-        reference=reference_of,
-    )
+    return await provide(request, act, operation, reference_of)
+
+
+def _too_late(peer: Peer, intent: Intent) -> Answer:
+    """A refusal that says what became of the payment."""
+    error = {"code": "intent_unexpected_state", "message": f"the intent is {intent.status}", "param": None}
+    return 409, {"error": {**error, "payment_intent": peer.intents.as_json(intent)}}
 
 
 def _the_intent(peer: Peer, request: Request) -> Intent:
@@ -190,6 +183,15 @@ def _card(body: dict[str, Any]) -> Card | None:
     return None if outcome is None else OUTCOMES[outcome]
 
 
+def _capture_method(body: dict[str, Any]) -> CaptureMethod:
+    method = text(body, "capture_method", longest=9, default="automatic")
+    if method == "automatic":
+        return "automatic"
+    if method == "manual":
+        return "manual"
+    raise Refused(400, "parameter_invalid", "capture_method is automatic or manual", "capture_method")
+
+
 def _metadata(body: dict[str, Any]) -> dict[str, str]:
     pairs = body.get("metadata", {})
     if not isinstance(pairs, dict) or len(pairs) > METADATA_LIMIT:
@@ -204,6 +206,7 @@ def _metadata(body: dict[str, Any]) -> dict[str, str]:
 ROUTES = [
     Route("/v1/payment_intents", create, methods=["POST"]),
     Route("/v1/payment_intents", find, methods=["GET"]),
+    Route("/v1/payment_intents/capture", capture, methods=["POST"]),
     Route("/v1/payment_intents/cancel", cancel, methods=["POST"]),
     Route("/v1/payment_intents/{id}", get, methods=["GET"]),
     Route("/v1/payment_intents/{id}/confirm", confirm, methods=["POST"]),

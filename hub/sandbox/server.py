@@ -17,11 +17,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hub.sandbox import control, pay_page, payments, platform_pages, platforms
+from hub.sandbox import control, pay_page, payments, platform_pages, platforms, refund_routes
 from hub.sandbox.catalogue import TITLES, stock
 from hub.sandbox.courier import RETRY_AFTER_S, Courier
 from hub.sandbox.intents import Intents
 from hub.sandbox.keys import Keys, load_keys
+from hub.sandbox.refunds import Refunds
 from hub.sandbox.tables import Tables
 from hub.sandbox.wire import BODY_LIMIT, Peer
 
@@ -77,8 +78,9 @@ async def serve(
             stock(tables, int(clock()))
         async with httpx.AsyncClient(trust_env=False, verify=_tls()) as client:
             intents = Intents(tables, base_url)
-            courier = Courier(tables, keys, intents, client, clock, retry_after_s)
-            peer = Peer(base_url, tables, keys, intents, courier, client, clock)
+            refunds = Refunds(tables)
+            courier = Courier(tables, keys, intents, refunds, client, clock, retry_after_s)
+            peer = Peer(base_url, tables, keys, intents, refunds, courier, client, clock)
             async with _running(build_app(peer), listener, courier):
                 yield SandboxAddress(
                     base_url=base_url,
@@ -118,7 +120,14 @@ async def introduce_hub(address: SandboxAddress, slug: str, *, graphql_url: str,
 def build_app(peer: Peer) -> Starlette:
     """Every route of every peer, for `peer`."""
     app = Starlette(
-        routes=[*payments.ROUTES, *pay_page.ROUTES, *platforms.ROUTES, *platform_pages.ROUTES, *control.ROUTES],
+        routes=[
+            *payments.ROUTES,
+            *refund_routes.ROUTES,
+            *pay_page.ROUTES,
+            *platforms.ROUTES,
+            *platform_pages.ROUTES,
+            *control.ROUTES,
+        ],
         exception_handlers={404: _not_found},
         max_body_size=BODY_LIMIT,
     )

@@ -13,119 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hub.sandbox.definitions import define
+
 FILE_NAME = "sandbox.sqlite"
 ANSWER_KEPT_S = 24 * 60 * 60  # the life of an answer saved under an idempotency key, as Stripe has it
 ID_LENGTH = 24  # hex digits, 96 bits
-
-TABLES = """
-CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-
-CREATE TABLE IF NOT EXISTS intent (
-    id TEXT PRIMARY KEY,
-    page_token TEXT NOT NULL UNIQUE,
-    reference TEXT NOT NULL UNIQUE,
-    amount INTEGER NOT NULL CHECK (amount > 0),
-    currency TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('requires_action', 'requires_payment_method', 'succeeded', 'canceled')),
-    step TEXT NOT NULL CHECK (step IN ('choose', 'authenticate', 'done')),
-    amount_received INTEGER NOT NULL CHECK (amount_received >= 0),
-    description TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    return_url TEXT,
-    notice_url TEXT,
-    payment_method TEXT,
-    error_code TEXT,
-    decline_code TEXT,
-    latest_charge TEXT UNIQUE,
-    cancellation_reason TEXT,
-    created INTEGER NOT NULL,
-    status_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS intent_open ON intent (expires_at) WHERE status = 'requires_action';
-
-CREATE TABLE IF NOT EXISTS notice (
-    id TEXT PRIMARY KEY,
-    intent_id TEXT NOT NULL REFERENCES intent (id),
-    url TEXT NOT NULL,
-    body TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('waiting', 'delivered', 'abandoned')),
-    tries INTEGER NOT NULL,
-    due_at REAL NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS notice_due ON notice (due_at) WHERE state = 'waiting';
-
-CREATE TABLE IF NOT EXISTS answer (
-    peer TEXT NOT NULL,
-    key TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    status INTEGER NOT NULL,
-    body TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    PRIMARY KEY (peer, key)
-) STRICT;
-CREATE INDEX IF NOT EXISTS answer_age ON answer (at);
-
-CREATE TABLE IF NOT EXISTS fault (
-    id INTEGER PRIMARY KEY,
-    peer TEXT NOT NULL,
-    operation TEXT NOT NULL,
-    reference TEXT,
-    fault TEXT NOT NULL,
-    value INTEGER,
-    times INTEGER
-) STRICT;
-
-CREATE TABLE IF NOT EXISTS course (
-    position INTEGER PRIMARY KEY,
-    platform TEXT NOT NULL,
-    external_id TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    title TEXT NOT NULL,
-    summary TEXT NOT NULL,
-    author TEXT NOT NULL,
-    language TEXT NOT NULL,
-    price_minor INTEGER CHECK (price_minor >= 0),
-    currency TEXT,
-    body TEXT NOT NULL,
-    updated_at INTEGER NOT NULL,
-    UNIQUE (platform, external_id)
-) STRICT;
-
-CREATE TABLE IF NOT EXISTS hub_course (
-    platform TEXT NOT NULL,
-    external_id TEXT NOT NULL,
-    hub_id TEXT NOT NULL,
-    PRIMARY KEY (platform, external_id)
-) STRICT;
-
-CREATE TABLE IF NOT EXISTS member (
-    id TEXT PRIMARY KEY,
-    platform TEXT NOT NULL,
-    external_id TEXT NOT NULL,
-    display_name TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    UNIQUE (platform, external_id)
-) STRICT;
-
-CREATE TABLE IF NOT EXISTS access (
-    id TEXT PRIMARY KEY,
-    platform TEXT NOT NULL,
-    member_id TEXT NOT NULL REFERENCES member (id),
-    course_id TEXT NOT NULL,
-    granted_at INTEGER NOT NULL,
-    revoked_at INTEGER,
-    UNIQUE (platform, member_id, course_id)
-) STRICT;
-
-CREATE TABLE IF NOT EXISTS launch (
-    digest TEXT PRIMARY KEY,
-    access_id TEXT NOT NULL REFERENCES access (id),
-    expires_at INTEGER NOT NULL,
-    used_at INTEGER
-) STRICT;
-"""
 
 
 class Tables:
@@ -138,8 +30,8 @@ class Tables:
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        define(self._connection)
         self._connection.execute("PRAGMA foreign_keys = ON")
-        self._connection.executescript(TABLES)
 
     def close(self) -> None:
         self._connection.close()

@@ -19,6 +19,7 @@ from hub.sandbox import faults
 from hub.sandbox.courier import Courier
 from hub.sandbox.intents import Intents
 from hub.sandbox.keys import Keys
+from hub.sandbox.refunds import Refunds
 from hub.sandbox.signatures import HEADER, signature
 from hub.sandbox.tables import Tables
 
@@ -37,6 +38,7 @@ class Peer:
     tables: Tables
     keys: Keys
     intents: Intents
+    refunds: Refunds
     courier: Courier
     client: httpx.AsyncClient
     clock: Callable[[], float]

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from hub.channels.exchange import ANSWER_LIMIT
-from hub.channels.sandbox import SandboxChannel, notice_of, verified_at
+from hub.channels.sandbox import SandboxChannel
+from hub.channels.sandbox_words import notice_of, verified_at
 from hub.domain.money import Money
 from hub.domain.payments import Outcome, Stage
 from hub.ports import NoticeRefused, RawNotice
@@ -90,6 +91,8 @@ async def test_create_sends_our_reference_as_key_and_nothing_that_depends_on_now
         "amount": 1250,
         "currency": "USD",
         "description": "Order TB-7-1",
+        "metadata": {"order": "TB-7"},
+        "capture_method": "automatic",
         "expires_in_s": 1800,
         "payment_method": "pm_card_visa",
         "return_url": "https://shop.test/",

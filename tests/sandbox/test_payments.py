@@ -28,6 +28,8 @@ async def test_create_answers_an_open_test_intent_with_its_pay_page(sandbox: San
         "reference": "TB-1-1",
         "amount": 1250,
         "amount_received": 0,
+        "amount_capturable": 0,
+        "capture_method": "automatic",
         "currency": "USD",
         "status": "requires_action",
         "status_at": NOON,
