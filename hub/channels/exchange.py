@@ -15,7 +15,7 @@ from hub.domain.payments import Outcome
 CONNECT_S = 3.0  # a provider that does not take the call by then is down
 READ_S = 10.0  # between two bytes of its answer
 WHOLE_S = 35.0  # the caller's own patience
-ANSWER_LIMIT = 256 * 1024  # bytes; the largest of our answers has a few thousand
+ANSWER_LIMIT = 256 * 1024  # bytes; the largest of our answers but statements has a few thousand
 
 TIMEOUTS = httpx.Timeout(READ_S, connect=CONNECT_S)
 
@@ -47,14 +47,17 @@ class Silence:
     code: str
 
 
-async def exchange(client: httpx.AsyncClient, method: str, url: str, **parts: Any) -> Answer | Silence:
-    """Send one request; `parts` as httpx takes them. Never raises for what the network does."""
+async def exchange(
+    client: httpx.AsyncClient, method: str, url: str, *, limit: int = ANSWER_LIMIT, **parts: Any
+) -> Answer | Silence:
+    """Send one request; `parts` as httpx takes them. `limit`: bytes of answer that are read, more for a statement.
+    Never raises for what the network does."""
     try:
         async with asyncio.timeout(WHOLE_S), client.stream(method, url, timeout=TIMEOUTS, **parts) as answer:
             body = bytearray()
             async for chunk in answer.aiter_bytes():
                 body += chunk
-                if len(body) > ANSWER_LIMIT:
+                if len(body) > limit:
                     return Silence(Outcome.UNKNOWN, "AnswerTooLong")
             return Answer(answer.status_code, answer.headers, bytes(body))
     except NOT_SENT as error:
