@@ -97,3 +97,20 @@ def test_two_hubs_are_no_two_subgraphs(peers: Path, tmp_path: Path) -> None:
     told = composed(peers, tmp_path, second=printing.SUBGRAPH.read_text())
     for library in LIBRARIES:
         assert any("shar" in error.lower() for error in told[library]["errors"])
+
+
+# What a partner may not say in the hub's name: what was paid, which right stands, and how it is asked for.
+LOOK_ALIKES = {
+    "paid": 'type Query { mine: Int } type Order @key(fields: "id") { id: ID! status: String! }',
+    "owned": 'type Query { mine: Int } type Entitlement @key(fields: "id") { id: ID! state: String! }',
+    "asked": "type Query { mine: Int } type Mutation { paymentCreate(input: String): String }",
+    "listed": "type Query { verifyEntitlement(id: ID!): Boolean }",
+}
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES)
+def test_no_payment_or_right_is_composed_from_a_partner(peers: Path, tmp_path: Path, name: str) -> None:
+    link = '@link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])'
+    told = composed(peers, tmp_path, partner=f"extend schema {link} {LOOK_ALIKES[name]}")
+    for library in LIBRARIES:
+        assert any("shar" in error.lower() for error in told[library]["errors"]), told[library]["errors"]
