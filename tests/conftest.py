@@ -4,14 +4,15 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from hub.store.database import open_store
 from hub.store.migrate import migrate
 from hub.store.transactions import Store
+from tests.databases import Lending
 from tests.servers import PostgresServer, open_postgres
 from tests.world import World
 
@@ -48,11 +49,12 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: PostgresServer) -> Iterator[str]:
-    """The name of a migrated database, to be the template of others."""
+def migrated_postgres(postgres_server: PostgresServer) -> Iterator[Lending]:
+    """Lends migrated databases, one to a test."""
     with postgres_server.database() as dsn:
         _migrate(dsn)
-        yield urlsplit(dsn).path.removeprefix("/")
+        with closing(Lending(postgres_server, dsn)) as lending:
+            yield lending
 
 
 @pytest.fixture
@@ -64,9 +66,9 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer, migrated_postgres: str) -> Iterator[str]:
-    """A fresh migrated PostgreSQL database."""
-    with postgres_server.database(template=migrated_postgres) as dsn:
+def postgres_url(migrated_postgres: Lending) -> Iterator[str]:
+    """A migrated PostgreSQL database as good as fresh."""
+    with migrated_postgres.database() as dsn:
         yield dsn
 
 
