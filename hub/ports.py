@@ -42,6 +42,10 @@ class AmountRange:
 
     minimum_minor: int
     maximum_minor: int
+    step_minor: int = 1  # amounts are multiples of it: some providers take three decimals whose last is 0
+
+    def takes(self, amount_minor: int) -> bool:
+        return self.minimum_minor <= amount_minor <= self.maximum_minor and amount_minor % self.step_minor == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Capabilities:
 
     def takes(self, money: Money) -> bool:
         amounts = self.currencies.get(money.currency)
-        return amounts is not None and amounts.minimum_minor <= money.amount_minor <= amounts.maximum_minor
+        return amounts is not None and amounts.takes(money.amount_minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,15 @@ class Ack:
 
 class NoticeRefused(Exception):
     """A notice that is not provably the channel's, now: nothing of it is kept but a count. Final."""
+
+
+class NoticeIgnored(Exception):
+    """A notice that is provably the channel's, and about nothing of ours: acknowledged, so that it is not sent again,
+    and not kept."""
+
+
+class NoticeProbed(NoticeRefused):
+    """The provider looks whether signatures are checked: refused as any other, and no reason for alarm."""
 
 
 class StatementRefused(Exception):
@@ -136,7 +149,7 @@ class Channel(Protocol):
         """What an operator wants to know before real money comes: credentials, keys, clock, one signed no-op."""
 
     def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
-        """Check signature and time over the raw bytes, without I/O. Raises NoticeRefused."""
+        """Check signature and time over the raw bytes, without I/O. Raises NoticeRefused, NoticeIgnored."""
 
     def ack(self, accepted: bool) -> Ack:
         """The answer to a notice that was stored (accepted), or that is to be sent again."""

@@ -48,12 +48,18 @@ class Silence:
 
 
 async def exchange(
-    client: httpx.AsyncClient, method: str, url: str, *, limit: int = ANSWER_LIMIT, **parts: Any
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    limit: int = ANSWER_LIMIT,
+    timeouts: httpx.Timeout = TIMEOUTS,
+    **parts: Any,
 ) -> Answer | Silence:
-    """Send one request; `parts` as httpx takes them. `limit`: bytes of answer that are read, more for a statement.
-    Never raises for what the network does."""
+    """Send one request; `parts` as httpx takes them. `limit`: bytes of answer that are read, more for a statement;
+    `timeouts` longer where a bank is waited for. Never raises for what the network does."""
     try:
-        async with asyncio.timeout(WHOLE_S), client.stream(method, url, timeout=TIMEOUTS, **parts) as answer:
+        async with asyncio.timeout(WHOLE_S), client.stream(method, url, timeout=timeouts, **parts) as answer:
             body = bytearray()
             async for chunk in answer.aiter_bytes():
                 body += chunk

@@ -13,7 +13,7 @@ from hub.domain.payments import Notice, Source, fact_of, next_query_after_s
 from hub.domain.reconciliation import BreakKind
 from hub.flows.attempts import apply_fact
 from hub.flows.breaks import open_break
-from hub.ports import Ack, Hub, NoticeRefused, RawNotice, Vault
+from hub.ports import Ack, Hub, NoticeIgnored, NoticeRefused, RawNotice, Vault
 
 if TYPE_CHECKING:
     from hub.store.payments import KnownNotice
@@ -28,7 +28,10 @@ APPLY = "apply_notice"
 async def receive(hub: Hub, channel_code: str, raw: RawNotice) -> Ack:
     """One delivery. Raises KeyError for an unknown channel, NoticeRefused for what is not provably the channel's."""
     channel = hub.channels[channel_code]
-    notice = channel.verify_notice(raw, hub.clock.now_us())
+    try:
+        notice = channel.verify_notice(raw, hub.clock.now_us())
+    except NoticeIgnored:
+        return channel.ack(accepted=True)
     try:
         is_accepted = await hub.store.write(take, channel_code, notice, hub.draw(), hub.vault)
     except (AssertionError, LedgerFault):
