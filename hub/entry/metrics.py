@@ -26,7 +26,7 @@ COUNTERS = {
     "hub_graphql_slow_operations_total": "GraphQL operations that took longer than HUB_SLOW_OPERATION_MS.",
     "hub_unauthenticated_total": "Credentials that were not taken.",
     "hub_token_exchanges_total": "Requests at the token endpoint by outcome (ok, or the error of RFC 6749).",
-    "hub_notices_total": "Notices by channel and outcome (taken, refused, again).",
+    "hub_notices_total": "Notices by channel and outcome (taken, refused, probe, again).",
     "hub_slow_consumers_total": "Streams that ended because their reader was too slow.",
 }
 

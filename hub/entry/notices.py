@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from hub.entry.metrics import Metrics
 from hub.flows.notices import receive
-from hub.ports import Ack, Hub, NoticeRefused, RawNotice
+from hub.ports import Ack, Hub, NoticeProbed, NoticeRefused, RawNotice
 from hub.store.transactions import StoreFault
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,9 @@ def notice_route(hub: Hub, metrics: Metrics) -> Route:
         raw = RawNotice(dict(request.headers.items()), await _body(request))
         try:
             ack = await receive(hub, code, raw)
+        except NoticeProbed:
+            metrics.count("hub_notices_total", channel=code, outcome="probe")
+            return PlainTextResponse("this notice is not taken", status_code=400)
         except NoticeRefused as refused:
             metrics.count("hub_notices_total", channel=code, outcome="refused")
             log.warning("notice refused", extra={"reason": str(refused), "route": f"/channels/{code}/notices"})
