@@ -27,6 +27,7 @@ PREFIXES: dict[str, str] = {
     "brk": "Break",
     "evt": "Event",
     "ntc": "Notice",
+    "rul": "RoutingRule",
     "whe": "WebhookEndpoint",
     "whd": "WebhookDelivery",
     "jen": "JournalEntry",

@@ -93,6 +93,12 @@ class Order:
     closed_at_us: int | None
     version: int
     created_at_us: int
+    due_minor: int | None = None  # what its merchant took of the money held for it, instead of the total
+
+    @property
+    def due(self) -> int:
+        """What pays the order, in minor units."""
+        return self.total.amount_minor if self.due_minor is None else self.due_minor
 
     @property
     def is_closed(self) -> bool:
@@ -101,7 +107,7 @@ class Order:
     @property
     def is_covered(self) -> bool:
         """The buyer has paid what was asked. Growing money keeps it true, whatever the order of arrival."""
-        return self.total.amount_minor == 0 or self.has_exact or self.partial_minor >= self.total.amount_minor
+        return self.total.amount_minor == 0 or self.has_exact or self.partial_minor >= self.due
 
 
 def received(order: Order, money: Money) -> Order:
@@ -138,11 +144,11 @@ def charge_status(order: Order) -> ChargeStatus:
     """How what came compares with what was asked."""
     if order.is_closed and order.received_minor:
         return ChargeStatus.LATE_PAYMENT
-    if order.received_minor == order.total.amount_minor:
+    if order.received_minor == order.due:
         return ChargeStatus.FULL
     if order.received_minor == 0:
         return ChargeStatus.NONE
-    return ChargeStatus.PARTIAL if order.received_minor < order.total.amount_minor else ChargeStatus.OVERCHARGED
+    return ChargeStatus.PARTIAL if order.received_minor < order.due else ChargeStatus.OVERCHARGED
 
 
 _PROGRESS: tuple[tuple[AttemptState, IntentStatus], ...] = (
@@ -156,7 +162,7 @@ _PROGRESS: tuple[tuple[AttemptState, IntentStatus], ...] = (
 
 def intent_status(order: Order, attempts: Sequence[PaymentAttempt]) -> IntentStatus:
     """The intent as the projection of its order and attempts."""
-    if order.has_conflict or (order.partial_minor and order.received_minor != order.total.amount_minor):
+    if order.has_conflict or (order.partial_minor and order.received_minor != order.due):
         return IntentStatus.CONFLICTED
     if order.status is OrderStatus.PAID:
         return IntentStatus.SUCCEEDED
@@ -164,6 +170,8 @@ def intent_status(order: Order, attempts: Sequence[PaymentAttempt]) -> IntentSta
         return IntentStatus.CANCELED
     if order.status is OrderStatus.EXPIRED:
         return IntentStatus.EXPIRED
+    if any(attempt.is_instructed for attempt in attempts):
+        return IntentStatus.PROCESSING
     states = {attempt.state for attempt in attempts}
     for state, progress in _PROGRESS:
         if state in states:

@@ -45,6 +45,13 @@ class CaptureMethod(StrEnum):
     MANUAL = "MANUAL"
 
 
+class InstructionKind(StrEnum):
+    """What a merchant can have done with money that a channel holds."""
+
+    CAPTURE = "CAPTURE"
+    VOID = "VOID"
+
+
 class AttemptState(StrEnum):
     SUBMITTED = "SUBMITTED"
     ACTION = "ACTION"
@@ -154,6 +161,10 @@ RESEND_WITHIN_US = 24 * 3600 * 1_000_000
 QUERY_AFTER_S = (2, 5, 15, 60, 300)
 QUERY_EVERY_S = 3600
 UNRESOLVED_AFTER_US = 24 * 3600 * 1_000_000
+# A channel that says "not so often" is obeyed up to this: nobody is left unasked for longer than by the schedule.
+MOST_RETRY_AFTER_MS = QUERY_EVERY_S * 1_000
+# How long held money waits for its merchant's word; banks let go of it after about a week by themselves.
+HOLD_WITHIN_US = 6 * 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +189,24 @@ class PaymentRequest:
     idempotency_key: str
     method: str | None = None
     return_url: str | None = None
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
 
     @property
     def normalised(self) -> dict[str, Any]:
-        return {
+        asked: dict[str, Any] = {
             "orderId": self.order_id,
             "channel": self.channel,
             "expectedAmount": [self.expected.amount_minor, self.expected.currency],
             "method": self.method,
             "returnUrl": self.return_url,
         }
+        # What came later stands in it only where it is used, so that requests of an earlier release stay the same.
+        return asked | captured_by(self.capture_method)
+
+
+def captured_by(method: CaptureMethod) -> dict[str, Any]:
+    """The part of a normalised request that says how its money is taken."""
+    return {} if method is CaptureMethod.AUTOMATIC else {"captureMethod": method.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +259,16 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Instruction:
+    """What is to become of held money, committed before the channel hears of it. The channel's key for it is made of
+    the attempt's, and it never changes its amount: it may be asked again, and is done once."""
+
+    kind: InstructionKind
+    amount: Money
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentAttempt:
     """One try on one channel. `key` is the reference the channel gets; `heard_*` is the greatest fact so far."""
 
@@ -267,10 +296,23 @@ class PaymentAttempt:
     version: int
     created_at_us: int
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    instruction: Instruction | None = None
+    routing: str | None = None  # why this channel, as JSON; None: it was named
 
     @property
     def is_live(self) -> bool:
         return self.state in LIVE
+
+    @property
+    def is_instructed(self) -> bool:
+        """The channel was, or is about to be, told what to do with the money it holds, and it is not proven done."""
+        return self.instruction is not None and self.is_live
+
+    @property
+    def due_at_us(self) -> int:
+        """When it is closed at its channel if nothing came of it: money that waits for its merchant waits longer."""
+        is_held = self.state is AttemptState.AUTHORIZED and self.capture_method is CaptureMethod.MANUAL
+        return self.sent_at_us + HOLD_WITHIN_US if is_held else self.expires_at_us
 
     @property
     def is_settled(self) -> bool:
@@ -301,7 +343,7 @@ def fact_of(attempt: PaymentAttempt, result: Result, source: Source) -> Fact | N
 
 
 def void_fact_of(attempt: PaymentAttempt, result: Result) -> Fact | None:
-    """The fact in the answer to a void: only a confirmed end counts, everything else means ask again."""
+    """The fact in the answer to a capture or a void: only a confirmed end counts, everything else means ask again."""
     is_end = result.outcome is Outcome.DONE and result.stage not in (Stage.NONE, Stage.AUTHORIZED)
     return fact_of(attempt, result, Source.QUERY) if is_end else None
 
@@ -392,12 +434,52 @@ def _time(provider_at_us: int | None) -> int:
 
 def is_as_asked(attempt: PaymentAttempt, fact: Fact) -> bool:
     """Whether a fact about money names the amount and currency that we asked for."""
+    if fact.kind is FactKind.CAPTURED:
+        return fact.amount == asked_amount(attempt)
     return fact.kind not in _WITH_AMOUNT or fact.amount == attempt.amount
+
+
+def asked_amount(attempt: PaymentAttempt) -> Money:
+    """What is to be taken: all of it, unless the merchant said less of what was held."""
+    instruction = attempt.instruction
+    is_capture = instruction is not None and instruction.kind is InstructionKind.CAPTURE
+    return instruction.amount if instruction is not None and is_capture else attempt.amount
+
+
+def instruction_told(attempt: PaymentAttempt, result: Result) -> PaymentAttempt:
+    """An instructed attempt after an answer to its capture or void that is no proof of an end.
+
+    A lost answer leaves it UNKNOWN, until the channel shows what it did. One that was refused stands no more. A bank
+    that will not pay out what it holds is told to let go of it.
+    """
+    instruction = attempt.instruction
+    if instruction is None or not attempt.is_live:
+        return attempt
+    if result.outcome is Outcome.UNKNOWN and attempt.state is AttemptState.AUTHORIZED:
+        return replace(attempt, state=AttemptState.UNKNOWN, unknown_since_us=result.observed_at_us, code=result.code)
+    if result.outcome is Outcome.REJECTED:
+        return replace(reassured(attempt), instruction=None, code=result.code)
+    if result.outcome is Outcome.DECLINED and instruction.kind is InstructionKind.CAPTURE:
+        voided = Instruction(InstructionKind.VOID, attempt.amount, result.observed_at_us)
+        return replace(reassured(attempt), instruction=voided, code=result.code)
+    return attempt
+
+
+def reassured(attempt: PaymentAttempt) -> PaymentAttempt:
+    """UNKNOWN over a capture or void, and the channel shows that it still holds the money: nothing was done."""
+    if attempt.state is not AttemptState.UNKNOWN or attempt.heard_rank != RANK[FactKind.AUTHORIZED]:
+        return attempt
+    return replace(attempt, state=AttemptState.AUTHORIZED, unknown_since_us=None)
 
 
 def resent(attempt: PaymentAttempt, now_us: int) -> PaymentAttempt:
     """NOT_SENT → SUBMITTED: the same key and body once more, as one more call."""
     return replace(attempt, state=AttemptState.SUBMITTED, calls=attempt.calls + 1, sent_at_us=now_us)
+
+
+def is_denied(attempt: PaymentAttempt, result: Result) -> bool:
+    """The channel has told something of this attempt, and now says that it never saw it."""
+    return attempt.heard_rank > 0 and result.outcome is Outcome.DONE and result.stage is Stage.NONE
 
 
 def next_query_after_s(asked: int) -> int:

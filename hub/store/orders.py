@@ -50,6 +50,7 @@ order = Table(
     integer("closed_at_us", nullable=True),
     integer("version"),
     integer("created_at_us"),
+    integer("due_minor", nullable=True),
 )
 Index("ix_order_user", order.c.user_id, order.c.created_at_us, order.c.id)
 Index("ix_order_platform", order.c.platform_id, order.c.created_at_us, order.c.id)
@@ -167,7 +168,7 @@ def order_of(
     course_id: str, total_minor: int, currency: str, status: str, charge_status: str, fulfilment_status: str,
     chain_status: str, intent_id: str | None, intent_status: str | None, attempts: int, received_minor: int,
     partial_minor: int, has_exact: int, has_conflict: int, deadline_us: int, paid_at_us: int | None,
-    closed_at_us: int | None, version: int, created_at_us: int,
+    closed_at_us: int | None, version: int, created_at_us: int, due_minor: int | None,
 ) -> Order:  # fmt: skip
     """The domain's Order from a row, in the order of the table's columns."""
     return Order(
@@ -178,7 +179,7 @@ def order_of(
         intent_id=intent_id, intent_status=None if intent_status is None else IntentStatus(intent_status),
         attempts=attempts, received_minor=received_minor, partial_minor=partial_minor, has_exact=bool(has_exact),
         has_conflict=bool(has_conflict), deadline_us=deadline_us, paid_at_us=paid_at_us, closed_at_us=closed_at_us,
-        version=version, created_at_us=created_at_us,
+        version=version, created_at_us=created_at_us, due_minor=due_minor,
     )  # fmt: skip
 
 
@@ -221,7 +222,7 @@ _c = order.c
 _PLAIN = [c.name for c in _c if c.name not in ("total_minor", "currency", "has_exact", "has_conflict")]
 _MUTABLE = (
     "status", "charge_status", "fulfilment_status", "chain_status", "intent_status", "attempts", "received_minor",
-    "partial_minor", "has_exact", "has_conflict", "paid_at_us", "closed_at_us",
+    "partial_minor", "has_exact", "has_conflict", "paid_at_us", "closed_at_us", "due_minor",
 )  # fmt: skip
 
 _INSERT = inserted(order)

@@ -26,6 +26,8 @@ from hub.domain.payments import (
     CaptureMethod,
     Fact,
     FactKind,
+    Instruction,
+    InstructionKind,
     NextAction,
     Notice,
     Outcome,
@@ -68,9 +70,14 @@ payment_attempt = Table(
     integer("version"),
     integer("created_at_us"),
     text("capture_method", server_default="AUTOMATIC"),
+    text("instruction", nullable=True),  # CAPTURE, VOID: what its merchant wants done with the held money
+    integer("instructed_minor", nullable=True),
+    integer("instructed_at_us", nullable=True),
+    text("routing", nullable=True),  # JSON: why this channel; none where the buyer named it
     UniqueConstraint("order_id", "number"),
     UniqueConstraint("channel", "key"),
 )
+Index("ix_payment_attempt_channel", payment_attempt.c.channel, payment_attempt.c.created_at_us)
 _is_live = payment_attempt.c.state.in_(sorted(LIVE))
 Index(
     "one_live_attempt",
@@ -250,7 +257,8 @@ def attempt_of(
     method: str | None, return_url: str | None, request_key: str | None, calls: int, sent_at_us: int,
     expires_at_us: int, heard_rank: int, heard_at_us: int | None, heard_key: str, channel_ref: str | None,
     code: str | None, decline: str | None, next_action: str | None, unknown_since_us: int | None, version: int,
-    created_at_us: int, capture_method: str,
+    created_at_us: int, capture_method: str, instruction: str | None, instructed_minor: int | None,
+    instructed_at_us: int | None, routing: str | None,
 ) -> PaymentAttempt:  # fmt: skip
     """The domain's PaymentAttempt from a row, in the order of the table's columns."""
     return PaymentAttempt(
@@ -260,7 +268,10 @@ def attempt_of(
         heard_key=heard_key, channel_ref=channel_ref, code=code, decline=decline,
         next_action=None if next_action is None else NextAction(**orjson.loads(next_action)),
         unknown_since_us=unknown_since_us, version=version, created_at_us=created_at_us,
-        capture_method=CaptureMethod(capture_method),
+        capture_method=CaptureMethod(capture_method), routing=routing,
+        instruction=None if instruction is None else Instruction(
+            InstructionKind(instruction), Money(instructed_minor or 0, currency), instructed_at_us or 0
+        ),
     )  # fmt: skip
 
 
@@ -271,7 +282,12 @@ def _columns(attempt: PaymentAttempt) -> dict[str, Any]:
         "currency": attempt.amount.currency,
         "next_action": None if attempt.next_action is None else orjson.dumps(attempt.next_action).decode(),
     }
-    return columns
+    told = attempt.instruction
+    return columns | {
+        "instruction": told and told.kind,
+        "instructed_minor": told and told.amount.amount_minor,
+        "instructed_at_us": told and told.at_us,
+    }
 
 
 def _fact_of(
@@ -308,10 +324,11 @@ def _waiting(id_: str, state: str, channel: str, attempt_id: str | None, result:
 
 
 _c = payment_attempt.c
-_PLAIN = [c.name for c in _c if c.name not in ("amount_minor", "currency", "next_action")]
+_MADE = ("amount_minor", "currency", "next_action", "instruction", "instructed_minor", "instructed_at_us")
+_PLAIN = [c.name for c in _c if c.name not in _MADE]
 _MUTABLE = (
     "state", "calls", "sent_at_us", "heard_rank", "heard_at_us", "heard_key", "channel_ref", "code", "decline",
-    "next_action", "unknown_since_us",
+    "next_action", "unknown_since_us", "instruction", "instructed_minor", "instructed_at_us",
 )  # fmt: skip
 _INSERT = inserted(payment_attempt).on_conflict_do_nothing().returning(_c.id)
 _OF_ORDER = select(payment_attempt).where(_c.order_id == bindparam("order_id")).order_by(_c.number)

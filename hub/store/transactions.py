@@ -36,6 +36,7 @@ from hub.store.people import People
 from hub.store.reads import Reads
 from hub.store.reconciliation import Breaks
 from hub.store.requests import Requests
+from hub.store.routing import Routing
 from hub.store.statements import Statements
 from hub.store.tasks import Tasks
 from hub.store.webhooks import Webhooks
@@ -145,6 +146,10 @@ class Rx:
     @cached_property
     def notices(self) -> Notices:
         return Notices(self)
+
+    @cached_property
+    def routing(self) -> Routing:
+        return Routing(self)
 
     @cached_property
     def ledger(self) -> Ledger:
