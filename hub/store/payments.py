@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.ids import Draw
 from hub.domain.money import Money
 from hub.domain.payments import (
@@ -191,7 +192,8 @@ class Notices:
         row = await self._rx.one(
             _KEEP, str, id=draw.id("ntc", channel, notice.event_id), channel=channel, event_id=notice.event_id,
             digest=notice.digest, attempt_key=notice.attempt_key, kind=notice.kind, result=result_text(notice.result),
-            received_at_us=draw.now_us, state=state, tries=0,
+            received_at_us=draw.now_us, state=state, tries=0, refund_key=notice.refund_key,
+            dispute=None if notice.dispute is None else _dispute_text(notice.dispute),
         )  # fmt: skip
         return row is not None
 
@@ -242,6 +244,8 @@ class WaitingNotice:
     channel: str
     attempt_id: str | None
     result: Result
+    refund_key: str | None
+    dispute: DisputeWord | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +323,25 @@ def _result_of(body: str) -> Result:
     })  # fmt: skip
 
 
-def _waiting(id_: str, state: str, channel: str, attempt_id: str | None, result: str) -> WaitingNotice:
-    return WaitingNotice(id_, state, channel, attempt_id, _result_of(result))
+def _waiting(
+    id_: str, state: str, channel: str, attempt_id: str | None, result: str, refund_key: str | None, dispute: str | None
+) -> WaitingNotice:
+    word = None if dispute is None else _dispute_word(dispute)
+    return WaitingNotice(id_, state, channel, attempt_id, _result_of(result), refund_key, word)
+
+
+def _dispute_text(word: DisputeWord) -> str:
+    return orjson.dumps(word, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _dispute_word(body: str) -> DisputeWord:
+    told = orjson.loads(body)
+    return DisputeWord(**{
+        **told,
+        "state": DisputeState(told["state"]),
+        "amount": Money(**told["amount"]),
+        "fee": told["fee"] and Money(**told["fee"]),
+    })  # fmt: skip
 
 
 _c = payment_attempt.c
@@ -366,7 +387,7 @@ _KNOWN_NOTICE = select(
     .outerjoin(channel_fact, (_f.channel == bindparam("channel_")) & (_f.key == bindparam("fact_key_")))
 )
 _WAITING = (
-    select(_n.id, _n.state, _n.channel, _c.id, _n.result)
+    select(_n.id, _n.state, _n.channel, _c.id, _n.result, _n.refund_key, _n.dispute)
     .join_from(notice_inbox, payment_attempt, (_c.channel == _n.channel) & (_c.key == _n.attempt_key), isouter=True)
     .where(_n.id == bindparam("notice_id"))
 )
