@@ -69,7 +69,8 @@ class Courier:
             self._something_new.clear()
             try:
                 await self.work()
-                await asyncio.wait_for(self._something_new.wait(), self._until_next_s())
+                async with asyncio.timeout(self._until_next_s()):  # wait_for loses a cancellation that meets a wake-up
+                    await self._something_new.wait()
             except TimeoutError:
                 pass
             except sqlite3.Error:  # a full disk, say: the notices wait in their table

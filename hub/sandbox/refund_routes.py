@@ -25,17 +25,24 @@ async def create(request: Request) -> Response:
 
 
 async def find(request: Request) -> Response:
-    """GET /v1/refunds?reference=…: a list of one, or of none; an empty list is the provider's word for it."""
+    """GET /v1/refunds?reference=…: a list of one, or of none; an empty list is the provider's word for it.
+
+    With ?payment_reference= instead: all of a payment's, oldest first.
+    """
     reference = request.query_params.get("reference", "")
+    paid = request.query_params.get("payment_reference", "")
     peer: Peer = request.app.state.peer
 
     def act(peer: Peer, _: dict[str, Any]) -> Answer:
-        if not reference:
+        if not reference and not paid:
             raise Refused(400, "parameter_missing", "give ?reference=", "reference")
         peer.refunds.settle_due(peer.now())
-        refund = peer.refunds.find(reference)
-        found = [] if refund is None else [peer.refunds.as_json(refund)]
-        return 200, {"object": "list", "livemode": False, "reference": reference, "data": found}
+        if paid:
+            refunds = peer.refunds.of(referred(peer, paid))
+        else:
+            refunds = [refund for refund in [peer.refunds.find(reference)] if refund]
+        found = [peer.refunds.as_json(refund) for refund in refunds]
+        return 200, {"object": "list", "livemode": False, "reference": reference or paid, "data": found}
 
     def payment(_: dict[str, Any]) -> str | None:
         refund = peer.refunds.find(reference)

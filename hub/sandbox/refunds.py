@@ -73,6 +73,11 @@ class Refunds:
         row = self._tables.one("SELECT * FROM refund WHERE reference = :reference", reference=reference)
         return None if row is None else Refund(**dict(row))
 
+    def of(self, intent: Intent) -> list[Refund]:
+        """All of a payment's, oldest first."""
+        rows = self._tables.all("SELECT * FROM refund WHERE intent_id = :id ORDER BY rowid LIMIT 1000", id=intent.id)
+        return [Refund(**dict(row)) for row in rows]
+
     def given_back(self, intent_id: str) -> int:
         """Minor units of a charge that are given back, or on their way."""
         row = self._tables.one(

@@ -1,21 +1,25 @@
-"""For each registered channel: the adapter wired to a living peer, and the hands to make that peer misbehave."""
+"""What the one suite asks of each channel: its adapter, a living peer, and the hands to make that peer misbehave.
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+A channel's bench is `bench(directory)` in tests/channels/bench_<code>.py, its recorded answers are the files of
+tests/channels/samples/<code>/: nothing is listed here, the code in hub.channels.CHANNELS finds both.
+"""
+
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from datetime import date
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
-import httpx
-
-from hub.channels.sandbox import SandboxChannel
 from hub.domain.money import Money
-from hub.domain.payments import AttemptState, PaymentAttempt
+from hub.domain.payments import AttemptState, CaptureMethod, PaymentAttempt
+from hub.domain.refunds import Refund, RefundState
 from hub.ports import Channel, RawNotice
-from tests.sandbox.conftest import NOON, Merchant, Sandbox, merchant_listening, sandbox_in
-from tests.sandbox.conftest import Clock as PeerClock
+from tests.sandbox.conftest import NOON
 
-NOW_US = NOON * 1_000_000
+NOW_US = NOON * 1_000_000  # the moment of adapter and peer alike, unless a bench says otherwise
+
+Flow = Literal["create", "capture", "void", "refund"]
 
 
 @dataclass
@@ -24,6 +28,52 @@ class Clock:
 
     def now_us(self) -> int:
         return self.at_us
+
+
+class Bench(Protocol):
+    """One channel's adapter over a peer that answers on loopback, each fresh for its test."""
+
+    channel: Channel
+    unreachable: Channel  # the same adapter, nobody listening
+    now_us: int  # when this is, for adapter and peer
+    amount: Money  # what the suite asks for: at least 100 minor units, in a currency that the channel takes
+    waits: str | None  # `method` of an attempt that waits for its buyer
+    action: str  # the kind of its NextAction
+    pays: str | None  # `method` that is charged at once; None: this channel charges nobody without them
+    declines: tuple[str, str] | None  # methods declined at once: softly, hard
+    rotates: bool  # the adapter takes two secrets, or keys, of the peer at once
+    tells_refunds: bool  # the peer sends a notice about a refund
+
+    async def buyer_pays(self, key: str) -> None:
+        """The buyer does what a waiting attempt asked them to; the peer's notice goes out."""
+
+    async def notice(self, n: int) -> RawNotice:
+        """The n-th notice that the peer has sent, from 1, waited for."""
+
+    def resigned(self, raw: RawNotice, *, at_us: int, by: Literal["current", "next", "stranger"]) -> RawNotice:
+        """The same content, signed anew: dated `at_us` (where the channel dates), by the secret in use, by the one
+        that replaces it (where `rotates`), or by somebody else's."""
+
+    async def lose(self, flow: Flow, when: Literal["before", "after"]) -> None:
+        """Cut the peer's next answer to `flow`, before or after it has done what was asked."""
+
+    async def count(self, key: str) -> int:
+        """Payments that the peer holds under a reference."""
+
+    async def given_back(self, key: str) -> int:
+        """Minor units of a payment that the peer has given back, or is about to."""
+
+    async def close_day(self) -> date:
+        """End the peer's day, so that its statement can be had; which day it was. Where `has_statement`."""
+
+    def hearing(self, status: int, headers: dict[str, str], body: bytes) -> Channel:
+        """The adapter, at `now_us`, over a provider that gives each call this one answer, signed as a provider's
+        is where they are signed."""
+
+
+def bench_of(code: str, directory: Path) -> AbstractAsyncContextManager[Bench]:
+    standing: AbstractAsyncContextManager[Bench] = import_module(f"tests.channels.bench_{code}").bench(directory)
+    return standing
 
 
 def attempt(key: str = "TB-7-1", **fields: Any) -> PaymentAttempt:
@@ -56,63 +106,40 @@ def attempt(key: str = "TB-7-1", **fields: Any) -> PaymentAttempt:
     return replace(made, **fields)
 
 
-@dataclass
-class Bench:
-    """What the suite asks of a channel's surroundings. `pays`, `declines`: methods that the peer decides at once."""
-
-    channel: Channel
-    pays: str
-    declines_soft: str
-    declines_hard: str
-    notice: Callable[[int], Any]  # the n-th notice that the peer has sent, as RawNotice
-    lose: Callable[[str], Any]  # the next create: "before" it is done, or "after"
-    count: Callable[[str], Any]  # payments that the peer holds under a reference
-    unreachable: Channel  # the same adapter, nobody listening
+def attempt_at(bench: Bench, key: str = "TB-7-1", **fields: Any) -> PaymentAttempt:
+    """An attempt that waits for its buyer, in the bench's currency and at its time."""
+    at = {"sent_at_us": bench.now_us, "created_at_us": bench.now_us, "expires_at_us": bench.now_us + 1_800_000_000}
+    standing = {"channel": bench.channel.code, "amount": bench.amount, "method": bench.waits} | at
+    return attempt(key, **(standing | fields))
 
 
-@asynccontextmanager
-async def sandbox_bench(directory: Path) -> AsyncIterator[Bench]:
-    async with merchant_listening() as merchant, sandbox_in(directory, PeerClock()) as sandbox:
-        channel = sandbox_channel(sandbox, notice_url=merchant.url)
-        unreachable = sandbox_channel(sandbox, base_url="http://127.0.0.1:9", notice_url=merchant.url)
-        try:
-            yield Bench(
-                channel=channel,
-                pays="pm_card_visa",
-                declines_soft="pm_card_chargeDeclinedInsufficientFunds",
-                declines_hard="pm_card_chargeDeclinedStolenCard",
-                notice=lambda n: _notice(merchant, n),
-                lose=lambda when: sandbox.arm(
-                    "payments", "create", "drop_before" if when == "before" else "drop_after_commit"
-                ),
-                count=lambda reference: _count(sandbox, reference),
-                unreachable=unreachable,
-            )
-        finally:
-            await channel.aclose()
-            await unreachable.aclose()
+def held_at(bench: Bench, key: str = "TB-7-1", **fields: Any) -> PaymentAttempt:
+    """The same, whose money is to be held until it is captured."""
+    return attempt_at(bench, key, capture_method=CaptureMethod.MANUAL, **fields)
 
 
-def sandbox_channel(sandbox: Sandbox, **other: Any) -> SandboxChannel:
-    fields: dict[str, Any] = {
-        "base_url": sandbox.address.base_url,
-        "api_key": sandbox.address.api_key,
-        "answer_secret": sandbox.address.answer_secret,
-        "notice_secrets": (sandbox.address.notice_secret,),
-        "notice_url": None,
-        "client": httpx.AsyncClient(trust_env=False, verify=False),
-        "clock": Clock(),
-    }
-    return SandboxChannel(**(fields | other))
-
-
-async def _notice(merchant: Merchant, n: int) -> RawNotice:
-    headers, body = (await merchant.got(n))[n - 1]
-    return RawNotice(headers, body)
-
-
-async def _count(sandbox: Sandbox, reference: str) -> int:
-    return len(await sandbox.find(reference))
-
-
-BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {"sandbox": sandbox_bench}
+def refund_of(charged: PaymentAttempt, amount_minor: int, number: int = 1, **fields: Any) -> Refund:
+    """A refund as it stands committed before the call."""
+    made = Refund(
+        id=f"rfd_{number}",
+        order_id=charged.order_id,
+        attempt_id=charged.id,
+        number=number,
+        key=f"{charged.key}-R{number}",
+        amount=Money(amount_minor, charged.amount.currency),
+        state=RefundState.SUBMITTED,
+        reason=None,
+        requested_by="usr_1",
+        request_key=None,
+        calls=1,
+        sent_at_us=charged.created_at_us,
+        heard_rank=0,
+        heard_at_us=None,
+        heard_key="",
+        channel_ref=None,
+        code=None,
+        unknown_since_us=None,
+        version=1,
+        created_at_us=charged.created_at_us,
+    )
+    return replace(made, **fields)

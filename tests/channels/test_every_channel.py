@@ -1,4 +1,4 @@
-"""What the port promises, asked of every registered channel against a living peer."""
+"""What the port promises, asked of every registered channel against a living peer, each by what it can do."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -8,14 +8,21 @@ import pytest
 
 from hub.channels import CHANNELS
 from hub.domain.money import Money
-from hub.domain.payments import Outcome, Result, Stage
+from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
 from hub.ports import NoticeRefused, RawNotice
-from tests.channels.benches import BENCHES, NOW_US, Bench, attempt
+from tests.channels.benches import Bench, attempt_at, bench_of, held_at, refund_of
+
+KEY = "TB-7-1"
+NEVER = (Outcome.DONE, Stage.NONE)
+CHARGED = (Outcome.DONE, Stage.CHARGED)
+VOIDED = (Outcome.DONE, Stage.VOIDED)
+REFUNDED = (Outcome.DONE, Stage.REFUNDED)
+LOST = (Outcome.UNKNOWN, Stage.NONE)
 
 
 @pytest.fixture(params=sorted(CHANNELS))
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    async with BENCHES[request.param](tmp_path) as standing:
+    async with bench_of(request.param, tmp_path) as standing:
         yield standing
 
 
@@ -23,35 +30,69 @@ def said(result: Result) -> tuple[Outcome, Stage]:
     return result.outcome, result.stage
 
 
-def test_every_channel_has_a_bench_and_its_own_code() -> None:
-    assert sorted(BENCHES) == sorted(CHANNELS)
+def only_if(is_able: bool, what: str) -> None:
+    if not is_able:
+        pytest.skip(f"this channel {what}")
+
+
+async def charge(bench: Bench, asked: PaymentAttempt) -> PaymentAttempt:
+    """The attempt, charged at the peer, with what the channel has told us of it."""
+    created = await bench.channel.create(replace(asked, method=bench.pays) if bench.pays else asked)
+    if said(created) != CHARGED:
+        await bench.buyer_pays(asked.key)
+        created = await bench.channel.query(asked)
+    assert said(created) == CHARGED, created
+    return replace(asked, channel_ref=created.channel_ref, method=bench.pays or asked.method)
+
+
+async def hold(bench: Bench, asked: PaymentAttempt) -> PaymentAttempt:
+    only_if(bench.channel.capabilities.can_authorize, "holds no money")
+    created = await bench.channel.create(replace(asked, method=bench.pays) if bench.pays else asked)
+    if created.stage is not Stage.AUTHORIZED:
+        await bench.buyer_pays(asked.key)
+        created = await bench.channel.query(asked)
+    assert (said(created), created.amount) == ((Outcome.DONE, Stage.AUTHORIZED), bench.amount)
+    return replace(asked, channel_ref=created.channel_ref)
+
+
+def test_every_channel_is_registered_under_its_own_code() -> None:
     assert {code: channel.code for code, channel in CHANNELS.items()} == {code: code for code in CHANNELS}
 
 
-async def test_create_without_a_method_gives_the_buyer_something_to_do(bench: Bench) -> None:
-    result = await bench.channel.create(attempt())
+# ---- asking for money --------------------------------------------------------------------------------------------
+
+
+async def test_create_gives_the_buyer_something_to_do(bench: Bench) -> None:
+    asked = attempt_at(bench)
+
+    result = await bench.channel.create(asked)
 
     assert said(result) == (Outcome.ACTION, Stage.NONE)
     assert result.next_action is not None
-    assert result.next_action.kind == "redirect"
-    assert result.next_action.url is not None
-    assert result.next_action.expires_at_us == NOW_US + 1_800_000_000
+    assert result.next_action.kind == bench.action
+    assert result.next_action.url or result.next_action.data
+    assert result.next_action.expires_at_us in (None, asked.expires_at_us)
+    assert len(result.raw_digest) == 32
 
 
-async def test_create_with_a_good_method_charges_what_was_asked(bench: Bench) -> None:
-    result = await bench.channel.create(attempt(method=bench.pays))
+async def test_charge_takes_what_was_asked(bench: Bench) -> None:
+    charged = await charge(bench, attempt_at(bench))
 
-    assert said(result) == (Outcome.DONE, Stage.CHARGED)
-    assert result.amount == Money(1250, "USD")
+    result = await bench.channel.query(charged)
+
+    assert (said(result), result.amount) == (CHARGED, bench.amount)
     assert result.channel_ref is not None
     assert result.movement_ref is not None
-    assert result.provider_at_us == NOW_US
     assert len(result.raw_digest) == 32
 
 
 async def test_declines_are_soft_or_hard(bench: Bench) -> None:
-    soft = await bench.channel.create(attempt("soft", method=bench.declines_soft))
-    hard = await bench.channel.create(attempt("hard", method=bench.declines_hard))
+    only_if(bench.declines is not None, "declines nobody at once")
+    assert bench.declines is not None
+    soft, hard = [
+        await bench.channel.create(attempt_at(bench, f"TB-{n}-1", method=method))
+        for n, method in enumerate(bench.declines, 7)
+    ]
 
     assert [(said(r), r.decline) for r in (soft, hard)] == [
         ((Outcome.DECLINED, Stage.NONE), "soft"),
@@ -61,122 +102,319 @@ async def test_declines_are_soft_or_hard(bench: Bench) -> None:
     assert soft.code != hard.code
 
 
-async def test_what_the_channel_cannot_take_is_rejected_and_leaves_nothing(bench: Bench) -> None:
-    result = await bench.channel.create(attempt(amount=Money(1, "USD")))
+async def test_what_lies_below_the_minimum_is_rejected_and_leaves_nothing(bench: Bench) -> None:
+    least = bench.channel.capabilities.currencies[bench.amount.currency].minimum_minor
+    below = Money(least - 1, bench.amount.currency)
+
+    result = await bench.channel.create(attempt_at(bench, amount=below, method=bench.pays or bench.waits))
 
     assert said(result) == (Outcome.REJECTED, Stage.NONE)
     assert result.code is not None
-    assert await bench.count("TB-7-1") == 0
-    assert not bench.channel.capabilities.takes(Money(1, "USD"))
-    assert bench.channel.capabilities.takes(Money(1250, "USD"))
+    assert await bench.count(KEY) == 0
+    assert not bench.channel.capabilities.takes(below)
+    assert bench.channel.capabilities.takes(bench.amount)
 
 
-async def test_sending_the_same_attempt_again_charges_once(bench: Bench) -> None:
-    first = await bench.channel.create(attempt(method=bench.pays))
-    again = await bench.channel.create(replace(attempt(method=bench.pays), calls=2, sent_at_us=NOW_US + 60_000_000))
+async def test_sending_the_same_attempt_again_makes_one_payment(bench: Bench) -> None:
+    asked = attempt_at(bench, method=bench.pays or bench.waits)
 
-    assert (said(again), again.movement_ref) == (said(first), first.movement_ref)
-    assert await bench.count("TB-7-1") == 1
+    first = await bench.channel.create(asked)
+    again = await bench.channel.create(replace(asked, calls=2, sent_at_us=bench.now_us + 60_000_000))
+
+    assert (said(again), again.movement_ref, again.next_action) == (said(first), first.movement_ref, first.next_action)
+    assert await bench.count(KEY) == 1
 
 
 async def test_query_says_never_seen_then_what_is(bench: Bench) -> None:
-    before = await bench.channel.query(attempt())
-    created = await bench.channel.create(attempt(method=bench.pays))
-    after = await bench.channel.query(attempt())
+    before = await bench.channel.query(attempt_at(bench))
+    await charge(bench, attempt_at(bench))
+    by_our_reference_alone = await bench.channel.query(attempt_at(bench))
 
-    assert said(before) == (Outcome.DONE, Stage.NONE)
-    assert said(after) == (Outcome.DONE, Stage.CHARGED)
-    assert (after.movement_ref, after.amount) == (created.movement_ref, created.amount)
-
-
-async def test_void_closes_what_is_unpaid_and_may_be_repeated(bench: Bench) -> None:
-    await bench.channel.create(attempt())
-
-    assert said(await bench.channel.void(attempt())) == (Outcome.DONE, Stage.VOIDED)
-    assert said(await bench.channel.void(attempt())) == (Outcome.DONE, Stage.VOIDED)
-    assert said(await bench.channel.query(attempt())) == (Outcome.DONE, Stage.VOIDED)
+    assert said(before) == NEVER
+    assert (said(by_our_reference_alone), by_our_reference_alone.amount) == (CHARGED, bench.amount)
 
 
-async def test_void_after_the_money_says_charged(bench: Bench) -> None:
-    created = await bench.channel.create(attempt(method=bench.pays))
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_lost_answer_to_create_is_unknown_and_the_query_settles_it(bench: Bench, when: str) -> None:
+    asked = attempt_at(bench, method=bench.pays or bench.waits)
+    await bench.lose("create", "before" if when == "before" else "after")
 
-    result = await bench.channel.void(attempt())
+    lost = await bench.channel.create(asked)
+    seen = await bench.count(KEY)
+    found = await bench.channel.query(asked)
+    again = await bench.channel.create(asked)
 
-    assert said(result) == (Outcome.DONE, Stage.CHARGED)
-    assert (result.movement_ref, result.amount) == (created.movement_ref, Money(1250, "USD"))
-
-
-async def test_void_of_what_was_never_seen_says_so(bench: Bench) -> None:
-    assert said(await bench.channel.void(attempt())) == (Outcome.DONE, Stage.NONE)
-
-
-@pytest.mark.parametrize(("when", "found"), [("before", Stage.NONE), ("after", Stage.CHARGED)])
-async def test_lost_answer_is_unknown_and_the_query_settles_it(bench: Bench, when: str, found: Stage) -> None:
-    await bench.lose(when)
-
-    lost = await bench.channel.create(attempt(method=bench.pays))
-
-    assert said(lost) == (Outcome.UNKNOWN, Stage.NONE)
-    assert said(await bench.channel.query(attempt())) == (Outcome.DONE, found)
-    assert said(await bench.channel.create(attempt(method=bench.pays))) == (Outcome.DONE, Stage.CHARGED)
-    assert await bench.count("TB-7-1") == 1
+    assert said(lost) == LOST
+    assert seen == (0 if when == "before" else 1)
+    assert (said(found) == NEVER) == (when == "before")
+    assert said(again) == (CHARGED if bench.pays else (Outcome.ACTION, Stage.NONE))
+    assert await bench.count(KEY) == 1
 
 
 async def test_nobody_listening_is_provably_not_sent(bench: Bench) -> None:
+    asked, can = attempt_at(bench, channel_ref="x"), bench.channel.capabilities
+    back = refund_of(asked, 1)
     results = [
-        await bench.unreachable.create(attempt()),
-        await bench.unreachable.query(attempt()),
-        await bench.unreachable.void(attempt()),
+        await bench.unreachable.create(replace(asked, method=bench.pays or bench.waits)),
+        await bench.unreachable.query(asked),
+        *([await bench.unreachable.void(asked)] if can.can_void else []),
+        *([await bench.unreachable.capture(asked, bench.amount)] if can.can_authorize else []),
+        *([await bench.unreachable.refund(asked, back)] if can.can_refund else []),
+        *([await bench.unreachable.query_refund(asked, back)] if can.can_refund else []),
     ]
 
-    assert [said(result) for result in results] == [(Outcome.NOT_SENT, Stage.NONE)] * 3
+    assert {said(result) for result in results} == {(Outcome.NOT_SENT, Stage.NONE)}
+    assert not any(finding.is_good for finding in (await bench.unreachable.check())[:1])
 
 
-async def test_notice_tells_what_the_answer_told(bench: Bench) -> None:
-    answer = await bench.channel.create(attempt(method=bench.pays))
+async def test_check_finds_a_good_channel_good(bench: Bench) -> None:
+    found = await bench.channel.check()
 
-    notice = bench.channel.verify_notice(await bench.notice(1), NOW_US)
+    assert found
+    assert [finding.name for finding in found if not finding.is_good] == []
 
-    assert notice.attempt_key == "TB-7-1"
+
+# ---- closing, holding, taking ------------------------------------------------------------------------------------
+
+
+async def test_void_closes_what_is_unpaid_and_may_be_repeated(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.can_void, "closes nothing")
+    created = await bench.channel.create(attempt_at(bench))
+    open_ = attempt_at(bench, channel_ref=created.channel_ref)
+
+    assert said(await bench.channel.void(open_)) == VOIDED
+    assert said(await bench.channel.void(open_)) == VOIDED
+    assert said(await bench.channel.query(open_)) == VOIDED
+
+
+async def test_void_after_the_money_says_charged(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.can_void, "closes nothing")
+    charged = await charge(bench, attempt_at(bench))
+
+    result = await bench.channel.void(charged)
+
+    assert (said(result), result.amount) == (CHARGED, bench.amount)
+
+
+async def test_void_of_what_was_never_seen_says_so(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.can_void, "closes nothing")
+    assert said(await bench.channel.void(attempt_at(bench))) == NEVER
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_lost_answer_to_void_is_unknown_and_asking_again_ends_it(bench: Bench, when: str) -> None:
+    only_if(bench.channel.capabilities.can_void, "closes nothing")
+    created = await bench.channel.create(attempt_at(bench))
+    open_ = attempt_at(bench, channel_ref=created.channel_ref)
+    await bench.lose("void", "before" if when == "before" else "after")
+
+    assert said(await bench.channel.void(open_)) == LOST
+    assert (said(await bench.channel.query(open_)) == VOIDED) == (when == "after")
+    assert said(await bench.channel.void(open_)) == VOIDED
+
+
+async def test_held_money_is_taken_and_the_taking_may_be_repeated(bench: Bench) -> None:
+    held = await hold(bench, held_at(bench))
+
+    taken = await bench.channel.capture(held, bench.amount)
+    again = await bench.channel.capture(held, bench.amount)
+
+    assert (said(taken), taken.amount) == (CHARGED, bench.amount)
+    assert (said(again), again.amount, again.movement_ref) == (CHARGED, bench.amount, taken.movement_ref)
+    assert said(await bench.channel.query(held)) == CHARGED
+
+
+async def test_held_money_is_taken_in_part(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.can_capture_partly, "takes all or nothing")
+    held = await hold(bench, held_at(bench))
+    part = Money(bench.amount.amount_minor - 50, bench.amount.currency)
+
+    taken = await bench.channel.capture(held, part)
+    more = await bench.channel.capture(held, Money(50, part.currency))
+
+    assert (said(taken), taken.amount) == (CHARGED, part)
+    assert more.outcome is not Outcome.DONE or more.amount == part
+    assert (await bench.channel.query(held)).amount == part
+
+
+async def test_no_more_is_taken_than_is_held(bench: Bench) -> None:
+    held = await hold(bench, held_at(bench))
+
+    result = await bench.channel.capture(held, Money(bench.amount.amount_minor + 1, bench.amount.currency))
+
+    assert said(result) == (Outcome.REJECTED, Stage.NONE)
+    assert (await bench.channel.query(held)).stage is Stage.AUTHORIZED
+
+
+async def test_held_money_is_let_go(bench: Bench) -> None:
+    held = await hold(bench, held_at(bench))
+
+    assert said(await bench.channel.void(held)) == VOIDED
+    assert (await bench.channel.capture(held, bench.amount)).stage is not Stage.CHARGED
+    assert said(await bench.channel.query(held)) == VOIDED
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_lost_answer_to_capture_is_unknown_and_asking_again_ends_it(bench: Bench, when: str) -> None:
+    held = await hold(bench, held_at(bench))
+    await bench.lose("capture", "before" if when == "before" else "after")
+
+    assert said(await bench.channel.capture(held, bench.amount)) == LOST
+    assert (await bench.channel.query(held)).stage is (Stage.AUTHORIZED if when == "before" else Stage.CHARGED)
+    ended = await bench.channel.capture(held, bench.amount)
+    assert (said(ended), ended.amount) == (CHARGED, bench.amount)
+
+
+# ---- giving back -------------------------------------------------------------------------------------------------
+
+
+async def test_refunds_give_back_part_and_then_the_rest(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.can_refund_partly, "gives all back or nothing")
+    charged = await charge(bench, attempt_at(bench))
+    part, rest = refund_of(charged, 30), refund_of(charged, bench.amount.amount_minor - 30, 2)
+
+    results = [await bench.channel.refund(charged, one) for one in (part, rest)]
+    found = [await bench.channel.query_refund(charged, one) for one in (part, rest)]
+
+    assert {said(result) for result in results} <= {REFUNDED, (Outcome.PENDING, Stage.NONE)}
+    assert [(said(result), result.amount) for result in found] == [(REFUNDED, part.amount), (REFUNDED, rest.amount)]
+    assert found[0].movement_ref != found[1].movement_ref
+    assert await bench.given_back(KEY) == bench.amount.amount_minor
+
+
+async def test_refund_sent_twice_is_one(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.can_refund, "gives nothing back")
+    charged = await charge(bench, attempt_at(bench))
+    whole = refund_of(charged, bench.amount.amount_minor)
+
+    first, again = await bench.channel.refund(charged, whole), await bench.channel.refund(charged, whole)
+
+    assert (said(again), again.movement_ref) == (said(first), first.movement_ref)
+    assert await bench.given_back(KEY) == bench.amount.amount_minor
+
+
+async def test_no_more_is_given_back_than_was_taken(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.can_refund, "gives nothing back")
+    charged = await charge(bench, attempt_at(bench))
+
+    over = await bench.channel.refund(charged, refund_of(charged, bench.amount.amount_minor + 1))
+
+    assert said(over) == (Outcome.REJECTED, Stage.NONE)
+    assert over.code is not None
+    assert await bench.given_back(KEY) == 0
+
+
+async def test_refund_of_nothing_is_rejected(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.can_refund, "gives nothing back")
+    charged = await charge(bench, attempt_at(bench))
+
+    assert said(await bench.channel.refund(charged, refund_of(charged, 0))) == (Outcome.REJECTED, Stage.NONE)
+    assert await bench.given_back(KEY) == 0
+
+
+async def test_query_of_a_refund_never_seen_says_so(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.can_refund, "gives nothing back")
+    charged = await charge(bench, attempt_at(bench))
+
+    assert said(await bench.channel.query_refund(charged, refund_of(charged, 1))) == NEVER
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_lost_answer_to_refund_is_unknown_and_gives_back_once(bench: Bench, when: str) -> None:
+    only_if(bench.channel.capabilities.can_refund, "gives nothing back")
+    charged = await charge(bench, attempt_at(bench))
+    back = refund_of(charged, bench.amount.amount_minor)
+    await bench.lose("refund", "before" if when == "before" else "after")
+
+    lost = await bench.channel.refund(charged, back)
+    found = await bench.channel.query_refund(charged, back)
+    await bench.channel.refund(charged, back)
+
+    assert said(lost) == LOST
+    assert said(found) == (NEVER if when == "before" else REFUNDED)
+    assert said(await bench.channel.query_refund(charged, back)) == REFUNDED
+    assert await bench.given_back(KEY) == bench.amount.amount_minor
+
+
+# ---- notices -----------------------------------------------------------------------------------------------------
+
+
+async def test_notice_tells_what_the_query_tells(bench: Bench) -> None:
+    charged = await charge(bench, attempt_at(bench))
+    asked = await bench.channel.query(charged)
+
+    notice = bench.channel.verify_notice(await bench.notice(1), bench.now_us)
+
+    assert (notice.attempt_key, notice.refund_key, notice.dispute) == (KEY, None, None)
     assert notice.event_id
-    assert said(notice.result) == said(answer)
-    assert (notice.result.movement_ref, notice.result.amount, notice.result.provider_at_us) == (
-        answer.movement_ref,
-        answer.amount,
-        answer.provider_at_us,
-    )
+    assert (said(notice.result), notice.result.amount) == (CHARGED, bench.amount)
+    assert notice.result.movement_ref == asked.movement_ref
 
 
-@pytest.mark.parametrize("spoil", ["byte", "space", "header", "no header", "garbage"])
+async def test_notice_of_a_refund_names_it(bench: Bench) -> None:
+    only_if(bench.tells_refunds, "tells nothing of refunds")
+    charged = await charge(bench, attempt_at(bench))
+    back = refund_of(charged, 30)
+    await bench.channel.refund(charged, back)
+
+    notice = bench.channel.verify_notice(await bench.notice(2), bench.now_us)
+
+    assert (notice.attempt_key, notice.refund_key) == (KEY, back.key)
+    assert (said(notice.result), notice.result.amount) == (REFUNDED, back.amount)
+    assert notice.result.movement_ref == (await bench.channel.query_refund(charged, back)).movement_ref
+
+
+@pytest.mark.parametrize("spoil", ["byte", "end", "header", "no header", "garbage", "stranger"])
 async def test_notice_that_is_not_the_channels_is_refused(bench: Bench, spoil: str) -> None:
-    await bench.channel.create(attempt(method=bench.pays))
-    raw: RawNotice = await bench.notice(1)
-    bench.channel.verify_notice(raw, NOW_US)
+    await charge(bench, attempt_at(bench))
+    raw = await bench.notice(1)
+    bench.channel.verify_notice(raw, bench.now_us)
+    middle = len(raw.body) // 2
     spoilt = {
-        "byte": RawNotice(raw.headers, raw.body.replace(b"1250", b"1251")),
-        "space": RawNotice(raw.headers, raw.body.replace(b":", b": ")),
-        "header": RawNotice({k: v[:-1] + ("0" if v[-1] != "0" else "1") for k, v in raw.headers.items()}, raw.body),
+        "byte": RawNotice(raw.headers, raw.body[:middle] + bytes([raw.body[middle] ^ 1]) + raw.body[middle + 1 :]),
+        "end": RawNotice(raw.headers, raw.body[:-3]),
+        "header": RawNotice({k: v[:-5] + "AAAA" + v[-1] for k, v in raw.headers.items()}, raw.body),
         "no header": RawNotice({}, raw.body),
         "garbage": RawNotice(dict.fromkeys(raw.headers, "t=,v1=,=,,t=x"), raw.body),
+        "stranger": bench.resigned(raw, at_us=bench.now_us, by="stranger"),
     }[spoil]
+    if spoil in ("header", "no header", "garbage"):
+        only_if(not is_signed_in_its_body(bench, raw), "signs in the body")
 
     with pytest.raises(NoticeRefused):
-        bench.channel.verify_notice(spoilt, NOW_US)
+        bench.channel.verify_notice(spoilt, bench.now_us)
+
+
+def is_signed_in_its_body(bench: Bench, raw: RawNotice) -> bool:
+    """Whether the headers say nothing that the channel looks at."""
+    try:
+        bench.channel.verify_notice(RawNotice({}, raw.body), bench.now_us)
+    except NoticeRefused:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("by", ["current", "next"])
+async def test_either_of_two_secrets_verifies_while_one_replaces_the_other(bench: Bench, by: str) -> None:
+    only_if(bench.rotates, "has one key of its provider")
+    await charge(bench, attempt_at(bench))
+
+    anew = bench.resigned(await bench.notice(1), at_us=bench.now_us, by="next" if by == "next" else "current")
+
+    assert bench.channel.verify_notice(anew, bench.now_us).attempt_key == KEY
 
 
 @pytest.mark.parametrize(("off_s", "is_taken"), [(-301, False), (-299, True), (299, True), (301, False)])
 async def test_dated_notice_is_taken_within_five_minutes_only(bench: Bench, off_s: int, is_taken: bool) -> None:
-    if not bench.channel.capabilities.is_dated:
-        pytest.skip("this channel dates nothing")
-    await bench.channel.create(attempt(method=bench.pays))
-    raw = await bench.notice(1)
-    now_us = NOW_US - off_s * 1_000_000  # the stamp is NOON: off_s is how far it lies from now
+    only_if(bench.channel.capabilities.is_dated, "dates nothing")
+    await charge(bench, attempt_at(bench))
+    dated = bench.resigned(await bench.notice(1), at_us=bench.now_us + off_s * 1_000_000, by="current")
 
     if is_taken:
-        assert bench.channel.verify_notice(raw, now_us).attempt_key == "TB-7-1"
+        assert bench.channel.verify_notice(dated, bench.now_us).attempt_key == KEY
     else:
         with pytest.raises(NoticeRefused):
-            bench.channel.verify_notice(raw, now_us)
+            bench.channel.verify_notice(dated, bench.now_us)
 
 
 async def test_acks_differ_by_whether_the_notice_was_kept(bench: Bench) -> None:
