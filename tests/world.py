@@ -33,6 +33,7 @@ from hub.domain.people import (
     member_issuer,
     pairwise_id,
 )
+from hub.domain.refunds import Refund, RefundState
 from hub.domain.shares import Share, ShareAgreement
 from hub.store.transactions import Store
 
@@ -211,6 +212,17 @@ class World:
             amount=order.total, state=state, method=None, return_url=None, request_key=None, calls=1,
             sent_at_us=draw.now_us, expires_at_us=draw.now_us + 1800 * SECOND_US, heard_rank=0, heard_at_us=None,
             heard_key="", channel_ref=None, code=None, decline=None, next_action=None, unknown_since_us=None,
+            version=1, created_at_us=draw.now_us,
+        )  # fmt: skip
+
+    def refund(self, attempt: PaymentAttempt, amount_minor: int, number: int = 1) -> Refund:
+        """A refund that is not stored yet: `tx.refunds.insert` does that."""
+        draw = self.draw()
+        return Refund(
+            id=draw.id("rfn"), order_id=attempt.order_id, attempt_id=attempt.id, number=number,
+            key=f"{attempt.key}-R{number}", amount=Money(amount_minor, attempt.amount.currency),
+            state=RefundState.REQUESTED, reason=None, requested_by="hub", request_key=None, calls=0, sent_at_us=None,
+            heard_rank=0, heard_at_us=None, heard_key="", channel_ref=None, code=None, unknown_since_us=None,
             version=1, created_at_us=draw.now_us,
         )  # fmt: skip
 

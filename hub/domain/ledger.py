@@ -6,13 +6,15 @@ LedgerFault                 no client can do anything about these: flows check b
 ├── SameAccount
 ├── UnknownAccount
 ├── ReferenceTaken          (raised by the store: the reference is a database constraint)
+├── NotHeld                 more is to be given back than anybody holds
+├── ReservationEnded        (raised by the store: a Reservation ends once)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hub.domain.money import CURRENCIES, Money
+from hub.domain.money import CURRENCIES, Money, largest_remainder
 
 HUB_FEES = "hub:fees"
 ROUNDING = "rounding"  # must stay empty
@@ -39,6 +41,14 @@ class UnknownAccount(LedgerFault):
 
 
 class ReferenceTaken(LedgerFault):
+    pass
+
+
+class NotHeld(LedgerFault):
+    pass
+
+
+class ReservationEnded(LedgerFault):
     pass
 
 
@@ -122,6 +132,8 @@ _TYPES: tuple[tuple[str, str, AccountType], ...] = (
     ("order:", ":escrow", AccountType.LIABILITY),
     ("payee:", ":pending", AccountType.LIABILITY),
     ("suspense:", "", AccountType.LIABILITY),
+    ("dispute:", "", AccountType.ASSET),
+    ("cost:channel:", "", AccountType.EXPENSE),
 )
 _SINGLE: dict[str, AccountType] = {HUB_FEES: AccountType.INCOME, ROUNDING: AccountType.EQUITY}
 
@@ -145,6 +157,84 @@ def charge(order_id: str, channel: str, received: Money, order_currency: str) ->
         return ()
     target = escrow(order_id) if received.currency == order_currency else suspense(channel)
     return (Posting(clearing(channel), target, received.currency, received.amount_minor),)
+
+
+# ---- giving back -----------------------------------------------------------------------------------------------------
+
+
+class ReservationState(StrEnum):
+    """PENDING ends exactly once."""
+
+    PENDING = "PENDING"
+    POSTED = "POSTED"
+    VOIDED = "VOIDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Postings that are promised: what they take is held by nobody else, until they are posted or given up."""
+
+    id: str
+    reference: str  # of what it is for; used once
+    kind: str
+    order_id: str
+    postings: tuple[Posting, ...]
+    state: ReservationState
+    created_at_us: int
+    ended_at_us: int | None
+
+
+def held(postings: Iterable[Posting], reserved: Iterable[Posting], asset: str) -> dict[str, int]:
+    """What each party still holds of an order, from the order's own postings, less what is promised already.
+
+    Parties are the accounts that are ours to give from: escrow, suspense, payees and the hub's fee. In the order of
+    their first posting, which is the order of the agreement's parties.
+    """
+    holds: dict[str, int] = {}
+    for posting in postings:
+        if posting.asset == asset:
+            _add(holds, posting.credit, posting.amount_minor)
+            _add(holds, posting.debit, -posting.amount_minor)
+    for posting in reserved:
+        if posting.asset == asset:
+            _add(holds, posting.debit, -posting.amount_minor)
+    return {address: amount for address, amount in holds.items() if amount > 0}
+
+
+def _add(holds: dict[str, int], address: str, amount: int) -> None:
+    if account_type(address) in _HOLDERS:
+        holds[address] = holds.get(address, 0) + amount
+
+
+_HOLDERS = frozenset({AccountType.LIABILITY, AccountType.INCOME})
+
+
+def taken_from(holds: Mapping[str, int], amount: Money, target: str) -> tuple[Posting, ...]:
+    """The postings that take `amount` back to `target`: what nobody has earned yet first, the rest from each holder by
+    what it still holds (largest remainder, ties to the earlier party), so that no piece leaves anybody below 0.
+
+    Raises NotHeld where all together hold less.
+    """
+    if amount.amount_minor > sum(holds.values()):
+        raise NotHeld(f"{amount.amount_minor} of {sum(holds.values())} {amount.currency}")
+    unreleased = {address: held_ for address, held_ in holds.items() if _is_unreleased(address)}
+    first = min(amount.amount_minor, sum(unreleased.values()))
+    earned = {address: held_ for address, held_ in holds.items() if address not in unreleased}
+    parts = [*_parts(unreleased, first), *_parts(earned, amount.amount_minor - first)]
+    return tuple(Posting(address, target, amount.currency, part) for address, part in parts if part)
+
+
+def _is_unreleased(address: str) -> bool:
+    return address.startswith(("order:", "suspense:"))
+
+
+def _parts(holds: Mapping[str, int], amount: int) -> list[tuple[str, int]]:
+    return list(zip(holds, largest_remainder(amount, [*holds.values()]), strict=True))
+
+
+def mirrored(postings: Sequence[Posting]) -> tuple[Posting, ...]:
+    """The same by its own parts, the other way."""
+    return tuple(Posting(one.credit, one.debit, one.asset, one.amount_minor) for one in postings)
 
 
 def movements(entry: JournalEntry) -> tuple[Movement, ...]:

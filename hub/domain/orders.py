@@ -7,6 +7,9 @@
 | AWAITING_PAYMENT | one charge is exact, or parts cover the total | PAID                |
 | AWAITING_PAYMENT | cancel, no live attempt                      | CANCELED            |
 | AWAITING_PAYMENT | deadline, no live attempt                    | EXPIRED             |
+| EXPIRED, CANCELED | late money covers it, and its merchant takes that | AWAITING_PAYMENT, and PAID at once |
+| PAID, PARTIALLY_REFUNDED | part of the price is given back / all of what came | PARTIALLY_REFUNDED / REFUNDED |
+| PARTIALLY_REFUNDED, REFUNDED | a refund is REVERSED                 | recomputed          |
 
 The intent is one to one with its order and therefore lives in it. Its status is computed (`intent_status`), never set.
 """
@@ -25,6 +28,12 @@ class OrderStatus(StrEnum):
     PAID = "PAID"
     EXPIRED = "EXPIRED"
     CANCELED = "CANCELED"
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
+    REFUNDED = "REFUNDED"
+
+
+# The price was here: what has become of it since is refunds.
+PAID_ONCE = frozenset({OrderStatus.PAID, OrderStatus.PARTIALLY_REFUNDED, OrderStatus.REFUNDED})
 
 
 class ChargeStatus(StrEnum):
@@ -93,6 +102,10 @@ class Order:
     closed_at_us: int | None
     version: int
     created_at_us: int
+    refunded_minor: int = 0  # all that was given back, in the order's currency
+    refund_reserved_minor: int = 0  # what refunds that are on their way will give back
+    returned_minor: int = 0  # of what was given back, what came late or beyond the price: no part of the price
+
     due_minor: int | None = None  # what its merchant took of the money held for it, instead of the total
 
     @property
@@ -101,13 +114,23 @@ class Order:
         return self.total.amount_minor if self.due_minor is None else self.due_minor
 
     @property
+    def kept_minor(self) -> int:
+        """What is here and promised to nobody: never negative."""
+        return self.received_minor - self.refunded_minor - self.refund_reserved_minor
+
+    @property
     def is_closed(self) -> bool:
         return self.status in (OrderStatus.EXPIRED, OrderStatus.CANCELED)
 
     @property
     def is_covered(self) -> bool:
-        """The buyer has paid what was asked. Growing money keeps it true, whatever the order of arrival."""
-        return self.total.amount_minor == 0 or self.has_exact or self.partial_minor >= self.due
+        """The buyer has paid what was asked. Growing money keeps it true, whatever the order of arrival; what was, or
+        is being, given back before does not count."""
+        if self.total.amount_minor == 0:
+            return True
+        is_enough = self.has_exact or self.partial_minor >= self.due
+        is_whole = self.kept_minor == self.received_minor
+        return is_enough and (is_whole or self.kept_minor >= self.due)
 
 
 def received(order: Order, money: Money) -> Order:
@@ -132,6 +155,8 @@ def settled(order: Order, attempts: Sequence[PaymentAttempt], now_us: int) -> Or
     status, paid_at = order.status, order.paid_at_us
     if status is OrderStatus.AWAITING_PAYMENT and order.is_covered:
         status, paid_at = OrderStatus.PAID, now_us
+    if status in PAID_ONCE:
+        status = _after_refunds(order)
     order = replace(order, status=status, paid_at_us=paid_at)
     return replace(
         order,
@@ -140,15 +165,29 @@ def settled(order: Order, attempts: Sequence[PaymentAttempt], now_us: int) -> Or
     )
 
 
+def _after_refunds(order: Order) -> OrderStatus:
+    """What refunds have left of a paid order. What came beyond the price and went back is no part of it."""
+    refunded = order.refunded_minor - order.returned_minor
+    if refunded == 0:
+        return OrderStatus.PAID
+    return OrderStatus.REFUNDED if order.refunded_minor == order.received_minor else OrderStatus.PARTIALLY_REFUNDED
+
+
 def charge_status(order: Order) -> ChargeStatus:
-    """How what came compares with what was asked."""
-    if order.is_closed and order.received_minor:
+    """How what came compares with what was asked. Late or surplus money that went back is as if it had not come."""
+    if order.is_closed and order.received_minor > order.refunded_minor:
         return ChargeStatus.LATE_PAYMENT
-    if order.received_minor == order.due:
+    came = order.received_minor - (order.refunded_minor if order.is_closed else order.returned_minor)
+    if came == order.due:
         return ChargeStatus.FULL
-    if order.received_minor == 0:
+    if came == 0:
         return ChargeStatus.NONE
-    return ChargeStatus.PARTIAL if order.received_minor < order.due else ChargeStatus.OVERCHARGED
+    return ChargeStatus.PARTIAL if came < order.due else ChargeStatus.OVERCHARGED
+
+
+def reopened(order: Order) -> Order:
+    """A closed order whose late money covers it: it waits again, and `settled` finds it paid."""
+    return replace(order, status=OrderStatus.AWAITING_PAYMENT, closed_at_us=None)
 
 
 _PROGRESS: tuple[tuple[AttemptState, IntentStatus], ...] = (
@@ -164,7 +203,7 @@ def intent_status(order: Order, attempts: Sequence[PaymentAttempt]) -> IntentSta
     """The intent as the projection of its order and attempts."""
     if order.has_conflict or (order.partial_minor and order.received_minor != order.due):
         return IntentStatus.CONFLICTED
-    if order.status is OrderStatus.PAID:
+    if order.status in PAID_ONCE:
         return IntentStatus.SUCCEEDED
     if order.status is OrderStatus.CANCELED:
         return IntentStatus.CANCELED

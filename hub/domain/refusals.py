@@ -9,6 +9,9 @@
     ├── StateConflict         the object is in a state that does not allow this
     ├── AttemptIsLive         another attempt may still take the money: finish or cancel it first
     ├── ChannelUnavailable    this channel cannot take this payment
+    ├── NotRefundable         there is no charge to give back, or it has had all the refunds it may have
+    ├── RefundExceeds         this is more than is left of the charge
+    ├── DisputeOpen           the payer's bank is asking for this money: wait for its end
     ├── ProvisionalUser       this user has not signed in yet and cannot spend
     └── IdentityTaken         this platform account belongs to another user
 
@@ -143,6 +146,48 @@ class ChannelUnavailable(Refusal):
     @property
     def path(self) -> tuple[str, ...]:
         return ("input", "channel")
+
+
+@dataclass(frozen=True, slots=True)
+class NotRefundable(Refusal):
+    code: ClassVar[str] = "NOT_REFUNDABLE"
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"this order cannot be refunded: {self.reason}"
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return ("input", "orderId")
+
+
+@dataclass(frozen=True, slots=True)
+class RefundExceeds(Refusal):
+    code: ClassVar[str] = "REFUND_EXCEEDS"
+    left_minor: int
+    currency: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.left_minor} minor units of {self.currency} can be given back of one charge of this order: "
+            "ask for that much at most, and for more than none"
+        )
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return ("input", "amount")
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeOpen(Refusal):
+    code: ClassVar[str] = "DISPUTE_OPEN"
+    dispute_id: str
+
+    @property
+    def message(self) -> str:
+        return "the payer's bank is asking for this money: it is given back, or not, by the end of that dispute"
 
 
 @dataclass(frozen=True, slots=True)

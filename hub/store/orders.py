@@ -51,6 +51,9 @@ order = Table(
     integer("version"),
     integer("created_at_us"),
     integer("due_minor", nullable=True),
+    integer("refunded_minor", server_default="0"),
+    integer("refund_reserved_minor", server_default="0"),
+    integer("returned_minor", server_default="0"),
 )
 Index("ix_order_user", order.c.user_id, order.c.created_at_us, order.c.id)
 Index("ix_order_platform", order.c.platform_id, order.c.created_at_us, order.c.id)
@@ -169,6 +172,7 @@ def order_of(
     chain_status: str, intent_id: str | None, intent_status: str | None, attempts: int, received_minor: int,
     partial_minor: int, has_exact: int, has_conflict: int, deadline_us: int, paid_at_us: int | None,
     closed_at_us: int | None, version: int, created_at_us: int, due_minor: int | None,
+    refunded_minor: int, refund_reserved_minor: int, returned_minor: int,
 ) -> Order:  # fmt: skip
     """The domain's Order from a row, in the order of the table's columns."""
     return Order(
@@ -180,6 +184,7 @@ def order_of(
         attempts=attempts, received_minor=received_minor, partial_minor=partial_minor, has_exact=bool(has_exact),
         has_conflict=bool(has_conflict), deadline_us=deadline_us, paid_at_us=paid_at_us, closed_at_us=closed_at_us,
         version=version, created_at_us=created_at_us, due_minor=due_minor,
+        refunded_minor=refunded_minor, refund_reserved_minor=refund_reserved_minor, returned_minor=returned_minor,
     )  # fmt: skip
 
 
@@ -223,6 +228,7 @@ _PLAIN = [c.name for c in _c if c.name not in ("total_minor", "currency", "has_e
 _MUTABLE = (
     "status", "charge_status", "fulfilment_status", "chain_status", "intent_status", "attempts", "received_minor",
     "partial_minor", "has_exact", "has_conflict", "paid_at_us", "closed_at_us", "due_minor",
+    "refunded_minor", "refund_reserved_minor", "returned_minor",
 )  # fmt: skip
 
 _INSERT = inserted(order)

@@ -35,6 +35,7 @@ from hub.store.payments import Notices, Payments
 from hub.store.people import People
 from hub.store.reads import Reads
 from hub.store.reconciliation import Breaks
+from hub.store.refunds import Refunds
 from hub.store.requests import Requests
 from hub.store.routing import Routing
 from hub.store.statements import Statements
@@ -150,6 +151,10 @@ class Rx:
     @cached_property
     def routing(self) -> Routing:
         return Routing(self)
+
+    @cached_property
+    def refunds(self) -> Refunds:
+        return Refunds(self)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -17,6 +17,9 @@ EVERY = [
     refusals.StateConflict("PAID", "paymentCreate"),
     refusals.AttemptIsLive("pat_1"),
     refusals.ChannelUnavailable("sandbox", "it takes no JPY"),
+    refusals.NotRefundable("nothing was charged for it"),
+    refusals.RefundExceeds(3, "CNY"),
+    refusals.DisputeOpen("dsp_1"),
     refusals.ProvisionalUser(),
     refusals.IdentityTaken(),
 ]

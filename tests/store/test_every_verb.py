@@ -13,6 +13,7 @@ from hub.domain.entitlements import AccessState, EntitlementState, GrantState, P
 from hub.domain.events import HUB_STREAM, Logged, OrderCreated
 from hub.domain.issuers import IssuerState, KeySource, TrustedIssuer
 from hub.domain.keys import ApiKey
+from hub.domain.ledger import ReferenceTaken, Reservation, ReservationEnded, ReservationState, mirrored
 from hub.domain.orders import ChainStatus, OrderStatus
 from hub.domain.payments import AttemptState, Fact, FactKind, Notice, Outcome, Result, Source, Stage
 from hub.domain.people import UserState, ViewerKind, member_issuer
@@ -25,6 +26,7 @@ from hub.domain.records import (
     RecordedLeaf,
     TransactionState,
 )
+from hub.domain.refunds import LateMoney, Refundable, RefundFact, RefundFactKind, RefundState
 from hub.domain.refusals import PriceChanged
 from hub.domain.requests import RequestKey, Seen
 from hub.domain.webhooks import DeliveryState, EndpointState, Sent, SentOutcome, WebhookEndpoint
@@ -41,6 +43,7 @@ from hub.store.orders import Orders
 from hub.store.payments import Heard, Notices, Payments
 from hub.store.people import People
 from hub.store.reconciliation import Breaks
+from hub.store.refunds import Refunds
 from hub.store.requests import Requests
 from hub.store.tasks import LeasedTask, Tasks
 from hub.store.transactions import Store, Tx
@@ -311,9 +314,64 @@ async def test_ledger(store: Store, world: World, called: set[str]) -> None:
         ]
         assert await tx.ledger.balances() == expected
         assert await tx.ledger.folded() == expected
+        assert await tx.ledger.postings_of(order.id) == list(entry.postings)
+        promised = Reservation(
+            "rsv_1", "refund/1", "refund", order.id, mirrored(entry.postings), ReservationState.PENDING, START_US, None
+        )
+        await tx.ledger.reserve(promised)
+        with pytest.raises(ReferenceTaken):
+            await tx.ledger.reserve(replace(promised, id="rsv_2"))
+        assert await tx.ledger.reserved_of(order.id) == list(promised.postings)
+        ended = await tx.ledger.end("refund/1", ReservationState.POSTED, START_US + 1)
+        assert ended == replace(promised, state=ReservationState.POSTED, ended_at_us=START_US + 1)
+        for reference in ("refund/1", "refund/2"):
+            with pytest.raises(ReservationEnded, match=reference):
+                await tx.ledger.end(reference, ReservationState.VOIDED, START_US)
+        assert await tx.ledger.reserved_of(order.id) == []
+        assert await tx.ledger.reservation("refund/1") == ended
+        assert await tx.ledger.reservation("refund/2") is None
+        assert await tx.ledger.reservations("", 9) == [ended]
 
     await store.write(unit)
     assert left_out(Ledger, called) == set()
+
+
+async def test_refunds(store: Store, world: World, called: set[str]) -> None:
+    order = await world.order()
+    attempt = world.attempt(order, state=AttemptState.CHARGED)
+    took = Fact("sandbox", "CAPTURED/1", Source.ANSWER, FactKind.CAPTURED, START_US, order.total)
+    first = world.refund(attempt, 900)
+    told = RefundFact("sandbox", "SUCCEEDED/1", Source.QUERY, RefundFactKind.SUCCEEDED, START_US, first.amount)
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.payments.insert(attempt)
+        assert await tx.refunds.charges(order.id) == []
+        await tx.payments.add_fact(attempt.id, took)
+        charge = Refundable(attempt.id, attempt.key, "sandbox", order.total, 0, 0, 0)
+        assert await tx.refunds.charges(order.id) == [charge]
+        await tx.refunds.insert(first)
+        assert await tx.refunds.charges(order.id) == [replace(charge, reserved_minor=900, refunds=1)]
+        assert await tx.refunds.by_id(first.id) == first
+        assert await tx.refunds.by_key("sandbox", first.key) == first
+        assert await tx.refunds.by_key("other", first.key) is None
+        assert await tx.refunds.with_attempt(first.id) == (first, attempt)
+        assert await tx.refunds.of_order(order.id) == await tx.refunds.page("", 9) == [first]
+        later = replace(told, provider_at_us=START_US + 5)
+        heard = [await tx.refunds.add_fact(first.id, fact) for fact in (told, told, later)]
+        assert heard == [Heard.NEW, Heard.SAME, Heard.SAME]
+        other = replace(told, amount=replace(first.amount, amount_minor=901))
+        assert await tx.refunds.add_fact(first.id, other) is Heard.CONTRADICTED
+        assert await tx.refunds.facts_of([first.id]) == [(first.id, later)]
+        done = await tx.refunds.update(replace(first, state=RefundState.SUCCEEDED))
+        assert (done.version, done.state) == (2, "SUCCEEDED")
+        assert await tx.refunds.charges(order.id) == [replace(charge, refunded_minor=900, refunds=1)]
+        assert await tx.refunds.late_money(order.merchant_id) is LateMoney.REFUND
+        for wish in (LateMoney.REOPEN, LateMoney.REFUND, LateMoney.REOPEN):
+            await tx.refunds.set_late_money(order.merchant_id, wish, START_US)
+            assert await tx.refunds.late_money(order.merchant_id) is wish
+
+    await store.write(unit)
+    assert left_out(Refunds, called) == set()
 
 
 async def test_entitlements(store: Store, world: World, called: set[str]) -> None:
@@ -619,5 +677,5 @@ async def test_who_is_behind(store: Store, world: World) -> None:
 
 REPOSITORIES = (
     People, Catalogue, Orders, Payments, Notices, Ledger, Entitlements, Breaks, Anchors, Requests, Events, Tasks,
-    ApiKeys, Issuers, Audit, Webhooks, Archive,
+    ApiKeys, Issuers, Audit, Webhooks, Archive, Refunds,
 )  # fmt: skip
