@@ -4,11 +4,12 @@ A port's docstring says when a method is called, what it may return or raise, an
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from hub.domain.breakers import Breakers
 from hub.domain.entitlements import Receipt
 from hub.domain.events import Logged
 from hub.domain.exchange import Signed
@@ -556,6 +557,7 @@ class Hub:
     owner: str  # this process, as leases name it
     is_production: bool
     batch_after_ms: int  # an AnchorBatch closes this long after its first leaf
+    breakers: Breakers = field(default_factory=Breakers)  # of this process
 
     def draw(self) -> Draw:
         """The moment and the chance for one unit."""

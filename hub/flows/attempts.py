@@ -7,31 +7,40 @@ has told us: UNKNOWN leaves only by the channel's word, never by time.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hub.domain import ledger
 from hub.domain.events import Audience, Change, OrderEvent, OrderMoneyChanged, OrderPaid, PaymentAttemptChanged
 from hub.domain.ids import Draw
 from hub.domain.ledger import JournalEntry
+from hub.domain.money import Money
 from hub.domain.orders import ChainStatus, FulfilmentStatus, Order, OrderStatus, received, settled
 from hub.domain.payments import (
     ENDED,
     LIVE,
+    MOST_RETRY_AFTER_MS,
+    RANK,
     RESEND_WITHIN_US,
     UNRESOLVED_AFTER_US,
     AttemptState,
     Fact,
     FactKind,
+    InstructionKind,
     Outcome,
     PaymentAttempt,
     Result,
     Source,
     Stage,
+    asked_amount,
     fact_of,
+    instruction_told,
     is_as_asked,
+    is_denied,
     next_query_after_s,
+    reassured,
     reduce,
     resent,
     void_fact_of,
@@ -64,6 +73,25 @@ async def ask(call: Coroutine[Any, Any, Result], now_us: int) -> Result:
         return Result(Outcome.UNKNOWN, Stage.NONE, hashlib.sha256(b"").digest(), now_us, code="adapter_fault")
 
 
+async def asked(hub: Hub, code: str, operation: str, call: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """One write to a channel through its breaker: while that is open, nothing is sent, and the answer says so."""
+    breaker = hub.breakers.of(code, operation)
+    admission = hub.breakers.admit(code, operation, hub.clock.now_us())
+    if admission.wait_us:
+        nothing = hashlib.sha256(b"").digest()
+        after_ms = admission.wait_us // 1000 + 1
+        return Result(
+            Outcome.NOT_SENT, Stage.NONE, nothing, hub.clock.now_us(), code="breaker_open", retry_after_ms=after_ms
+        )
+    outcome = Outcome.UNKNOWN  # what is known of a call that was cut off
+    try:
+        result = await ask(call(), hub.clock.now_us())
+        outcome = result.outcome
+    finally:
+        breaker.record(admission, outcome, hub.clock.now_us())
+    return result
+
+
 # ---- the one door ----------------------------------------------------------------------------------------------------
 
 
@@ -78,6 +106,8 @@ async def apply_fact(
         return await _noted(tx, before, result)
     heard = await tx.payments.add_fact(attempt_id, fact)
     attempt = _informed(reduce(before, fact), result)
+    if fact.kind is FactKind.AUTHORIZED and fact.source is Source.QUERY:
+        attempt = reassured(attempt)
     others = [other for other in await _attempts(tx, order, before) if other.id != attempt_id]
     if attempt.state in LIVE and before.state not in LIVE:
         attempt = _came_to_life(tx, order, before, attempt, others, draw)
@@ -87,6 +117,8 @@ async def apply_fact(
     if is_new and fact.kind is FactKind.AUTHORIZED and not is_as_asked(before, fact):
         order = replace(order, has_conflict=True)
     if is_new and fact.kind is FactKind.CAPTURED and fact.amount is not None:
+        if before.instruction is not None and fact.amount == asked_amount(before):
+            order = replace(order, due_minor=_due(order, fact.amount))
         order = received(order, fact.amount)
         await _book(tx, order, before, fact, draw)
     if attempt != before:
@@ -116,6 +148,11 @@ def _came_to_life(
     else:
         tx.tasks.add(VOID, attempt.id, body, draw.now_us)
     return before if is_rival else attempt
+
+
+def _due(order: Order, captured: Money) -> int | None:
+    """What pays an order whose merchant took this much of the money held for it."""
+    return captured.amount_minor if captured.amount_minor < order.total.amount_minor else order.due_minor
 
 
 async def _noted(tx: "Tx", attempt: PaymentAttempt, result: Result) -> PaymentAttempt:
@@ -188,8 +225,8 @@ async def _break_on(
     if order.is_closed:
         detail = f"{order.received_minor} {order.total.currency} came after the order was {order.status}"
         await open_break(tx, BreakKind.LATE_PAYMENT, order.id, order.id, detail, draw)
-    elif order.received_minor > order.total.amount_minor and is_as_asked(attempt, fact):
-        detail = f"{order.received_minor} of {order.total.amount_minor} {order.total.currency} by several movements"
+    elif order.received_minor > order.due and is_as_asked(attempt, fact):
+        detail = f"{order.received_minor} of {order.due} {order.total.currency} by several movements"
         await open_break(tx, BreakKind.DUPLICATE, order.id, order.id, detail, draw)
 
 
@@ -263,32 +300,57 @@ async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
     channel = hub.channels.get(attempt.channel)
     if channel is None:
         log.error("attempt %s is live on channel %s, which is not configured", attempt.id, attempt.channel)
+        await _report_if_late(hub, attempt)
         return hub.clock.now_us() + 60 * 1_000_000
-    attempt = await ask_once(hub, channel, attempt)
+    attempt, retry_after_ms = await _asked_round(hub, channel, attempt)
     if attempt.is_settled or attempt.state is AttemptState.NOT_SENT:
         return None
-    return await _ask_again_at(hub, attempt, task)
+    await _report_if_late(hub, attempt)
+    return _ask_again_at(hub, attempt, task, retry_after_ms)
 
 
 async def ask_once(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> PaymentAttempt:
     """One round: void what is past its time, query, and send again what the channel provably never had."""
+    attempt, _ = await _asked_round(hub, channel, attempt)
+    return attempt
+
+
+async def _asked_round(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> tuple[PaymentAttempt, int]:
+    """Likewise, and for how many milliseconds the channel does not want to be asked again."""
     now_us = hub.clock.now_us()
-    if now_us >= attempt.expires_at_us and channel.capabilities.can_void and attempt.state in VOIDABLE:
-        voided = await ask(channel.void(attempt), now_us)
+    is_due = now_us >= attempt.due_at_us and channel.capabilities.can_void and not attempt.is_instructed
+    if is_due and attempt.state in VOIDABLE:
+        voided = await asked(hub, channel.code, "void", partial(channel.void, attempt))
         attempt = await hub.store.write(record_void, attempt.id, voided, hub.draw(), hub.vault)
         if not attempt.is_live:
-            return attempt
+            return attempt, 0
     told = await ask(channel.query(attempt), now_us)
+    after_ms = told.retry_after_ms or 0
     if _was_never_there(told) and not _may_be_believed(channel, attempt, now_us):
-        return attempt
+        return attempt, after_ms
     attempt = await hub.store.write(record_query, attempt.id, told, hub.draw(), hub.vault)
+    if attempt.is_instructed and attempt.state is AttemptState.AUTHORIZED:
+        return await carry_out(hub, channel, attempt)
     if attempt.state is not AttemptState.NOT_SENT or now_us - attempt.created_at_us > RESEND_WITHIN_US:
-        return attempt
+        return attempt, after_ms
     again = await hub.store.write(send_again, attempt.id, hub.draw(), hub.vault)
     if again.state is not AttemptState.SUBMITTED:
-        return again
-    answer = await ask(channel.create(again), hub.clock.now_us())
-    return await hub.store.write(record_answer, again.id, answer, hub.draw(), hub.vault)
+        return again, after_ms
+    answer = await asked(hub, channel.code, "create", partial(channel.create, again))
+    again = await hub.store.write(record_answer, again.id, answer, hub.draw(), hub.vault)
+    return again, answer.retry_after_ms or 0
+
+
+async def carry_out(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> tuple[PaymentAttempt, int]:
+    """Tell the channel what its merchant wants done with held money: once or again, it is one capture or one void."""
+    instruction = attempt.instruction
+    assert instruction is not None, attempt.id
+    if instruction.kind is InstructionKind.CAPTURE:
+        told = await asked(hub, channel.code, "capture", partial(channel.capture, attempt, instruction.amount))
+    else:
+        told = await asked(hub, channel.code, "void", partial(channel.void, attempt))
+    attempt = await hub.store.write(record_instructed, attempt.id, told, hub.draw(), hub.vault)
+    return attempt, told.retry_after_ms or 0
 
 
 VOIDABLE = frozenset({AttemptState.ACTION, AttemptState.PENDING, AttemptState.AUTHORIZED})
@@ -299,14 +361,51 @@ def _was_never_there(result: Result) -> bool:
 
 
 def _may_be_believed(channel: Channel, attempt: PaymentAttempt, now_us: int) -> bool:
-    """A slow first call may still land: "never saw it" counts only some time after sending, if at all."""
+    """A slow first call may still land: "never saw it" counts only some time after sending, if at all. Of money that
+    it has told of already, it always counts: as a contradiction."""
+    if attempt.heard_rank >= RANK[FactKind.AUTHORIZED]:
+        return True
     after_ms = channel.capabilities.not_found_after_ms
     return after_ms is not None and now_us - attempt.sent_at_us >= after_ms * 1000
 
 
 async def record_query(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
     attempt = await _held(tx, attempt_id)
+    if is_denied(attempt, result):
+        detail = f"{attempt.channel} told of {attempt.key} and says now that it never saw it"
+        await open_break(tx, BreakKind.STATUS, attempt.id, attempt.order_id, detail, draw)
+        return attempt
     return await apply_fact(tx, attempt_id, result, fact_of(attempt, result, Source.QUERY), draw, vault)
+
+
+async def record_instructed(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
+    """The answer to a capture or a void of held money: an end is a fact like any other, the rest is asked about."""
+    attempt = await _held(tx, attempt_id)
+    fact = void_fact_of(attempt, result)
+    if fact is not None:
+        return await apply_fact(tx, attempt_id, result, fact, draw, vault)
+    held = await tx.orders.lock_with(attempt_id)
+    assert held is not None
+    order, before = held
+    after = instruction_told(before, result)
+    if result.outcome is Outcome.DECLINED and after != before:
+        detail = f"{before.channel} held {before.key} and does not pay it out ({result.code}): it is voided"
+        await open_break(tx, BreakKind.STATUS, before.id, order.id, detail, draw)
+    return before if after == before else await _moved(tx, order, before, after, "capture", draw, vault)
+
+
+async def _moved(
+    tx: "Tx", order: Order, before: PaymentAttempt, after: PaymentAttempt, cause: str, draw: Draw, vault: Vault
+) -> PaymentAttempt:
+    """An attempt of a locked order in another state by our own doing, with all who are told of it."""
+    others = [other for other in await _attempts(tx, order, before) if other.id != after.id]
+    after = await tx.payments.update(after)
+    if after.state is not before.state:
+        tell_attempt(tx, before.state, after, cause, await audiences_of(tx, order, vault), draw)
+    moved = settled(order, [*others, after], draw.now_us)
+    if moved != order:
+        await tx.orders.update(moved)
+    return after
 
 
 async def record_void(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
@@ -343,16 +442,24 @@ async def send_again(tx: "Tx", attempt_id: str, draw: Draw, vault: Vault) -> Pay
     return again
 
 
-async def _ask_again_at(hub: Hub, attempt: PaymentAttempt, task: "LeasedTask") -> int:
-    """The schedule: soon at first, then hourly; at its deadline in any case. A Break tells a person after a day."""
+def _ask_again_at(hub: Hub, attempt: PaymentAttempt, task: "LeasedTask", retry_after_ms: int) -> int:
+    """The schedule: soon at first, then hourly; at its deadline in any case; never before the channel allows it."""
     now_us = hub.clock.now_us()
-    # What nobody has told is unresolved a day after the call; what could not be closed, a day after its deadline.
-    is_unknown = attempt.state is AttemptState.UNKNOWN
-    since = (attempt.unknown_since_us or attempt.sent_at_us) if is_unknown else attempt.expires_at_us
-    if now_us - since >= UNRESOLVED_AFTER_US:
-        await hub.store.write(report_unresolved, attempt, hub.draw())
     at_us = now_us + next_query_after_s(max(task.attempts - 1, 0)) * 1_000_000
-    return min(at_us, attempt.expires_at_us) if now_us < attempt.expires_at_us else at_us
+    if now_us < attempt.due_at_us:
+        at_us = min(at_us, attempt.due_at_us)
+    return max(at_us, now_us + min(retry_after_ms, MOST_RETRY_AFTER_MS) * 1_000)
+
+
+async def _report_if_late(hub: Hub, attempt: PaymentAttempt) -> None:
+    """What nobody has told is a person's a day after the call; what could not be closed, a day after its deadline."""
+    since_us = attempt.due_at_us
+    if attempt.state is AttemptState.UNKNOWN:
+        since_us = attempt.unknown_since_us or attempt.sent_at_us
+    elif attempt.instruction is not None:
+        since_us = attempt.instruction.at_us
+    if hub.clock.now_us() - since_us >= UNRESOLVED_AFTER_US:
+        await hub.store.write(report_unresolved, attempt, hub.draw())
 
 
 async def report_unresolved(tx: "Tx", attempt: PaymentAttempt, draw: Draw) -> None:
@@ -367,8 +474,9 @@ async def void(hub: Hub, task: "LeasedTask") -> int | None:
     channel = hub.channels.get(attempt.channel) if attempt else None
     if attempt is None or channel is None or attempt.state in (AttemptState.CHARGED, AttemptState.VOIDED):
         return None
-    result = await ask(channel.void(attempt), hub.clock.now_us())
+    result = await asked(hub, channel.code, "void", partial(channel.void, attempt))
     attempt = await hub.store.write(record_void, attempt.id, result, hub.draw(), hub.vault)
     if result.outcome is Outcome.DONE:
         return None
-    return hub.clock.now_us() + next_query_after_s(task.attempts - 1) * 1_000_000
+    await _report_if_late(hub, attempt)
+    return _ask_again_at(hub, attempt, task, result.retry_after_ms or 0)
