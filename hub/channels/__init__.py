@@ -5,6 +5,7 @@ from typing import Protocol
 
 from hub.channels.connecting import Surroundings
 from hub.channels.sandbox import SandboxChannel
+from hub.channels.wechat import WeChatChannel
 from hub.ports import Capabilities, Channel
 
 
@@ -18,4 +19,7 @@ class Adapter(Protocol):
         """The adapter of these settings. Raises ChannelSettingRefused."""
 
 
-CHANNELS: dict[str, Adapter] = {SandboxChannel.code: SandboxChannel}
+CHANNELS: dict[str, Adapter] = {
+    SandboxChannel.code: SandboxChannel,
+    WeChatChannel.code: WeChatChannel,
+}

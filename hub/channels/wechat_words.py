@@ -37,7 +37,7 @@ REFUSALS: dict[tuple[Flow, int, str | None], Known] = {
         for flow in ("create", "void", "query", "refund", "query_refund")
         for status in (400, 401, 403)
     },
-    **{(flow, 404, None): REJECTED for flow in ("create", "refund")},
+    **{(flow, 404, None): REJECTED for flow in ("create", "void", "refund")},
     **{(flow, 422, None): REJECTED for flow in ("create", "refund")},
     **{
         (flow, 429, None): (Outcome.NOT_SENT, Stage.NONE)
