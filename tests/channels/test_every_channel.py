@@ -71,7 +71,8 @@ async def test_create_gives_the_buyer_something_to_do(bench: Bench) -> None:
     assert result.next_action is not None
     assert result.next_action.kind == bench.action
     assert result.next_action.url or result.next_action.data
-    assert result.next_action.expires_at_us in (None, asked.expires_at_us)
+    ends_at_us = result.next_action.expires_at_us
+    assert ends_at_us is None or bench.now_us < ends_at_us <= asked.expires_at_us
     assert len(result.raw_digest) == 32
 
 
