@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from hub.channels.alipay import AlipayChannel
 from hub.channels.connecting import Surroundings
 from hub.channels.sandbox import SandboxChannel
 from hub.channels.wechat import WeChatChannel
@@ -20,6 +21,7 @@ class Adapter(Protocol):
 
 
 CHANNELS: dict[str, Adapter] = {
+    AlipayChannel.code: AlipayChannel,
     SandboxChannel.code: SandboxChannel,
     WeChatChannel.code: WeChatChannel,
 }
