@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from itertools import chain, count
 
 from hub.channels.wechat_words import CODE, CURRENCY, EPOCH
 from hub.domain.statements import LineKind, StatementLine
@@ -42,12 +44,17 @@ def bill_lines(file: bytes, mchid: str) -> list[StatementLine]:
             if row["商户号"] != mchid:
                 raise StatementRefused("the bill is another merchant's")
             for line in _lines(raw, row):
-                if line.line_id in lines:
-                    raise StatementRefused("the bill tells of one movement twice")
-                lines[line.line_id] = line
+                id_ = _free(line.line_id, lines)
+                lines[id_] = replace(line, line_id=id_)
     except (KeyError, ValueError) as error:
         raise StatementRefused("the bill is not one of WeChat Pay's") from error
     return list(lines.values())
+
+
+def _free(line_id: str, taken: Mapping[str, StatementLine]) -> str:
+    """WeChat's id of the movement; told once more, it has a number besides, the same whenever the file is read."""
+    ids = chain([line_id], (f"{line_id}/{n}" for n in count(2)))
+    return next(id_ for id_ in ids if id_ not in taken)
 
 
 def _rows(file: bytes) -> Iterator[tuple[str, Row]]:
