@@ -6,6 +6,7 @@ from typing import Protocol
 from hub.channels.alipay import AlipayChannel
 from hub.channels.connecting import Surroundings
 from hub.channels.sandbox import SandboxChannel
+from hub.channels.stripe import StripeChannel
 from hub.channels.wechat import WeChatChannel
 from hub.ports import Capabilities, Channel
 
@@ -23,5 +24,6 @@ class Adapter(Protocol):
 CHANNELS: dict[str, Adapter] = {
     AlipayChannel.code: AlipayChannel,
     SandboxChannel.code: SandboxChannel,
+    StripeChannel.code: StripeChannel,
     WeChatChannel.code: WeChatChannel,
 }
