@@ -10,6 +10,7 @@ from hub.domain.catalogue import is_storable
 from hub.domain.money import Money
 from hub.domain.orders import Order, OrderStatus, PaymentAction
 from hub.domain.payments import IntentStatus
+from hub.domain.people import ViewerKind
 from hub.domain.requests import Answer
 from hub.flows import orders as flow_orders
 from hub.flows import purchase
@@ -149,11 +150,17 @@ def payment_intent(root: "strawberry.Parent[OrderRow]") -> "OrderRow | None":
     return None if root.intent_id is None else root
 
 
-def allowed_actions(root: "strawberry.Parent[OrderRow]") -> tuple[PaymentAction, ...]:
+def allowed_actions(root: "strawberry.Parent[OrderRow]", info: Info) -> tuple[PaymentAction, ...]:
     """Computed from the conditions that the commands check; a row holds its states as text."""
     assert root.intent_status is not None
-    states = SimpleNamespace(status=OrderStatus(root.status), intent_status=IntentStatus(root.intent_status))
-    return orders.allowed_actions(cast("Order", states))
+    states = SimpleNamespace(
+        status=OrderStatus(root.status),
+        intent_status=IntentStatus(root.intent_status),
+        received_minor=root.received_minor,
+    )
+    is_buyer = info.context.viewer.kind is ViewerKind.USER
+    actions = orders.allowed_actions if is_buyer else orders.merchant_actions
+    return actions(cast("Order", states))
 
 
 def attempts(root: "strawberry.Parent[OrderRow]") -> "list[PaymentAttemptRow]":

@@ -7,9 +7,9 @@ import strawberry
 
 from hub.domain.money import Money
 from hub.domain.orders import Order
-from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest
+from hub.domain.payments import AttemptState, CaptureMethod, PaymentAttempt, PaymentRequest
 from hub.domain.requests import Answer
-from hub.flows import purchase
+from hub.flows import captures, purchase
 from resolvers.context import Info
 from resolvers.inputs import MoneyInput, id_of, key, money, storable, web_address
 from resolvers.lookahead import Wanted, wanted
@@ -40,6 +40,13 @@ ReturnUrl = Annotated[
 ]
 
 
+CaptureMethodChoice = Annotated[
+    CaptureMethod,
+    strawberry.argument(description="MANUAL: the merchant takes the money later; not every channel can hold it."),
+]
+HeldAttempt = Annotated[strawberry.ID, strawberry.argument(description="The AUTHORIZED attempt.")]
+
+
 async def checkout(
     info: Info,
     listing_id: ListingToBuy,
@@ -48,6 +55,7 @@ async def checkout(
     idempotency_key: IdempotencyKey,
     method: Method = None,
     return_url: ReturnUrl = None,
+    capture_method: CaptureMethodChoice = CaptureMethod.AUTOMATIC,
 ) -> Payload:
     """`orderCreate` and `paymentCreate` in one call, under one key."""
 
@@ -59,6 +67,7 @@ async def checkout(
             idempotency_key=key(idempotency_key),
             method=None if method is None else storable(method, "method", MAX_CODE),
             return_url=None if return_url is None else web_address(return_url, "returnUrl"),
+            capture_method=capture_method,
         )
         return await purchase.checkout(info.context.hub, info.context.viewer, request)
 
@@ -73,6 +82,7 @@ async def payment_create(
     idempotency_key: IdempotencyKey,
     method: Method = None,
     return_url: ReturnUrl = None,
+    capture_method: CaptureMethodChoice = CaptureMethod.AUTOMATIC,
 ) -> Payload:
     """Ask one channel to collect an order's money."""
 
@@ -84,8 +94,48 @@ async def payment_create(
             idempotency_key=key(idempotency_key),
             method=None if method is None else storable(method, "method", MAX_CODE),
             return_url=None if return_url is None else web_address(return_url, "returnUrl"),
+            capture_method=capture_method,
         )
         return await purchase.request_payment(info.context.hub, info.context.viewer, request)
+
+    answer = await told(flow)
+    return await _payload(info, Answer(answer.value, answer.refusal, answer.is_replay))
+
+
+async def payment_capture(
+    info: Info,
+    payment_attempt_id: HeldAttempt,
+    idempotency_key: IdempotencyKey,
+    amount: Annotated[
+        MoneyInput | None,
+        strawberry.argument(description="How much of what is held, in its currency; all of it if left out."),
+    ] = None,
+) -> Payload:
+    """Take held money, all or part of it."""
+
+    async def flow() -> Answer[PaymentAttempt]:
+        return await captures.capture(
+            info.context.hub,
+            info.context.viewer,
+            attempt_id=id_of("PaymentAttempt", payment_attempt_id, "paymentAttemptId"),
+            amount=None if amount is None else money(amount, "amount"),
+            idempotency_key=key(idempotency_key),
+        )
+
+    answer = await told(flow)
+    return await _payload(info, Answer(answer.value, answer.refusal, answer.is_replay))
+
+
+async def payment_void(info: Info, payment_attempt_id: HeldAttempt, idempotency_key: IdempotencyKey) -> Payload:
+    """Let go of held money."""
+
+    async def flow() -> Answer[PaymentAttempt]:
+        return await captures.void(
+            info.context.hub,
+            info.context.viewer,
+            attempt_id=id_of("PaymentAttempt", payment_attempt_id, "paymentAttemptId"),
+            idempotency_key=key(idempotency_key),
+        )
 
     answer = await told(flow)
     return await _payload(info, Answer(answer.value, answer.refusal, answer.is_replay))

@@ -4,7 +4,7 @@ from hub.domain.catalogue import CourseKind, ListingState
 from hub.domain.entitlements import EntitlementState, GrantSource, GrantState
 from hub.domain.merchants import MerchantState
 from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, OrderStatus, PaymentAction
-from hub.domain.payments import AttemptState, IntentStatus
+from hub.domain.payments import AttemptState, CaptureMethod, IntentStatus
 from hub.domain.people import UserState, ViewerKind
 from hub.domain.reconciliation import BreakKind, BreakState
 from resolvers.catalogue import CourseOrderField, OrderDirection
@@ -88,11 +88,22 @@ described(
 )
 described(
     PaymentAction,
-    "What a buyer can do with an order now.",
+    "What can be done about an order's money now.",
     {
         "PAY": "Call paymentCreate.",
         "FOLLOW_NEXT_ACTION": "Follow the attempt's nextAction.",
         "CANCEL": "Call orderCancel; refused while an attempt is live.",
+        "CAPTURE": "The merchant can call paymentCapture.",
+        "VOID": "The merchant can call paymentVoid.",
+        "REFUND": "The merchant can give money back.",
+    },
+)
+described(
+    CaptureMethod,
+    "When a channel takes the money.",
+    {
+        "AUTOMATIC": "At once.",
+        "MANUAL": "It holds the money until the merchant takes it, all or part, or lets go of it.",
     },
 )
 described(

@@ -7,7 +7,7 @@ import strawberry
 
 from hub.domain import payments as domain
 from hub.domain.orders import PaymentAction
-from hub.domain.payments import AttemptState, IntentStatus
+from hub.domain.payments import AttemptState, CaptureMethod, IntentStatus
 from resolvers import orders, payments
 from resolvers.scalars import Instant
 from schema.connections import Node
@@ -63,12 +63,16 @@ class LastError:
 
 
 @represents("PaymentAttemptRow", domain.PaymentAttempt)
-@strawberry.type(description="One try to be paid on one channel. Its buyer and operators see it.")
+@strawberry.type(
+    description="One try to be paid on one channel. Its buyer and operators see it, and the selling platform if its "
+    "captureMethod is MANUAL."
+)
 class PaymentAttempt(Node):
     number: int = plain("Counts the order's attempts from 1.")
     channel: str = plain("Code of the channel.")
     state: AttemptState = plain("What is known of it.")
     amount: Money = plain("What was asked.")
+    capture_method: CaptureMethod = plain("Whether its money is taken at once, or when the merchant says so.")
     next_action: NextAction | None = plain("What the buyer does next; null if nothing.", costs=FREE)
     last_error: LastError | None = resolved_by(
         payments.last_error, "Why it did not take the money; null if it may yet.", FREE
@@ -87,7 +91,9 @@ class PaymentIntent:
     attempts: list[PaymentAttempt] = resolved_by(
         orders.attempts, "All tries that you may see, the first first; at most 100.", at_most(100)
     )
-    allowed_actions: list[PaymentAction] = resolved_by(orders.allowed_actions, "What the buyer can do now.")
+    allowed_actions: list[PaymentAction] = resolved_by(
+        orders.allowed_actions, "What you can do now: as its buyer, or for its merchant."
+    )
     unknown_since_us: Instant | None = resolved_by(
         orders.unknown_since_us, "Since when it is unknown what became of the money.", ONE_LIST, name="unknownSince"
     )
@@ -122,6 +128,22 @@ class PaymentCreatePayload(Payload):
     payment_attempt: PaymentAttempt | None = relation("payment_attempt", "The attempt; null if it was refused.")
 
 
+@strawberry.type(description="What became of held money.")
+class PaymentCapturePayload(Payload):
+    payment_attempt: PaymentAttempt | None = relation(
+        "payment_attempt", "The attempt, UNKNOWN while nobody knows; null if it was refused."
+    )
+    order: LazyOrder | None = relation("order", "Its order.")
+
+
+@strawberry.type(description="What became of held money.")
+class PaymentVoidPayload(Payload):
+    payment_attempt: PaymentAttempt | None = relation(
+        "payment_attempt", "The attempt, UNKNOWN while nobody knows; null if it was refused."
+    )
+    order: LazyOrder | None = relation("order", "Its order.")
+
+
 @strawberry.type
 class PaymentQueries:
     channels: list[Channel] = resolved_by(payments.channels, "The payment channels of this hub, by code.", at_most(10))
@@ -138,4 +160,12 @@ class PaymentMutations:
         payments.payment_create,
         "Ask one channel to collect an order's money. A decline is an attempt, not an error.",
         is_attempt=True,
+    )
+    payment_capture: PaymentCapturePayload = changed_by(
+        payments.payment_capture,
+        "Take the money that an AUTHORIZED attempt holds, once. Of a part the rest is given back to the buyer, and the "
+        "order is paid with the part.",
+    )
+    payment_void: PaymentVoidPayload = changed_by(
+        payments.payment_void, "Let go of the money that an AUTHORIZED attempt holds: its order waits for another try."
     )

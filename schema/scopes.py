@@ -46,6 +46,7 @@ _OWN_KEYS = Rule(frozenset({"keys:write"}), frozenset({ViewerKind.PLATFORM, View
 
 _STAFF = Rule(frozenset({"operations:write"}), frozenset({ViewerKind.OPERATOR}))  # rights of every platform
 
+_OWN_PAYMENTS = Rule(frozenset({"payments:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
 _OWN_WEBHOOKS = Rule(frozenset({"webhooks:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
 
 Resolver = Callable[..., object]
@@ -76,6 +77,8 @@ SCOPES: dict[str, Rule] = {
     "Mutation.orderCreate": _BUYING,
     "Mutation.orderCancel": _BUYING,
     "Mutation.paymentCreate": _BUYING,
+    "Mutation.paymentCapture": _OWN_PAYMENTS,
+    "Mutation.paymentVoid": _OWN_PAYMENTS,
     "Mutation.listingUpsert": _OWN_LISTINGS,
     "Mutation.memberUpsert": _OWN_MEMBERS,
     "Mutation.memberRemove": _OWN_MEMBERS,

@@ -61,11 +61,14 @@ class ChainStatus(StrEnum):
 
 
 class PaymentAction(StrEnum):
-    """What a buyer can do with an order now."""
+    """What can be done about an order's money now: by its buyer, or (CAPTURE, VOID, REFUND) by its merchant."""
 
     PAY = "PAY"
     FOLLOW_NEXT_ACTION = "FOLLOW_NEXT_ACTION"
     CANCEL = "CANCEL"
+    CAPTURE = "CAPTURE"
+    VOID = "VOID"
+    REFUND = "REFUND"
 
 
 # How long an order waits for its money, and how long one attempt stays payable.
@@ -256,7 +259,7 @@ def closed(order: Order, status: OrderStatus, now_us: int) -> Order:
 
 
 def allowed_actions(order: Order) -> tuple[PaymentAction, ...]:
-    """What the API offers: what the commands admit, where canceling first voids an attempt that waits for somebody."""
+    """What the API offers to a buyer: what the commands admit, where canceling first voids an attempt that waits."""
     if order.status is not OrderStatus.AWAITING_PAYMENT:
         return ()
     if order.intent_status is IntentStatus.REQUIRES_PAYMENT_METHOD:
@@ -266,3 +269,12 @@ def allowed_actions(order: Order) -> tuple[PaymentAction, ...]:
     if order.intent_status in (IntentStatus.REQUIRES_CAPTURE, IntentStatus.FAILED):
         return (PaymentAction.CANCEL,)
     return ()
+
+
+def merchant_actions(order: Order) -> tuple[PaymentAction, ...]:
+    """What it offers to the merchant and to operators: held money is taken or let go, taken money given back."""
+    is_held = order.intent_status is IntentStatus.REQUIRES_CAPTURE
+    if order.status is OrderStatus.AWAITING_PAYMENT and is_held:
+        return (PaymentAction.CAPTURE, PaymentAction.VOID)
+    is_left = order.status in (OrderStatus.PAID, OrderStatus.PARTIALLY_REFUNDED) and order.received_minor > 0
+    return (PaymentAction.REFUND,) if is_left else ()

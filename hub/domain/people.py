@@ -26,7 +26,7 @@ class ViewerKind(StrEnum):
 LEARNER_SCOPES = frozenset({"orders:read", "orders:write", "entitlements:read"})
 PARTNER_SCOPES = frozenset({
     "catalog:write", "members:write", "orders:read", "entitlements:read", "events:read", "keys:read", "keys:write",
-    "webhooks:read", "webhooks:write",
+    "webhooks:read", "webhooks:write", "payments:write",
 })  # fmt: skip
 OPERATOR_SCOPES = LEARNER_SCOPES | PARTNER_SCOPES | {"operations:read", "operations:write"}
 

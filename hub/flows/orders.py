@@ -1,6 +1,7 @@
 """An order's other ends: canceled by its buyer, or expired; neither while an attempt may still take the money."""
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hub.domain.events import Change, OrderCanceled, OrderEvent, OrderExpired
@@ -11,7 +12,7 @@ from hub.domain.people import Viewer
 from hub.domain.refusals import NotFound, Refusal
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import attempts, records
-from hub.flows.attempts import ask
+from hub.flows.attempts import asked
 from hub.flows.entitlements import audiences_of
 from hub.ports import Hub, Vault
 
@@ -30,7 +31,7 @@ async def cancel_order(hub: Hub, viewer: Viewer, *, order_id: str, idempotency_k
         return canceled
     channel = hub.channels.get(canceled.channel)
     if channel is not None and channel.capabilities.can_void:
-        result = await ask(channel.void(canceled), hub.clock.now_us())
+        result = await asked(hub, canceled.channel, "void", partial(channel.void, canceled))
         await hub.store.write(attempts.record_void, canceled.id, result, hub.draw(), hub.vault)
     return await hub.store.write(finish_cancel, order_id, key, hub.draw(), hub.vault)
 

@@ -12,6 +12,7 @@ How an order ends otherwise stands in flows/orders.py.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hub.domain.entitlements import EntitlementState
@@ -25,14 +26,24 @@ from hub.domain.orders import (
     may_be_paid,
     settled,
 )
-from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest, Result, Source, fact_of
+from hub.domain.payments import (
+    AttemptState,
+    CaptureMethod,
+    PaymentAttempt,
+    PaymentRequest,
+    Result,
+    Source,
+    captured_by,
+    fact_of,
+)
 from hub.domain.people import Viewer
 from hub.domain.refusals import AlreadyEntitled, AttemptIsLive, ChannelUnavailable, NotFound, Refusal
 from hub.domain.requests import Answer, RequestKey, Seen
 from hub.flows import access, anchors, attempts, records
-from hub.flows.attempts import RESOLVE, ask, ask_once, tell_attempt
+from hub.flows.attempts import RESOLVE, ask_once, asked, tell_attempt
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.merchants import admit
+from hub.flows.routing import cannot_take
 from hub.ports import Capabilities, Hub, Vault
 
 if TYPE_CHECKING:
@@ -119,7 +130,7 @@ async def open_attempt(
     owned = await tx.entitlements.of(order.user_id, order.course_id)
     if owned is not None and owned.state is EntitlementState.ACTIVE:
         return await _refuse(tx, key, AlreadyEntitled(owned.id))
-    if refusal := _channel_refusal(request.channel, capabilities, order.total):
+    if refusal := _channel_refusal(request, capabilities, order.total):
         return await _refuse(tx, key, refusal)
     attempt = _attempt(order, request, draw)
     if not await tx.payments.insert(attempt):
@@ -156,6 +167,7 @@ def _attempt(order: Order, request: "PaymentRequest | CheckoutRequest", draw: Dr
         unknown_since_us=None,
         version=1,
         created_at_us=draw.now_us,
+        capture_method=request.capture_method,
     )
 
 
@@ -169,12 +181,11 @@ def _submit(tx: "Tx", attempt: PaymentAttempt, key: RequestKey, audiences: list[
     tx.tasks.lease(RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
 
 
-def _channel_refusal(code: str, capabilities: Capabilities | None, total: Money) -> Refusal | None:
-    if capabilities is None:
-        return ChannelUnavailable(code, "it is not configured here")
-    if not capabilities.takes(total):
-        return ChannelUnavailable(code, f"it does not take {total.amount_minor} minor units of {total.currency}")
-    return None
+def _channel_refusal(
+    request: "PaymentRequest | CheckoutRequest", capabilities: Capabilities | None, total: Money
+) -> Refusal | None:
+    why = cannot_take(capabilities, total, request.method, request.capture_method)
+    return None if why is None else ChannelUnavailable(request.channel, why)
 
 
 async def _refuse(tx: "Tx", key: RequestKey, refusal: Refusal) -> "Opened":
@@ -202,7 +213,7 @@ async def _ask_and_record(hub: Hub, opened: Opened, key: RequestKey) -> Answer[P
         attempt = await ask_once(hub, channel, attempt) if attempt.is_live else attempt
         await hub.store.write(finish_request, key)
         return Answer(attempt)
-    result = await ask(channel.create(attempt), hub.clock.now_us())
+    result = await asked(hub, attempt.channel, "create", partial(channel.create, attempt))
     return await hub.store.write(record_result, attempt, result, key, hub.draw(), hub.vault)
 
 
@@ -241,16 +252,18 @@ class CheckoutRequest:
     idempotency_key: str
     method: str | None = None
     return_url: str | None = None
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
 
     @property
     def normalised(self) -> dict[str, Any]:
-        return {
+        asked: dict[str, Any] = {
             "listingId": self.listing_id,
             "channel": self.channel,
             "expectedAmount": [self.expected.amount_minor, self.expected.currency],
             "method": self.method,
             "returnUrl": self.return_url,
         }
+        return asked | captured_by(self.capture_method)
 
 
 async def checkout(hub: Hub, viewer: Viewer, request: CheckoutRequest) -> Answer[PaymentAttempt | Order]:
@@ -285,7 +298,7 @@ async def open_checkout(
         await _announce(tx, order, await audiences_of(tx, order, vault), draw, vault)
         await tx.requests.finish(key, None)
         return Opened(order=order)
-    if refusal := _channel_refusal(request.channel, capabilities, order.total):
+    if refusal := _channel_refusal(request, capabilities, order.total):
         return await _refuse(tx, key, refusal)
     attempt = _attempt(order, request, draw)
     order = _with(order, attempt, draw)

@@ -83,6 +83,7 @@ class ScriptedChannel:
     )
     calls: list[tuple[str, str]] = field(default_factory=list)  # (method, key)
     steps: dict[str, deque[Step]] = field(default_factory=dict)
+    captured: list[Money] = field(default_factory=list)  # what each call to capture asked for
 
     def then(self, method: str, *steps: Step) -> "ScriptedChannel":
         self.steps.setdefault(method, deque()).extend(steps)
@@ -93,6 +94,10 @@ class ScriptedChannel:
 
     async def create(self, attempt: PaymentAttempt) -> Result:
         return await self._do("create", attempt, charged)
+
+    async def capture(self, attempt: PaymentAttempt, amount: Money) -> Result:
+        self.captured.append(amount)
+        return await self._do("capture", attempt, lambda a: charged(a, amount=amount))
 
     async def void(self, attempt: PaymentAttempt) -> Result:
         return await self._do("void", attempt, lambda _attempt: VOIDED)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, exists, false, true
+from sqlalchemy import bindparam, exists, false, literal_column, true
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -33,6 +33,7 @@ class PaymentAttemptRow:
     unknown_since_us: int | None
     version: int
     created_at_us: int
+    capture_method: str
     joined: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -45,12 +46,16 @@ class PaymentAttemptRow:
 
 
 def visible(alias: FromClause, kind: ViewerKind) -> ColumnElement[bool]:
-    """A platform sees that its order is paid, not how the buyer tried."""
+    """A platform sees that its order is paid, not how the buyer tried; but what it holds is its to take."""
     if kind is ViewerKind.OPERATOR:
         return true()
     if kind is ViewerKind.USER:
         its = order.alias()
         return exists().where((its.c.id == alias.c.order_id) & (its.c.user_id == bindparam("viewer_user")))
+    if kind is ViewerKind.PLATFORM:
+        its = order.alias()
+        is_own = (its.c.id == alias.c.order_id) & (its.c.platform_id == bindparam("viewer_platform"))
+        return (alias.c.capture_method == literal_column("'MANUAL'")) & exists().where(is_own)
     return false()
 
 
