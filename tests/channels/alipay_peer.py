@@ -23,6 +23,8 @@ from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 from Crypto.Hash import MD5, SHA1, SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature import pkcs1_15
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 Json = dict[str, Any]
 
@@ -39,8 +41,9 @@ CALLS = {
     "alipay.data.dataservice.bill.downloadurl.query": "bill",
 }
 COLUMNS = (
-    "支付宝交易号", "商户订单号", "业务类型", "商品名称", "创建时间", "完成时间", "门店编号", "门店名称", "操作员", "终端号", "对方账户", "订单金额（元）",
-    "商家实收（元）", "支付宝红包（元）", "集分宝（元）", "支付宝优惠（元）", "商家优惠（元）", "券核销金额（元）", "券名称", "商家红包消费金额（元）",
+    "支付宝交易号", "商户订单号", "业务类型", "商品名称", "创建时间", "完成时间", "门店编号", "门店名称",
+    "操作员", "终端号", "对方账户", "订单金额（元）", "商家实收（元）", "支付宝红包（元）", "集分宝（元）",
+    "支付宝优惠（元）", "商家优惠（元）", "券核销金额（元）", "券名称", "商家红包消费金额（元）",
     "卡消费金额（元）", "退款批次号/请求号", "服务费（元）", "分润（元）", "备注",
 )  # fmt: skip
 
@@ -48,7 +51,8 @@ COLUMNS = (
 @cache
 def key(owner: str) -> RSA.RsaKey:
     """The key pair of an owner, made once a process."""
-    return RSA.generate(2048)
+    made = generate_private_key(65537, 2048)  # in a tenth of the time that pycryptodome takes
+    return RSA.import_key(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def pem(owner: str) -> str:
