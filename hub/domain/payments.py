@@ -233,6 +233,7 @@ class Notice:
 
     event_id: str
     attempt_key: str  # our own reference, as the channel echoes it; of a refund or dispute: that of its payment
+    # Or "": the channel does not echo it there, and `result.movement_ref` names the charge.
     result: Result
     digest: bytes  # over the verified, normalised content
     kind: str
@@ -397,8 +398,15 @@ def _key(kind: FactKind, attempt_key: str, call: int, result: Result) -> str:
 
 def told_key(notice: Notice) -> str | None:
     """The key of the fact in a notice, found without its attempt: whether we know it already is one look."""
+    if not notice.attempt_key:
+        return charge_key(notice.result)
     kind = _kind(notice.result, Source.NOTICE)
     return None if kind is None else _key(kind, notice.attempt_key, 0, notice.result)
+
+
+def charge_key(result: Result) -> str | None:
+    """The key of the fact that money came, by the channel's reference of that movement alone."""
+    return f"{FactKind.CAPTURED}/{result.movement_ref}" if result.movement_ref else None
 
 
 def reduce(attempt: PaymentAttempt, fact: Fact) -> PaymentAttempt:

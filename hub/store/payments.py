@@ -36,6 +36,7 @@ from hub.domain.payments import (
     Result,
     Source,
     Stage,
+    charge_key,
     told_key,
 )
 from hub.store.metadata import Serial, blob, inserted, integer, is_one_of, metadata, text
@@ -185,7 +186,7 @@ class Notices:
             fact_key_=told_key(notice),
         )  # fmt: skip
         assert row is not None
-        return row
+        return row if notice.attempt_key else replace(row, attempt_id=row.fact_attempt_id)
 
     async def insert(self, channel: str, notice: Notice, state: str, draw: Draw) -> bool:
         """Keep it; False: the same event came in at the same moment and was first."""
@@ -199,7 +200,11 @@ class Notices:
 
     async def waiting(self, notice_id: str) -> "WaitingNotice | None":
         """A kept notice whose order we did not know, and the attempt that its reference names by now."""
-        return await self._rx.one(_WAITING, _waiting, notice_id=notice_id)
+        waiting = await self._rx.one(_WAITING, _waiting, notice_id=notice_id)
+        if waiting is None or waiting.attempt_id is not None or waiting.dispute is None:
+            return waiting
+        charge = await self._rx.one(_KNOWN, _Known, channel=waiting.channel, key_=charge_key(waiting.result))
+        return waiting if charge is None else replace(waiting, attempt_id=charge.attempt_id)
 
     async def move(self, notice_id: str, state: str) -> None:
         await self._rx.run(_MOVE_NOTICE, notice_id=notice_id, state_=state)
