@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from hub.domain.money import Money
-from hub.domain.orders import PAID_ONCE, Order, settled
+from hub.domain.money import MAX_MINOR, Money
+from hub.domain.orders import PAID_ONCE, Order, OrderStatus, charge_status, settled
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Source, Stage
 from hub.domain.refusals import (
     ChannelUnavailable,
@@ -273,12 +273,13 @@ class Refundable:
     refunded_minor: int
     reserved_minor: int
     refunds: int
+    held_minor: int = MAX_MINOR  # what the parties to the order hold of all its money, where that was looked at
 
     @property
     def left(self) -> Money:
         """What can still be given back of it."""
         left = self.captured.amount_minor - self.refunded_minor - self.reserved_minor
-        return Money(max(left, 0), self.captured.currency)
+        return Money(max(min(left, self.held_minor), 0), self.captured.currency)
 
 
 def may_be_refunded(
@@ -324,7 +325,8 @@ def chosen(charges: Sequence[Refundable], amount: Money | None) -> tuple[Refunda
 
 
 def refunded(order: Order, refunds: Sequence[Refund], attempts: Sequence[PaymentAttempt], now_us: int) -> Order:
-    """The order with its figures and statuses computed anew from all its refunds."""
+    """The order with its figures and statuses computed anew from all its refunds. None of them pays an order: one
+    that awaits its payment goes on awaiting it."""
     own = [one for one in refunds if one.amount.currency == order.total.currency]
     given = [one for one in own if one.state is _S.SUCCEEDED]
     order = replace(
@@ -333,6 +335,8 @@ def refunded(order: Order, refunds: Sequence[Refund], attempts: Sequence[Payment
         refund_reserved_minor=_sum([one for one in own if one.is_open]),
         returned_minor=_sum([one for one in given if one.is_surplus]),
     )
+    if order.status is OrderStatus.AWAITING_PAYMENT:
+        return replace(order, charge_status=charge_status(order))
     return settled(order, attempts, now_us)
 
 

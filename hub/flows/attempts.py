@@ -17,7 +17,7 @@ from hub.domain.events import Audience, Change, OrderEvent, OrderMoneyChanged, O
 from hub.domain.ids import Draw
 from hub.domain.ledger import JournalEntry
 from hub.domain.money import Money
-from hub.domain.orders import ChainStatus, FulfilmentStatus, Order, OrderStatus, received, settled
+from hub.domain.orders import PAID_ONCE, ChainStatus, FulfilmentStatus, Order, OrderStatus, received, settled
 from hub.domain.payments import (
     ENDED,
     LIVE,
@@ -46,6 +46,7 @@ from hub.domain.payments import (
     void_fact_of,
 )
 from hub.domain.reconciliation import BreakKind
+from hub.flows import late
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.records import record_end
@@ -121,6 +122,7 @@ async def apply_fact(
             order = replace(order, due_minor=_due(order, fact.amount))
         order = received(order, fact.amount)
         await _book(tx, order, before, fact, draw)
+        order = await late.met(tx, order)
     if attempt != before:
         attempt = await tx.payments.update(attempt)
     after = settled(order, [*others, attempt], draw.now_us)
@@ -225,9 +227,11 @@ async def _break_on(
     if order.is_closed:
         detail = f"{order.received_minor} {order.total.currency} came after the order was {order.status}"
         await open_break(tx, BreakKind.LATE_PAYMENT, order.id, order.id, detail, draw)
+        late.give_back(tx, order, fact.key, draw)
     elif order.received_minor > order.due and is_as_asked(attempt, fact):
         detail = f"{order.received_minor} of {order.due} {order.total.currency} by several movements"
         await open_break(tx, BreakKind.DUPLICATE, order.id, order.id, detail, draw)
+        late.give_back(tx, order, fact.key, draw)
 
 
 async def _follow(
@@ -246,7 +250,7 @@ async def _follow(
     has_ended = attempt.state in ENDED and (attempt.state is not before.state or is_paid_now)
     if is_paid_now:
         order = replace(order, fulfilment_status=FulfilmentStatus.FULFILLED)
-    if has_ended and (is_paid_now or order.status is not OrderStatus.PAID):
+    if has_ended and (is_paid_now or order.status not in PAID_ONCE):
         order = replace(order, chain_status=ChainStatus.QUEUED)
     audiences = await audiences_of(tx, order, vault)
     cause = f"{fact.source}: {fact.kind}"
@@ -320,7 +324,7 @@ async def _asked_round(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> t
     now_us = hub.clock.now_us()
     is_due = now_us >= attempt.due_at_us and channel.capabilities.can_void and not attempt.is_instructed
     if is_due and attempt.state in VOIDABLE:
-        voided = await asked(hub, channel.code, "void", partial(channel.void, attempt))
+        voided = await asked(hub, attempt.channel, "void", partial(channel.void, attempt))
         attempt = await hub.store.write(record_void, attempt.id, voided, hub.draw(), hub.vault)
         if not attempt.is_live:
             return attempt, 0
@@ -336,7 +340,7 @@ async def _asked_round(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> t
     again = await hub.store.write(send_again, attempt.id, hub.draw(), hub.vault)
     if again.state is not AttemptState.SUBMITTED:
         return again, after_ms
-    answer = await asked(hub, channel.code, "create", partial(channel.create, again))
+    answer = await asked(hub, again.channel, "create", partial(channel.create, again))
     again = await hub.store.write(record_answer, again.id, answer, hub.draw(), hub.vault)
     return again, answer.retry_after_ms or 0
 
@@ -346,9 +350,9 @@ async def carry_out(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> tupl
     instruction = attempt.instruction
     assert instruction is not None, attempt.id
     if instruction.kind is InstructionKind.CAPTURE:
-        told = await asked(hub, channel.code, "capture", partial(channel.capture, attempt, instruction.amount))
+        told = await asked(hub, attempt.channel, "capture", partial(channel.capture, attempt, instruction.amount))
     else:
-        told = await asked(hub, channel.code, "void", partial(channel.void, attempt))
+        told = await asked(hub, attempt.channel, "void", partial(channel.void, attempt))
     attempt = await hub.store.write(record_instructed, attempt.id, told, hub.draw(), hub.vault)
     return attempt, told.retry_after_ms or 0
 
@@ -474,7 +478,7 @@ async def void(hub: Hub, task: "LeasedTask") -> int | None:
     channel = hub.channels.get(attempt.channel) if attempt else None
     if attempt is None or channel is None or attempt.state in (AttemptState.CHARGED, AttemptState.VOIDED):
         return None
-    result = await asked(hub, channel.code, "void", partial(channel.void, attempt))
+    result = await asked(hub, attempt.channel, "void", partial(channel.void, attempt))
     attempt = await hub.store.write(record_void, attempt.id, result, hub.draw(), hub.vault)
     if result.outcome is Outcome.DONE:
         return None

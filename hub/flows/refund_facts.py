@@ -1,0 +1,179 @@
+"""What we are told about a refund, by whatever way, becomes its state, the books', the order's and the buyer's right.
+
+`apply_fact` is the one door for the answer to a call, a query and a Notice: any order of arrival, the same end.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hub.domain.events import Audience, Change, OrderRefunded, RefundChanged
+from hub.domain.ids import Draw
+from hub.domain.ledger import JournalEntry, Posting, ReservationState, mirrored
+from hub.domain.orders import Order, OrderStatus
+from hub.domain.payments import PaymentAttempt, Result, Source
+from hub.domain.reconciliation import BreakKind
+from hub.domain.refunds import Refund, RefundFact, RefundState, fact_of, is_as_asked, reduce, refunded
+from hub.flows.breaks import open_break
+from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
+from hub.ports import Vault
+
+if TYPE_CHECKING:
+    from hub.store.payments import Heard
+    from hub.store.transactions import Tx
+
+RESOLVE = "resolve_refund"
+# Why a Grant ended, for whoever restores it.
+CAUSE = "refund"
+
+
+async def apply_fact(tx: "Tx", refund_id: str, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
+    """Lock the order, keep the fact, reduce, and write all that follows from it."""
+    order, before, attempt = await locked(tx, refund_id)
+    fact = fact_of(before, attempt.channel, result, source)
+    if fact is None:
+        informed = _informed(before, result)
+        return before if informed == before else await tx.refunds.update(informed)
+    heard = await tx.refunds.add_fact(refund_id, fact)
+    await _break_on(tx, before, fact, heard, draw)
+    after = _informed(reduce(before, fact), result)
+    if after == before:
+        return before
+    after = await tx.refunds.update(after)
+    if after.state is not before.state:
+        await _book(tx, before, after, fact, draw)
+        await follow(tx, order, before, after, attempt.channel, f"{source}: {fact.kind}", draw, vault)
+    return after
+
+
+# What a code says something about; any other state has outlived it.
+_WITH_CODE = frozenset({
+    RefundState.REQUESTED, RefundState.UNKNOWN, RefundState.FAILED, RefundState.CANCELED, RefundState.REVERSED,
+})  # fmt: skip
+
+
+def _informed(refund: Refund, result: Result) -> Refund:
+    """What a refund shows besides its state. The channel's reference, once known, stays."""
+    return replace(
+        refund,
+        channel_ref=refund.channel_ref or result.movement_ref or result.channel_ref,
+        code=(result.code or refund.code) if refund.state in _WITH_CODE else None,
+    )
+
+
+async def _break_on(tx: "Tx", refund: Refund, fact: RefundFact, heard: "Heard", draw: Draw) -> None:
+    """A success over another amount than was asked: the money stays promised until a person has looked."""
+    if heard.value == "CONTRADICTED" or (heard.value == "NEW" and not is_as_asked(refund, fact)):
+        asked, told = refund.amount, fact.amount
+        kind = BreakKind.AMOUNT if told is None or told.currency == asked.currency else BreakKind.CURRENCY
+        words = f"{told.amount_minor} {told.currency}" if told else "nothing"
+        detail = f"asked to give back {asked.amount_minor} {asked.currency}, told {words}"
+        await open_break(tx, kind, refund.id, refund.order_id, detail, draw)
+
+
+async def _book(tx: "Tx", before: Refund, after: Refund, fact: RefundFact, draw: Draw) -> None:
+    """What the change does to the books: the promise is kept, given up, or kept and undone; each happens once."""
+    name, state = reference(after), after.state
+    if state is RefundState.SUCCEEDED:
+        promised = await tx.ledger.end(name, ReservationState.POSTED, draw.now_us)
+        await _post(tx, after, name, "refund", promised.postings, fact, draw)
+    elif state in (RefundState.FAILED, RefundState.CANCELED) and before.is_open:
+        await tx.ledger.end(name, ReservationState.VOIDED, draw.now_us)
+    elif state is RefundState.REVERSED:
+        reserved = await tx.ledger.reservation(name)
+        assert reserved is not None, name
+        if before.state is not RefundState.SUCCEEDED:  # it failed first: the same two entries, whatever came first
+            await _post(tx, after, name, "refund", reserved.postings, fact, draw)
+        undone = f"refund_reversed/{after.key}"
+        await _post(tx, after, undone, "refund_reversed", mirrored(reserved.postings), fact, draw)
+
+
+async def _post(
+    tx: "Tx", refund: Refund, name: str, kind: str, postings: tuple[Posting, ...], fact: RefundFact, draw: Draw
+) -> None:
+    await tx.ledger.post(
+        JournalEntry(
+            id=draw.id("jen", name),
+            reference=name,
+            kind=kind,
+            order_id=refund.order_id,
+            postings=postings,
+            effective_at_us=fact.provider_at_us or fact.observed_at_us,
+            recorded_at_us=draw.now_us,
+        )
+    )
+
+
+async def follow(
+    tx: "Tx", held: Order, before: Refund, refund: Refund, channel: str, cause: str, draw: Draw, vault: Vault
+) -> None:
+    """What follows from a change: the order's figures and status, the buyer's right, and everybody being told."""
+    audiences = await audiences_of(tx, held, vault)
+    tell(tx, before.state, refund, channel, cause, audiences, draw)
+    order = await figured(tx, held, draw)
+    is_back, was_back = order.status is OrderStatus.REFUNDED, held.status is OrderStatus.REFUNDED
+    moved = order
+    if is_back and not was_back:
+        moved = await revoke_grants_of(tx, order, CAUSE, audiences, draw)
+    elif was_back and not is_back:
+        moved = await restore_grants_of(tx, order, CAUSE, audiences, draw, vault)
+    if moved != order:
+        order = await tx.orders.update(moved)
+    if order.refunded_minor != held.refunded_minor:
+        change = Change(held.status, order.status, cause)
+        tx.events.append(order, OrderRefunded.of(order), audiences, draw, change)
+
+
+async def figured(tx: "Tx", held: Order, draw: Draw) -> Order:
+    """The order with the figures that its refunds give it, stored."""
+    order = refunded(held, await tx.refunds.of_order(held.id), await tx.payments.of_order(held.id), draw.now_us)
+    return held if order == held else await tx.orders.update(order)
+
+
+def tell(
+    tx: "Tx", before: str, refund: Refund, channel: str, cause: str, audiences: list[Audience], draw: Draw
+) -> None:
+    event = RefundChanged(
+        refund.id, refund.order_id, channel, refund.amount.amount_minor, refund.amount.currency, refund.state,
+        refund.code,
+    )  # fmt: skip
+    tx.events.append(refund, event, audiences, draw, Change(before, refund.state, cause))
+
+
+# ---- notices ---------------------------------------------------------------------------------------------------------
+
+
+async def apply_notice(tx: "Tx", attempt_id: str, refund_key: str, result: Result, draw: Draw, vault: Vault) -> None:
+    """A channel's later word about a refund. One that nobody here has asked for is shown to a person."""
+    attempt = await tx.payments.by_id(attempt_id)
+    assert attempt is not None, attempt_id
+    refund = await tx.refunds.by_key(attempt.channel, refund_key)
+    if refund is None:
+        detail = f"{attempt.channel} tells of a refund of {attempt.key} that nobody here has asked for"
+        await open_break(tx, BreakKind.STATUS, attempt.id, attempt.order_id, detail, draw)
+        return
+    refund = await apply_fact(tx, refund.id, result, Source.NOTICE, draw, vault)
+    if not refund.is_open:
+        await tx.tasks.drop(RESOLVE, refund.id)
+
+
+# ---- what the steps of a refund share --------------------------------------------------------------------------------
+
+
+def reference(refund: Refund) -> str:
+    """What the books know a refund by."""
+    return f"refund/{refund.key}"
+
+
+async def held(tx: "Tx", refund_id: str) -> Refund:
+    refund = await tx.refunds.by_id(refund_id)
+    assert refund is not None, refund_id
+    return refund
+
+
+async def locked(tx: "Tx", refund_id: str) -> tuple[Order, Refund, PaymentAttempt]:
+    """The order held, and then the refund as it is under that lock."""
+    order = await tx.orders.lock((await held(tx, refund_id)).order_id)
+    found = await tx.refunds.with_attempt(refund_id)
+    assert order is not None
+    assert found is not None
+    return order, *found

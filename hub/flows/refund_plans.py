@@ -1,0 +1,70 @@
+"""Who gives back how much, before anything is promised: what a refund is refused for, and the postings it will make."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hub.domain.ledger import Posting, clearing, held, taken_from
+from hub.domain.money import Money
+from hub.domain.orders import Order
+from hub.domain.refunds import Refundable, chosen, may_be_refunded
+from hub.domain.refusals import NotRefundable, Refusal
+from hub.ports import Capabilities, Hub
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx
+
+# What each configured channel can do, by its code: a unit knows no adapters.
+Abilities = Mapping[str, Capabilities]
+
+
+def abilities(hub: Hub) -> Abilities:
+    return {code: channel.capabilities for code, channel in hub.channels.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A refund that may be promised: of which charge, how much, and what each party gives."""
+
+    order_id: str
+    charge: Refundable
+    amount: Money
+    postings: tuple[Posting, ...]
+
+
+async def planned(rx: "Rx", order: Order, amount: Money | None, able: Abilities) -> Plan | Refusal:
+    """The refund of `amount` of an order, or why not; without an amount, of all that is left of its latest charge."""
+    charges = [await _capped(rx, order, charge) for charge in await rx.refunds.charges(order.id)]
+    charge, wanted = chosen(charges, amount)
+    if charge is None or wanted is None:
+        return NotRefundable("nothing was charged for it")
+    return await planned_of(rx, order, charge, wanted, able)
+
+
+async def planned_of(rx: "Rx", order: Order, charge: Refundable, amount: Money, able: Abilities) -> Plan | Refusal:
+    """Likewise of one charge."""
+    charge = await _capped(rx, order, charge)
+    dispute = await rx.disputes.open_of(order.id)
+    capabilities = able.get(charge.channel)
+    refusal = may_be_refunded(
+        charge,
+        amount,
+        has_channel=capabilities is not None,
+        can_refund=capabilities is not None and capabilities.can_refund,
+        can_refund_partly=capabilities is not None and capabilities.can_refund_partly,
+        open_dispute_id=None if dispute is None else dispute.id,
+    )
+    if refusal is not None:
+        return refusal
+    holds = await _held(rx, order, amount.currency)
+    return Plan(order.id, charge, amount, taken_from(holds, amount, clearing(charge.channel)))
+
+
+async def _capped(rx: "Rx", order: Order, charge: Refundable) -> Refundable:
+    """A charge with no more left than the parties to the order still hold: a lost dispute may have taken it."""
+    holds = await _held(rx, order, charge.captured.currency)
+    return replace(charge, held_minor=sum(holds.values()))
+
+
+async def _held(rx: "Rx", order: Order, currency: str) -> dict[str, int]:
+    return held(await rx.ledger.postings_of(order.id), await rx.ledger.reserved_of(order.id), currency)

@@ -1,0 +1,129 @@
+"""A refund on its way: SUBMITTED is committed, the channel is asked, what it says is recorded.
+
+`resolve` is the Task that goes on where a process died or nobody has told us: UNKNOWN leaves only by the channel's
+word, never by time, and what the channel provably never had is sent again with the same key.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+from hub.domain.ids import Draw
+from hub.domain.payments import (
+    RESEND_WITHIN_US,
+    UNRESOLVED_AFTER_US,
+    Outcome,
+    PaymentAttempt,
+    Result,
+    Source,
+    Stage,
+    next_query_after_s,
+)
+from hub.domain.reconciliation import BreakKind
+from hub.domain.refunds import Refund, RefundState, submitted
+from hub.flows.attempts import ask, asked
+from hub.flows.breaks import open_break
+from hub.flows.entitlements import audiences_of
+from hub.flows.refund_facts import RESOLVE, apply_fact, locked, tell
+from hub.ports import Channel, Hub, Vault
+
+if TYPE_CHECKING:
+    from hub.store.tasks import LeasedTask
+    from hub.store.transactions import Tx
+
+log = logging.getLogger(__name__)
+
+# When a refund that is still open is asked about for the first time.
+FIRST_LOOK_US = 2 * 1_000_000
+
+
+async def send(hub: Hub, refund: Refund) -> Refund:
+    """SUBMITTED is committed, then the channel is asked, then what it says is recorded."""
+    sent = await hub.store.write(submit, refund.id, hub.draw(), hub.vault)
+    if sent is None:
+        return await _now(hub, refund)
+    refund, attempt = sent
+    channel = hub.channels[attempt.channel]
+    result = await asked(hub, attempt.channel, "refund", lambda: channel.refund(attempt, refund))
+    return await hub.store.write(record, refund.id, result, Source.ANSWER, hub.draw(), hub.vault)
+
+
+async def _now(hub: Hub, refund: Refund) -> Refund:
+    async with hub.store.reading() as rx:
+        return await rx.refunds.by_id(refund.id) or refund
+
+
+async def submit(tx: "Tx", refund_id: str, draw: Draw, vault: Vault) -> tuple[Refund, PaymentAttempt] | None:
+    """REQUESTED becomes SUBMITTED; None: somebody else sends it, or it was called off."""
+    order, before, attempt = await locked(tx, refund_id)
+    if before.state is not RefundState.REQUESTED:
+        return None
+    refund = await tx.refunds.update(submitted(before, draw.now_us))
+    tell(tx, before.state, refund, attempt.channel, "sent", await audiences_of(tx, order, vault), draw)
+    return refund, attempt
+
+
+async def record(tx: "Tx", refund_id: str, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
+    """What an answer or a query says; the Task that asks stays as long as there is something to ask."""
+    refund = await apply_fact(tx, refund_id, result, source, draw, vault)
+    if not refund.is_open:
+        await tx.tasks.drop(RESOLVE, refund.id)
+    else:
+        after_us = max(FIRST_LOOK_US, (result.retry_after_ms or 0) * 1000)
+        await tx.tasks.put_back(RESOLVE, refund.id, {"refund": refund.id}, draw.now_us + after_us, draw)
+    return refund
+
+
+async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
+    """The Task of one refund: send what was never sent, else ask. Returns when to look again (µs), None when done."""
+    async with hub.store.reading() as rx:
+        refund = await rx.refunds.by_id(task.body["refund"])
+    if refund is None or not refund.is_open:
+        return None
+    refund = await ask_once(hub, refund)
+    if not refund.is_open:
+        return None
+    now_us = hub.clock.now_us()
+    if now_us - (refund.sent_at_us or refund.created_at_us) >= UNRESOLVED_AFTER_US:
+        await hub.store.write(report_unresolved, refund, hub.draw())
+    return now_us + next_query_after_s(max(task.attempts - 1, 0)) * 1_000_000
+
+
+async def ask_once(hub: Hub, refund: Refund) -> Refund:
+    """One round: query, and send again with the same key what the channel provably never had."""
+    async with hub.store.reading() as rx:
+        found = await rx.refunds.with_attempt(refund.id)
+    assert found is not None, refund.id
+    refund, attempt = found
+    channel = hub.channels.get(attempt.channel)
+    if channel is None:
+        log.error("refund %s is open on channel %s, which is not configured", refund.id, attempt.channel)
+        return refund
+    now_us = hub.clock.now_us()
+    if refund.state is not RefundState.REQUESTED:
+        if not refund.is_open:
+            return refund
+        told = await ask(channel.query_refund(attempt, refund), now_us)
+        if _was_never_there(told) and not _may_be_believed(channel, refund, now_us):
+            return refund
+        refund = await hub.store.write(record_query, refund.id, told, hub.draw(), hub.vault)
+    is_young = refund.calls == 0 or now_us - refund.created_at_us <= RESEND_WITHIN_US
+    return await send(hub, refund) if refund.state is RefundState.REQUESTED and is_young else refund
+
+
+async def record_query(tx: "Tx", refund_id: str, result: Result, draw: Draw, vault: Vault) -> Refund:
+    return await apply_fact(tx, refund_id, result, Source.QUERY, draw, vault)
+
+
+def _was_never_there(result: Result) -> bool:
+    return result.outcome is Outcome.DONE and result.stage is Stage.NONE
+
+
+def _may_be_believed(channel: Channel, refund: Refund, now_us: int) -> bool:
+    """A slow first call may still land: "never saw it" counts only some time after sending, if at all."""
+    after_ms = channel.capabilities.not_found_after_ms
+    return after_ms is not None and now_us - (refund.sent_at_us or now_us) >= after_ms * 1000
+
+
+async def report_unresolved(tx: "Tx", refund: Refund, draw: Draw) -> None:
+    detail = f"nobody has said what became of refund {refund.key}"
+    await open_break(tx, BreakKind.UNRESOLVED, refund.id, refund.order_id, detail, draw)
