@@ -11,6 +11,7 @@ import httpx
 
 from hub.channels.connecting import Surroundings, demand_known
 from hub.channels.exchange import Answer, Silence, exchange
+from hub.channels.sandbox_statement import statement_lines
 from hub.channels.sandbox_words import (
     Flow,
     Json,
@@ -18,7 +19,6 @@ from hub.channels.sandbox_words import (
     notice_of,
     refund_result_of,
     result_of,
-    statement_lines,
     verified_at,
 )
 from hub.domain.money import Money
@@ -29,6 +29,7 @@ from hub.ports import Ack, AmountRange, Capabilities, Clock, Finding, NoticeRefu
 
 SIGNATURE_HEADER = "sandbox-signature"
 TOLERANCE_US = 300 * 1_000_000  # how far a signed time may lie from ours, both ways
+STATEMENT_LIMIT = 64 * 1024 * 1024  # bytes: a day of half a million lines
 SHORTEST_LIFE_S, LONGEST_LIFE_S = 60, 24 * 60 * 60  # what the provider takes
 
 MAXIMUM_MINOR = 99_999_999
@@ -131,9 +132,9 @@ class SandboxChannel:
         return self._refund_result("query", refund, answer)
 
     async def statement(self, day: date) -> AsyncIterator[StatementLine]:
-        """A day of the provider's own tables, in UTC. Raises StatementRefused."""
+        """A day of the provider's own books, in UTC, once it is over. Raises StatementRefused."""
         url, params = f"{self._base_url}/v1/statement", {"day": day.isoformat()}
-        answer = await exchange(self._client, "GET", url, headers=self._headers, params=params)
+        answer = await exchange(self._client, "GET", url, limit=STATEMENT_LIMIT, headers=self._headers, params=params)
         if isinstance(answer, Silence):
             raise StatementRefused(f"the provider did not answer ({answer.code}): ask again")
         if verified_at(answer.headers.get(SIGNATURE_HEADER), answer.body, (self._answer_secret,)) is None:

@@ -1,11 +1,10 @@
-"""What the sandbox provider's words mean to us: answers, notices and statements, each verified before it is read."""
+"""What the sandbox provider's words mean to us: answers and notices, each verified before it is read."""
 
-import csv
 import hashlib
 import hmac
-import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import orjson
@@ -14,13 +13,11 @@ from hub.channels.exchange import Answer
 from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import NextAction, Notice, Outcome, Result, Stage
-from hub.domain.statements import LineKind, StatementLine
-from hub.ports import NoticeRefused, StatementRefused
+from hub.ports import NoticeRefused
 
 Flow = Literal["create", "capture", "void", "query"]
 Json = dict[str, Any]
 
-CODE = "sandbox"
 EVENT_ID_LIMIT = 255  # characters
 RATE_LIMITED_MS = 1_000  # where the provider names no time
 
@@ -142,28 +139,6 @@ def refund_result(refund: Json, raw: bytes, now_us: int) -> Result:
     )
 
 
-def statement_lines(body: bytes) -> Iterator[StatementLine]:
-    """The lines of a day's CSV. Raises StatementRefused when it is none."""
-    try:
-        for row in csv.DictReader(io.StringIO(body.decode(), newline=""), strict=True):
-            yield StatementLine(
-                channel=CODE,
-                line_id=row["id"],
-                kind=LineKind(row["kind"].upper()),
-                our_ref=row["reference"] or None,
-                channel_ref=row["payment_intent"] or None,
-                refund_ref=row["refund_reference"] or None,
-                gross_minor=int(row["gross"]),
-                fee_minor=int(row["fee"]),
-                net_minor=int(row["net"]),
-                currency=row["currency"],
-                occurred_at_us=int(row["occurred_at"]) * 1_000_000,
-                raw=",".join(row.values()),
-            )
-    except (csv.Error, KeyError, TypeError, ValueError) as error:
-        raise StatementRefused("the statement is not one of this provider's") from error
-
-
 def notice_of(body: bytes, now_us: int) -> Notice:
     """The notice in a verified body. Raises NoticeRefused when it is none."""
     try:
@@ -205,8 +180,9 @@ def dispute_word(dispute: Json) -> DisputeWord:
 
 
 def _dispute_result(dispute: Json, raw: bytes, now_us: int) -> Result:
-    """A dispute says nothing of the payment itself."""
-    return bare(Outcome.DONE, now_us, raw)
+    """A dispute says nothing of the payment itself; only when it was said."""
+    at_us = _seconds(dispute["status_at"]) * 1_000_000
+    return replace(bare(Outcome.DONE, now_us, raw), channel_ref=_text(dispute["id"]), provider_at_us=at_us)
 
 
 def intent_result(intent: Json, raw: bytes, now_us: int) -> Result:

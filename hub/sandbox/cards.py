@@ -22,6 +22,7 @@ class Card:
     title: str
     error_code: str | None = None
     decline_code: str | None = None
+    is_disputed: bool = False  # by its payer, as soon as it is charged
     refund_becomes: Literal["succeeded", "failed"] | None = None  # of what is given back to it, later; None: at once
 
     @property
@@ -90,7 +91,14 @@ CARDS = (
         "card_declined",
         "generic_decline",
     ),
-    Card("4000000000000259", "pm_card_createDispute", "visa", "succeed", "Succeeds, then the payer disputes it"),
+    Card(
+        "4000000000000259",
+        "pm_card_createDispute",
+        "visa",
+        "succeed",
+        "Succeeds, then its payer disputes it",
+        is_disputed=True,
+    ),
     Card(
         "4000000000005126",
         "pm_card_refundFail",

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import httpx
 
 from hub.sandbox import faults
-from hub.sandbox.intents import Intents
 from hub.sandbox.keys import Keys
-from hub.sandbox.refunds import Refunds
 from hub.sandbox.signatures import HEADER, signature
 from hub.sandbox.tables import Tables
+from hub.sandbox.time import Clock
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +22,7 @@ TIMEOUT_S = 10.0  # for one post, as the large providers have it
 AT_ONCE = 16  # posts under way together
 SHORTEST_SLEEP_S = 0.01  # no round follows the last without letting the server breathe
 LONGEST_SLEEP_S = 30.0  # an expiry that nobody looks at is noticed within this time
+HELD_AT_MOST_S = 30.0  # a notice that is to come after a later one, when none comes
 STALE_S = 600  # twice the window that merchants allow
 
 
@@ -38,22 +38,23 @@ class Letter:
 
 
 class Courier:
-    """Posts what is due. One per provider; `run` is its task, `wake` tells it that something new waits."""
+    """Posts what waits, and first does what is `due` by the clock (each gets unix seconds, inside a transaction).
+
+    One per provider; `run` is its task, `wake` tells it that something new waits.
+    """
 
     def __init__(
         self,
         tables: Tables,
         keys: Keys,
-        intents: Intents,
-        refunds: Refunds,
+        due: Sequence[Callable[[int], object]],
         client: httpx.AsyncClient,
-        clock: Callable[[], float],
+        clock: Clock,
         retry_after_s: Sequence[float] = RETRY_AFTER_S,
     ) -> None:
         self._tables = tables
         self._keys = keys
-        self._intents = intents
-        self._refunds = refunds
+        self._due_by_clock = due
         self._client = client
         self._clock = clock
         self._retry_after_s = retry_after_s
@@ -81,8 +82,8 @@ class Courier:
         """Do all that is due now; gives the number of notices posted or dropped."""
         async with self._one_round:
             with self._tables.transaction():
-                self._intents.expire_due(int(self._clock()))
-                self._refunds.settle_due(int(self._clock()))
+                for do in self._due_by_clock:
+                    do(int(self._clock()))
                 self._tables.forget_old_answers(int(self._clock()))
             letters = self._due()
             await asyncio.gather(*(self._post(letter) for letter in letters))
@@ -115,9 +116,12 @@ class Courier:
             if fault and fault.kind == "never":
                 self._settle(letter, "abandoned")
                 return
-            if fault and fault.kind == "late_ms":
+            if fault and fault.kind == "late_s" and not letter.tries:
                 assert fault.value is not None
-                self._postpone(letter, fault.value / 1000)
+                self._postpone(letter, fault.value)
+                return
+            if fault and fault.kind == "out_of_order" and not letter.tries:
+                self._postpone(letter, HELD_AT_MOST_S, is_held=True)
                 return
         body, headers = self._sealed(letter.body, fault)
         copies = fault.value or 1 if fault and fault.kind == "duplicate_n" else 1
@@ -125,6 +129,7 @@ class Courier:
         with self._tables.transaction():
             if all(taken):
                 self._settle(letter, "delivered")
+                self._let_go(letter)
             elif letter.tries >= len(self._retry_after_s):
                 log.warning("sandbox notice %s was given up after %d tries", letter.id, letter.tries + 1)
                 self._settle(letter, "abandoned")
@@ -135,12 +140,12 @@ class Courier:
         kind = fault.kind if fault else None
         if kind == "tamper_amount":
             event = json.loads(text)
-            event["data"]["object"]["amount"] += 1
-            event["data"]["object"]["amount_received"] += 1
+            for name in {"amount", "amount_received"} & event["data"]["object"].keys():
+                event["data"]["object"][name] += 1
             text = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
         body = text.encode()
         secret = "not the secret" if kind == "forged" else self._keys.notice_secret
-        at = int(self._clock()) - (STALE_S if kind == "stale" else 0)
+        at = int(self._clock.real()) - (STALE_S if kind == "stale" else 0)
         return body, {HEADER: signature(body, secret, at), "Content-Type": "application/json"}
 
     async def _was_taken(self, url: str, body: bytes, headers: dict[str, str]) -> bool:
@@ -155,9 +160,20 @@ class Courier:
             "UPDATE notice SET state = :state, tries = tries + 1 WHERE id = :id", state=state, id=letter.id
         )
 
-    def _postpone(self, letter: Letter, delay_s: float) -> None:
+    def _postpone(self, letter: Letter, delay_s: float, *, is_held: bool = False) -> None:
         self._tables.run(
-            "UPDATE notice SET tries = tries + 1, due_at = :due_at WHERE id = :id",
+            "UPDATE notice SET tries = tries + 1, due_at = :due_at, is_held = :is_held WHERE id = :id",
             due_at=self._clock() + delay_s,
+            is_held=int(is_held),
             id=letter.id,
         )
+
+    def _let_go(self, letter: Letter) -> None:
+        """A later notice was taken: now go those that were to come after it."""
+        self._tables.run(
+            "UPDATE notice SET due_at = :now, is_held = 0 WHERE is_held = 1 AND state = 'waiting' "
+            "AND intent_id = (SELECT intent_id FROM notice WHERE id = :id)",
+            now=self._clock(),
+            id=letter.id,
+        )
+        self.wake()

@@ -52,6 +52,36 @@ CREATE TABLE IF NOT EXISTS refund (
 CREATE INDEX IF NOT EXISTS refund_of ON refund (intent_id);
 CREATE INDEX IF NOT EXISTS refund_due ON refund (settles_at) WHERE status = 'pending';
 
+CREATE TABLE IF NOT EXISTS dispute (
+    id TEXT PRIMARY KEY,
+    intent_id TEXT NOT NULL UNIQUE REFERENCES intent (id),
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL,
+    status TEXT NOT NULL,
+    status_at INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    evidence_due_by INTEGER,
+    fee INTEGER NOT NULL CHECK (fee >= 0),
+    has_taken INTEGER NOT NULL CHECK (has_taken IN (0, 1)),
+    created INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS movement (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('payment', 'refund', 'dispute', 'adjustment', 'payout')),
+    reference TEXT NOT NULL,
+    payment_intent TEXT NOT NULL,
+    refund_reference TEXT NOT NULL,
+    gross INTEGER NOT NULL,
+    fee INTEGER NOT NULL CHECK (fee <= 0),
+    net INTEGER NOT NULL CHECK (net = gross + fee),
+    currency TEXT NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    payout_id TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS movement_day ON movement (occurred_at);
+CREATE INDEX IF NOT EXISTS movement_unpaid ON movement (occurred_at) WHERE payout_id IS NULL;
+
 CREATE TABLE IF NOT EXISTS notice (
     id TEXT PRIMARY KEY,
     intent_id TEXT NOT NULL REFERENCES intent (id),
@@ -134,6 +164,14 @@ CREATE TABLE IF NOT EXISTS launch (
 ) STRICT;
 """
 
+# Columns that came later than their tables.
+ADDED = (
+    ("notice", "is_held", "INTEGER NOT NULL DEFAULT 0"),
+    ("fault", "chance", "INTEGER NOT NULL DEFAULT 100"),
+    ("fault", "seed", "TEXT NOT NULL DEFAULT ''"),
+    ("fault", "looks", "INTEGER NOT NULL DEFAULT 0"),
+)
+
 
 def define(connection: sqlite3.Connection) -> None:
     """Every table, made or renewed; what stands in them stays. Raises sqlite3.Error."""
@@ -141,6 +179,9 @@ def define(connection: sqlite3.Connection) -> None:
     if known and "capture_method" not in known:
         _with_new_intents(connection, ", ".join(sorted(known)))
     connection.executescript(TABLES)
+    for table, column, kind in ADDED:
+        if column not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
 def _with_new_intents(connection: sqlite3.Connection, columns: str) -> None:

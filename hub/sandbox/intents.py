@@ -7,27 +7,17 @@ in part, or canceled. Every ending, and the hold, puts its notice beside it in t
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, replace
+from typing import Any
 
-from hub.sandbox.cards import MESSAGES, Card
+from hub.sandbox.books import Books, fee_of
+from hub.sandbox.cards import BY_LAST4, MESSAGES, Card
+from hub.sandbox.disputes import Disputes
+from hub.sandbox.intent_rows import MAXIMUM_MINOR, MINIMUM_MINOR, CaptureMethod, Intent, IntentRefused, Status
 from hub.sandbox.outbox import announce
 from hub.sandbox.tables import Tables
 
-Status = Literal["requires_action", "requires_payment_method", "requires_capture", "succeeded", "canceled"]
-CaptureMethod = Literal["automatic", "manual"]
-Step = Literal["choose", "authenticate", "done"]
-
-# Smallest amount a currency is charged in, in minor units, as Stripe publishes them; CNY as in the Chinese wallets.
-MINIMUM_MINOR = {
-    "AUD": 50, "CAD": 50, "CHF": 50, "CNY": 1, "EUR": 50, "GBP": 30, "HKD": 400, "INR": 50, "JPY": 50, "SGD": 50,
-    "USD": 50,
-}  # fmt: skip
-MAXIMUM_MINOR = 99_999_999  # eight digits, Stripe's own limit
-MINOR_DIGITS = {"JPY": 0}  # the others have two
 HELD_S = 7 * 24 * 60 * 60  # an authorisation that nobody captures is given back, as the card networks have it
-LIFETIME_S = 30 * 60  # a pay page that nobody finishes stays payable for this long
-SHORTEST_LIFETIME_S, LONGEST_LIFETIME_S = 60, 24 * 60 * 60
 EXPIRED_AT_ONCE = 200  # rows a sweep, so that one sweep never holds the loop
 
 NOTICE_OF: dict[Status, str] = {
@@ -38,47 +28,13 @@ NOTICE_OF: dict[Status, str] = {
 }
 
 
-class IntentRefused(Exception):
-    """The provider's no: nothing has changed. `code` is part of the wire."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """One payment, as its row. Amounts in minor units of `currency` (ISO 4217), times in unix seconds."""
-
-    id: str
-    page_token: str
-    reference: str
-    amount: int
-    currency: str
-    status: Status
-    step: Step
-    amount_received: int
-    description: str
-    metadata: str
-    return_url: str | None
-    notice_url: str | None
-    payment_method: str | None
-    error_code: str | None
-    decline_code: str | None
-    latest_charge: str | None
-    cancellation_reason: str | None
-    created: int
-    status_at: int
-    expires_at: int
-    capture_method: CaptureMethod
-    capture_before: int | None
-
-
 class Intents:
     """The payments of one provider. Every method runs inside the caller's transaction; `now` is unix seconds."""
 
-    def __init__(self, tables: Tables, base_url: str) -> None:
+    def __init__(self, tables: Tables, books: Books, disputes: Disputes, base_url: str) -> None:
         self._tables = tables
+        self._books = books
+        self._disputes = disputes
         self._base_url = base_url
 
     def create(
@@ -243,7 +199,7 @@ class Intents:
         return self._end(replace(intent, status="requires_capture", status_at=now, capture_before=now + HELD_S))
 
     def _charge(self, intent: Intent, amount: int, now: int) -> Intent:
-        return self._end(
+        charged = self._end(
             replace(
                 intent,
                 status="succeeded",
@@ -255,6 +211,17 @@ class Intents:
                 status_at=now,
             )
         )
+        told: dict[str, Any] = {
+            "reference": intent.reference,
+            "payment_intent": intent.id,
+            "currency": intent.currency,
+            "now": now,
+        }
+        self._books.record("payment", gross=amount, fee=fee_of(amount), **told)
+        card = BY_LAST4.get((intent.payment_method or "")[-4:])
+        if card and card.is_disputed:
+            self._disputes.move(charged, "needs_response", now)
+        return charged
 
     def _end(self, intent: Intent) -> Intent:
         kept = self._keep(replace(intent, step="done"))

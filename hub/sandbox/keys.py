@@ -20,7 +20,7 @@ class Keys:
     api_key: str = field(repr=False)  # the hub's bearer key at the payment provider
     notice_secret: str = field(repr=False)  # signs what the provider posts to the hub
     answer_secret: str = field(repr=False)  # signs the provider's answers; apart, so that no answer passes as a notice
-    control_key: str = field(repr=False)  # opens the fault controls; never the hub's
+    control_key: str = field(repr=False)  # opens the controls: for rehearsals, and nothing else
     page_key: str = field(repr=False)  # binds a pay page's form to the browser that was shown it
     id_key: str = field(repr=False)  # ids are drawn from it and a counter, so a seed repeats a transcript
     platform_keys: dict[str, str] = field(repr=False)  # by slug: the hub's bearer key at each platform

@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from hub.sandbox.cards import CARDS, MESSAGES, Card, check_card
-from hub.sandbox.intents import MINOR_DIGITS, Intent, IntentRefused
+from hub.sandbox.intent_rows import MINOR_DIGITS, Intent, IntentRefused
 from hub.sandbox.page import HEADERS, page
 from hub.sandbox.qr import as_svg
 from hub.sandbox.wire import Peer

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hub.sandbox.cards import BY_TOKEN, Card
-from hub.sandbox.intents import (
+from hub.sandbox.intent_rows import (
     LIFETIME_S,
     LONGEST_LIFETIME_S,
     MAXIMUM_MINOR,

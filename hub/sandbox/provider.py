@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.sandbox import faults
-from hub.sandbox.intents import Intent, IntentRefused
+from hub.sandbox.intent_rows import Intent, IntentRefused
 from hub.sandbox.wire import Answer, Peer, Refused, perform
 
 REFERENCE_LIMIT = 255  # characters
@@ -37,7 +37,16 @@ async def provide(
         operation=operation,
         secret=peer.keys.api_key,
         reference=reference,
+        denied=lambda _: _denied(request),
     )
+
+
+def _denied(request: Request) -> Answer:
+    """An empty list where one is asked for, else 404: as of what was never seen."""
+    asked = request.query_params.get("reference")
+    if asked is None:
+        return 404, Refused(404, "resource_missing", "no such payment").as_json()
+    return 200, {"object": "list", "livemode": False, "reference": asked, "data": []}
 
 
 def referred(peer: Peer, reference: str) -> Intent:

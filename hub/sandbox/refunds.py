@@ -6,13 +6,16 @@ pending → succeeded | failed; what is pending counts as given back, so that tw
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from hub.sandbox.books import Books
 from hub.sandbox.cards import BY_LAST4
-from hub.sandbox.intents import Intent, IntentRefused
+from hub.sandbox.disputes import Disputes
+from hub.sandbox.intent_rows import Intent, IntentRefused
 from hub.sandbox.outbox import announce
 from hub.sandbox.tables import Tables
 
 RefundStatus = Literal["pending", "succeeded", "failed"]
 
+ENDS: tuple[RefundStatus, ...] = ("succeeded", "failed")
 SETTLES_AFTER_S = 3  # long enough to be seen pending, short enough to wait for
 SETTLED_AT_ONCE = 200  # rows a sweep, so that one sweep never holds the loop
 FAILED_LATER = "expired_or_canceled_card"  # Stripe's word for why a bank sent it back
@@ -38,15 +41,23 @@ class Refund:
 class Refunds:
     """The refunds of one provider. Every method runs inside the caller's transaction; `now` is unix seconds."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, books: Books, disputes: Disputes) -> None:
         self._tables = tables
+        self._books = books
+        self._disputes = disputes
 
     def create(self, intent: Intent, reference: str, amount: int, now: int) -> Refund:
-        """Give back part of a charge. Raises IntentRefused: nothing charged, more than is left, reference taken."""
+        """Give back part of a charge.
+
+        Raises IntentRefused: nothing charged, more than is left, disputed, or reference taken.
+        """
         if self.find(reference):
             raise IntentRefused("reference_in_use", "another refund carries this reference")
         if intent.status != "succeeded":
             raise IntentRefused("payment_not_charged", f"the payment is {intent.status}: nothing can be given back")
+        dispute = self._disputes.of(intent)
+        if dispute and dispute.has_taken:
+            raise IntentRefused("charge_disputed", "the payer's bank has this money: answer the dispute")
         left = intent.amount_received - self.given_back(intent.id)
         if amount > left:
             raise IntentRefused("amount_too_large", f"{left} of the charge are left to give back")
@@ -65,6 +76,7 @@ class Refunds:
             created=now,
         )
         self._tables.insert("refund", **asdict(refund))
+        self._book(refund, None, now)
         self._announce(refund)
         return refund
 
@@ -114,8 +126,23 @@ class Refunds:
             status_at=moved.status_at,
             failure_reason=moved.failure_reason,
         )
+        self._book(moved, refund.status, now)
         self._announce(moved)
         return moved
+
+    def _book(self, refund: Refund, before: RefundStatus | None, now: int) -> None:
+        """Money leaves when a refund succeeds, and comes back when it fails after that."""
+        told: dict[str, Any] = {
+            "reference": self._payment(refund)["reference"],
+            "payment_intent": refund.intent_id,
+            "refund_reference": refund.reference,
+            "currency": refund.currency,
+            "now": now,
+        }
+        if refund.status == "succeeded" and before != "succeeded":
+            self._books.record("refund", gross=-refund.amount, **told)
+        elif refund.status == "failed" and before == "succeeded":
+            self._books.record("adjustment", gross=refund.amount, **told)
 
     def as_json(self, refund: Refund) -> dict[str, Any]:
         """The refund as the API and the notices show it."""

@@ -17,13 +17,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hub.sandbox import control, pay_page, payments, platform_pages, platforms, refund_routes
+from hub.sandbox import control, pay_page, payments, platform_pages, platforms, refund_routes, statement_route
+from hub.sandbox.books import Books
 from hub.sandbox.catalogue import TITLES, stock
 from hub.sandbox.courier import RETRY_AFTER_S, Courier
+from hub.sandbox.disputes import Disputes
 from hub.sandbox.intents import Intents
 from hub.sandbox.keys import Keys, load_keys
 from hub.sandbox.refunds import Refunds
 from hub.sandbox.tables import Tables
+from hub.sandbox.time import Clock
 from hub.sandbox.wire import BODY_LIMIT, Peer
 
 STOP_WITHIN_S = 1  # whoever still waits for an answer then gets none
@@ -75,12 +78,16 @@ async def serve(
         base_url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         with tables.transaction():
             tables.keep_setting(PORT_SETTING, str(listener.getsockname()[1]))
-            stock(tables, int(clock()))
+            own_clock = Clock(tables, clock)
+            stock(tables, int(own_clock()))
         async with httpx.AsyncClient(trust_env=False, verify=_tls()) as client:
-            intents = Intents(tables, base_url)
-            refunds = Refunds(tables)
-            courier = Courier(tables, keys, intents, refunds, client, clock, retry_after_s)
-            peer = Peer(base_url, tables, keys, intents, refunds, courier, client, clock)
+            books = Books(tables)
+            disputes = Disputes(tables, books)
+            intents = Intents(tables, books, disputes, base_url)
+            refunds = Refunds(tables, books, disputes)
+            due = (intents.expire_due, refunds.settle_due, books.pay_out)
+            courier = Courier(tables, keys, due, client, own_clock, retry_after_s)
+            peer = Peer(base_url, tables, keys, intents, refunds, disputes, books, courier, client, own_clock)
             async with _running(build_app(peer), listener, courier):
                 yield SandboxAddress(
                     base_url=base_url,
@@ -123,6 +130,7 @@ def build_app(peer: Peer) -> Starlette:
         routes=[
             *payments.ROUTES,
             *refund_routes.ROUTES,
+            *statement_route.ROUTES,
             *pay_page.ROUTES,
             *platforms.ROUTES,
             *platform_pages.ROUTES,

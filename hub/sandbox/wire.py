@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,16 +12,19 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from hub.sandbox import faults
+from hub.sandbox.books import Books
 from hub.sandbox.courier import Courier
+from hub.sandbox.disputes import Disputes
 from hub.sandbox.intents import Intents
 from hub.sandbox.keys import Keys
 from hub.sandbox.refunds import Refunds
 from hub.sandbox.signatures import HEADER, signature
 from hub.sandbox.tables import Tables
+from hub.sandbox.time import Clock
 
 BODY_LIMIT = 64 * 1024  # bytes; a payment or a course is far smaller
 KEY_LIMIT = 255  # characters of an idempotency key, as Stripe has it
@@ -39,13 +42,15 @@ class Peer:
     keys: Keys
     intents: Intents
     refunds: Refunds
+    disputes: Disputes
+    books: Books
     courier: Courier
     client: httpx.AsyncClient
-    clock: Callable[[], float]
+    clock: Clock
     running: set[tuple[str, str]] = field(default_factory=set)  # (peer, idempotency key) of the calls under way
 
     def now(self) -> int:
-        """Unix seconds."""
+        """Unix seconds of the peers' own clock."""
         return int(self.clock())
 
 
@@ -73,26 +78,61 @@ async def perform(
     operation: str,
     secret: str,
     reference: Callable[[dict[str, Any]], str | None] = lambda _: None,
+    denied: Callable[[dict[str, Any]], Answer] | None = None,
 ) -> Response:
     """One call at the peer `name`: authorised by `secret`, done at most once per idempotency key, struck by faults.
 
     `act` runs inside one transaction; a Refused it raises leaves nothing behind and is not saved under the key, while
-    an answer it returns is, whatever its status.
+    an answer it returns is, whatever its status. `denied` is the answer about what a fault has made us forget.
     """
     peer: Peer = request.app.state.peer
     try:
         authorise(request, secret)
         body = await body_of(request)
         with peer.tables.transaction():
-            fault = faults.take(peer.tables, name, operation, reference(body))
+            paid = reference(body)
+            fault = faults.take(peer.tables, name, operation, paid)
     except Refused as refused:
         return signed(peer, refused.status, refused.as_json())
-    if fault and fault.kind == "drop_before":
-        return Cut()
-    if fault and fault.kind == "unavailable":
-        return signed(peer, 503, {"error": {"code": "unavailable", "message": "try again later", "param": None}})
-    answer = await _once(peer, request, body, name, act, fault)
-    return Cut() if fault and fault.kind == "drop_after_commit" else answer
+    if fault and fault.kind == faults.FORGET and operation not in faults.REMEMBERED:
+        return signed(peer, *(denied or _never_seen)(body))
+    answer = await struck(peer, fault, lambda: _once(peer, request, body, name, act, fault))
+    if fault and fault.kind == faults.FORGET and answer.status_code == 200:
+        with peer.tables.transaction():
+            faults.forget(peer.tables, operation, str(paid))
+    return answer
+
+
+def _never_seen(_: dict[str, Any]) -> Answer:
+    return 404, Refused(404, "resource_missing", "there is no such thing").as_json()
+
+
+async def struck(peer: Peer, fault: faults.Fault | None, act: Callable[[], Awaitable[Response]]) -> Response:
+    """What `act` answers, or what its fault makes of that."""
+    match fault.kind if fault else None:
+        case "drop_before":
+            return Cut()
+        case "http_500_before":
+            return signed(peer, 500, Refused(500, "internal", "something broke").as_json())
+        case "unavailable":
+            return signed(peer, 503, Refused(503, "unavailable", "try again later").as_json())
+        case "rate_limit":
+            after_s = str(fault.value or 1) if fault else "1"
+            refused = Refused(429, "rate_limited", "too many calls")
+            return signed(peer, 429, refused.as_json(), {"Retry-After": after_s})
+    answer = await act()
+    match fault.kind if fault else None:
+        case "drop_after_commit":
+            return Cut()
+        case "http_500_after":
+            return signed(peer, 500, Refused(500, "internal", "something broke").as_json())
+        case "bad_response_signature":
+            answer.headers[HEADER] = signature(bytes(answer.body), "not the secret", int(peer.clock.real()))
+        case "html":
+            return HTMLResponse("<!doctype html><title>Maintenance</title><h1>We will be back soon</h1>")
+        case "truncate":
+            return Cut(answer)
+    return answer
 
 
 async def _once(
@@ -188,24 +228,35 @@ async def body_of(request: Request) -> dict[str, Any]:
 
 def signed(peer: Peer, status: int, answer: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """The answer as JSON under the peer's signature: whoever forges a 2xx on the way cannot sign it."""
-    content = orjson.dumps(answer)
+    return sealed(peer, status, orjson.dumps(answer), "application/json", headers)
+
+
+def sealed(
+    peer: Peer, status: int, content: bytes, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The same for any content. Dated by the real clock: a day that was moved on is no reason to distrust."""
+    dated = signature(content, peer.keys.answer_secret, int(peer.clock.real()))
     return Response(
-        content,
-        status,
-        {
-            **(headers or {}),
-            HEADER: signature(content, peer.keys.answer_secret, peer.now()),
-            "Cache-Control": "no-store",
-        },
-        media_type="application/json",
+        content, status, {**(headers or {}), HEADER: dated, "Cache-Control": "no-store"}, media_type=media_type
     )
 
 
 class Cut(Response):
-    """No answer at all: the TCP connection is closed under the caller, who cannot know what was done."""
+    """No answer, or half of one: the TCP connection is closed under the caller, who cannot know what was done."""
+
+    def __init__(self, half_of: Response | None = None) -> None:
+        super().__init__()
+        self._half_of = half_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"]["transport"].abort()
+        if self._half_of is not None:
+            whole = bytes(self._half_of.body)
+            start = {"type": "http.response.start", "status": self._half_of.status_code}
+            await send({**start, "headers": self._half_of.raw_headers})
+            await send({"type": "http.response.body", "body": whole[: len(whole) // 2], "more_body": True})
+            scope["state"]["transport"].close()  # what was written still goes out
+        else:
+            scope["state"]["transport"].abort()
         while (await receive())["type"] != "http.disconnect":
             pass
 

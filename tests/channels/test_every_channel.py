@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from hub.channels import CHANNELS
 from hub.domain.money import Money
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
-from hub.ports import NoticeRefused, RawNotice
+from hub.domain.statements import LineKind
+from hub.ports import NoticeRefused, RawNotice, StatementRefused
 from tests.channels.benches import Bench, attempt_at, bench_of, held_at, refund_of
 
 KEY = "TB-7-1"
@@ -421,3 +423,34 @@ async def test_dated_notice_is_taken_within_five_minutes_only(bench: Bench, off_
 async def test_acks_differ_by_whether_the_notice_was_kept(bench: Bench) -> None:
     assert 200 <= bench.channel.ack(accepted=True).status < 300
     assert bench.channel.ack(accepted=False) != bench.channel.ack(accepted=True)
+
+
+# ---- statements --------------------------------------------------------------------------------------------------
+
+
+async def test_statement_of_a_day_lists_what_moved_and_is_the_same_twice(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.has_statement, "gives no statement")
+    charged = await charge(bench, attempt_at(bench))
+    back = refund_of(charged, 30)
+    if bench.channel.capabilities.can_refund_partly:
+        await bench.channel.refund(charged, back)
+    day = await bench.close_day()
+
+    first = [line async for line in bench.channel.statement(day)]
+    again = [line async for line in bench.channel.statement(day)]
+
+    assert first == again
+    assert {(line.channel, line.currency) for line in first} == {(bench.channel.code, bench.amount.currency)}
+    assert all(line.net_minor == line.gross_minor + line.fee_minor and line.fee_minor <= 0 for line in first)
+    [paid] = [line for line in first if line.kind is LineKind.PAYMENT]
+    assert (paid.our_ref, paid.gross_minor) == (KEY, bench.amount.amount_minor)
+    returned = [(line.our_ref, line.refund_ref, line.gross_minor) for line in first if line.kind is LineKind.REFUND]
+    assert returned == ([(KEY, back.key, -30)] if bench.channel.capabilities.can_refund_partly else [])
+
+
+async def test_statement_of_a_day_that_cannot_be_had_is_refused(bench: Bench) -> None:
+    only_if(bench.channel.capabilities.has_statement, "gives no statement")
+
+    with pytest.raises(StatementRefused):
+        async for _ in bench.unreachable.statement(datetime.fromtimestamp(bench.now_us / 1_000_000, UTC).date()):
+            pass

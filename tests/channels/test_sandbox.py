@@ -14,6 +14,7 @@ import pytest
 from hub.channels.exchange import ANSWER_LIMIT
 from hub.channels.sandbox import SandboxChannel
 from hub.channels.sandbox_words import notice_of, verified_at
+from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import Outcome, Stage
 from hub.ports import NoticeRefused, RawNotice
@@ -363,3 +364,50 @@ def test_channel_without_a_secret_does_not_start(fields: dict[str, Any]) -> None
 
     with pytest.raises(ValueError, match="needs its answer secret"):
         SandboxChannel(**(wired | fields))
+
+
+DISPUTE: dict[str, Any] = {
+    "id": "dp_1",
+    "object": "dispute",
+    "livemode": False,
+    "payment_reference": "TB-7-1",
+    "amount": 1250,
+    "currency": "USD",
+    "status": "needs_response",
+    "status_at": NOON,
+    "reason": "fraudulent",
+    "evidence_due_by": NOON + 60,
+    "fee": 1500,
+}
+
+
+def test_notice_of_a_dispute_says_all_of_it_and_nothing_of_the_payment() -> None:
+    told = notice_of(event(type="dispute.created", data={"object": DISPUTE}), NOW_US)
+
+    assert told.dispute == DisputeWord(
+        channel_ref="dp_1",
+        state=DisputeState.NEEDS_RESPONSE,
+        amount=Money(1250, "USD"),
+        reason="fraudulent",
+        evidence_due_at_us=NOW_US + 60_000_000,
+        fee=Money(1500, "USD"),
+    )
+    assert (told.attempt_key, told.refund_key) == ("TB-7-1", None)
+    assert (told.result.outcome, told.result.stage, told.result.amount) == (Outcome.DONE, Stage.NONE, None)
+    assert told.result.provider_at_us == NOW_US
+
+
+@pytest.mark.parametrize("state", list(DisputeState))
+def test_each_status_of_a_dispute_has_its_state(state: DisputeState) -> None:
+    early = DISPUTE | {"status": state.lower(), "evidence_due_by": None, "fee": 0}
+
+    word = notice_of(event(data={"object": early}), NOW_US).dispute
+
+    assert word is not None
+    assert (word.state, word.evidence_due_at_us, word.fee) == (state, None, None)
+
+
+@pytest.mark.parametrize("spoilt", [{"status": "angry"}, {"amount": "1250"}, {"livemode": True}, {"id": None}])
+def test_dispute_that_makes_no_sense_is_refused(spoilt: dict[str, Any]) -> None:
+    with pytest.raises(NoticeRefused):
+        notice_of(event(data={"object": DISPUTE | spoilt}), NOW_US)

@@ -163,7 +163,7 @@ async def test_duplicates_arrive_together_and_alike(sandbox: Sandbox, merchant: 
 
 async def test_late_notice_waits_and_a_kept_one_never_comes(sandbox: Sandbox, merchant: Merchant, clock: Clock) -> None:
     await sandbox.arm("payments", "notice", "never", reference="kept")
-    await sandbox.arm("payments", "notice", "late_ms", value=5000, reference="late")
+    await sandbox.arm("payments", "notice", "late_s", value=5, reference="late")
     for reference in ("kept", "late"):
         await sandbox.create(reference, payment_method="pm_card_visa", notice_url=merchant.url)
     await sandbox.tick()
