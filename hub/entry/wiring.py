@@ -136,9 +136,13 @@ def _channels(
             "notice_secret": sandbox.notice_secret,
         }
         origins["sandbox"] = origin or ""
-    return {
-        code: failpoint.around("channel", _channel(code, given[code], origins[code], clock)) for code in sorted(given)
-    }
+    channels = {code: _channel(code, given[code], origins[code], clock) for code in sorted(given)}
+    for code, channel in channels.items():
+        # Some tell by their keys alone, so that this is known no earlier.
+        if settings.is_production and channel.capabilities.is_test_only:
+            text = "its keys are of the provider's test mode: production does not start with them"
+            raise SettingRefused(f"HUB_CHANNEL_{code.upper()}_*", text)
+    return {code: failpoint.around("channel", channel) for code, channel in channels.items()}
 
 
 def _channel(code: str, given: Mapping[str, str], origin: str, clock: Clock) -> Channel:

@@ -31,6 +31,14 @@ async def test_production_with_the_sandbox_channel_does_not_start(tmp_path: Path
     assert not settings.sqlite_path or not settings.sqlite_path.exists()
 
 
+async def test_production_with_a_providers_test_keys_does_not_start(tmp_path: Path) -> None:
+    keys = {"HUB_CHANNEL_STRIPE_SECRET_KEY": "sk_test_1", "HUB_CHANNEL_STRIPE_WEBHOOK_SECRET": "whsec_1"}
+    settings = read_settings({"HUB_MODE": "production", **keys}, {"data": str(tmp_path)})
+    with pytest.raises(SettingRefused, match=r"HUB_CHANNEL_STRIPE_\*: .*test mode"):
+        async with running(settings, is_server=False):
+            pass
+
+
 def test_production_mints_no_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
