@@ -213,7 +213,7 @@ class WeChatChannel:
         return [*found, self._certificates(await self._call("GET", "/v3/certificates"))]
 
     def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
-        """Check the signature, its date and what is sealed in a notice. Raises NoticeRefused, NoticeProbed."""
+        """Check the signature, its date and what is sealed in a notice. Raises NoticeRefused, NoticeIgnored."""
         try:
             self._merchant.signed_at_us(raw.headers, raw.body, now_us)
         except SignatureRefused as refused:

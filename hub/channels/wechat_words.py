@@ -13,7 +13,7 @@ from hub.channels.exchange import Answer
 from hub.channels.wechat_wire import Merchant
 from hub.domain.money import Money
 from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
-from hub.ports import NoticeRefused
+from hub.ports import NoticeIgnored, NoticeRefused
 
 Flow = Literal["create", "void", "query", "refund", "query_refund"]
 Json = dict[str, Any]
@@ -115,9 +115,12 @@ def refund_result(attempt: PaymentAttempt, key: str, body: bytes, now_us: int) -
 
 
 def notice_of(merchant: Merchant, body: bytes, now_us: int) -> Notice:
-    """The notice in a body whose signature was checked. Raises NoticeRefused when it is none of ours."""
+    """The notice in a body whose signature was checked. Raises NoticeRefused when it is none of ours, NoticeIgnored
+    when it is about another of WeChat's products."""
     try:
         event = json_of(body)
+        if not text_of(event["event_type"]).startswith(("TRANSACTION.", "REFUND.")):
+            raise NoticeIgnored
         sealed = event["resource"]
         opened = merchant.opened(
             text_of(sealed["algorithm"]),
@@ -146,11 +149,9 @@ def _told(merchant: Merchant, kind: str, told: Json, opened: bytes, now_us: int)
     if kind.startswith("TRANSACTION."):
         _demand_ours(merchant, told)
         return _trade(told, opened, now_us)
-    if kind.startswith("REFUND."):
-        if told["mchid"] != merchant.mchid:
-            raise ValueError("another merchant's")
-        return _refund(told, told["refund_status"], opened, now_us)
-    raise NoticeRefused("the notice is about something that this hub did not ask for")
+    if told["mchid"] != merchant.mchid:
+        raise ValueError("another merchant's")
+    return _refund(told, told["refund_status"], opened, now_us)
 
 
 def _demand_ours(merchant: Merchant, trade: Json) -> None:

@@ -3,13 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 
-from hub.channels.connecting import Surroundings
 from hub.channels.wechat import WeChatChannel
+from hub.channels.wechat_wire import Merchant as WeChatMerchant
+from hub.channels.wechat_wire import merchant_of
 from hub.domain.money import Money
 from hub.ports import Channel, RawNotice
 from tests.channels.benches import NOW_US, Bench, Clock, Flow
@@ -104,18 +106,28 @@ def wechat_settings(gateway_url: str, **other: str) -> dict[str, str]:
     } | other
 
 
+@cache
+def _merchant(settings: frozenset[tuple[str, str]]) -> WeChatMerchant:
+    return merchant_of(dict(settings))
+
+
 def wechat_channel(
     peer: WeChatPeer,
     *,
     client: httpx.AsyncClient | None = None,
-    clock: Any = None,
+    clock: Clock | None = None,
     notice_url: str = "https://hub.test/channels/wechat/notices",
+    payer_client_ip: str | None = None,
+    gateway_url: str | None = None,
     **settings: str,
 ) -> WeChatChannel:
-    surroundings = Surroundings(
+    """The adapter at this peer. Its keys are read once a process: that checks them, which takes a while."""
+    return WeChatChannel(
+        merchant=_merchant(frozenset((wechat_settings("") | settings).items())),
+        gateway_url=gateway_url or peer.url,
+        notice_url=notice_url,
+        payer_client_ip=payer_client_ip,
         client=client or httpx.AsyncClient(trust_env=False, verify=False),
         clock=clock or Clock(),
         draw_seed=lambda: b"chance" * 5 + b"__",
-        notice_url=notice_url,
     )
-    return WeChatChannel.connected(wechat_settings(peer.url) | settings, surroundings)

@@ -3,12 +3,13 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from hub.channels import exchange
+from hub.channels import wechat
 from hub.channels.wechat import WeChatChannel
 from hub.domain.money import Money
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
@@ -247,7 +248,7 @@ async def test_close_that_is_not_provable_is_no_end(peer: WeChatPeer, channel: W
 async def test_answer_slower_than_our_patience_is_unknown_and_the_notice_tells_first(
     peer: WeChatPeer, channel: WeChatChannel, merchant: Merchant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "TIMEOUTS", httpx.Timeout(5, read=0.05))
+    monkeypatch.setattr(wechat, "exchange", partial(wechat.exchange, timeouts=httpx.Timeout(5, read=0.05)))
     peer.faults = [("create", "hold")]
 
     lost = await channel.create(ASKED)
