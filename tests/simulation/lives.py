@@ -1,0 +1,118 @@
+"""What happens to one order, drawn from the seed and its number.
+
+It is bought by one call or two, paid twice at once, tried on another channel after a no, canceled in the middle.
+"""
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+from hub.domain.orders import Order, OrderStatus
+from hub.domain.payments import IntentStatus, PaymentAttempt, PaymentRequest
+from hub.domain.people import Viewer
+from hub.domain.requests import Answer, InProgress
+from hub.flows import orders, purchase
+from hub.flows.purchase import CheckoutRequest
+from hub.ports import Hub
+from tests.simulation.providers import MANNERS
+
+if TYPE_CHECKING:
+    from hub.domain.catalogue import Listing
+    from tests.simulation.town import Town
+
+CHANNELS = tuple(manner.code for manner in MANNERS)
+TRIES = 3  # payments of one order at most
+
+
+class Life:
+    """One order from the first click on."""
+
+    def __init__(self, town: "Town", number: int) -> None:
+        self.town, self.number = town, number
+        self.chance = town.chance("order", number)
+        self.buyer: Viewer = self.chance.choice(town.buyers)
+        self.listing: Listing = self.chance.choice(town.listings)
+        self._keys = 0
+
+    async def live(self) -> None:
+        begins = self.chance.choices(("checkout", "order, then pay", "pays twice at once"), (65, 30, 5))[0]
+        order_id = await (self._checked_out() if begins == "checkout" else self._ordered())
+        if order_id is None:
+            return
+        if self.chance.random() < 0.08:
+            self.town.spawn(self._canceled(order_id, self.chance.uniform(0, 1200)))
+        if begins == "pays twice at once":
+            first, second = self.chance.sample(CHANNELS, 2)
+            await asyncio.gather(self._pay(order_id, first), self._pay(order_id, second))
+        elif begins == "order, then pay":
+            await self._pay(order_id, self.chance.choice(CHANNELS))
+        for _ in range(TRIES - 1):
+            await self.town.sleep(self.chance.uniform(20, 2400))
+            found = self.town.books.order(order_id)
+            if found is None or found.intent_status is not IntentStatus.REQUIRES_PAYMENT_METHOD:
+                continue
+            if self.chance.random() < 0.7:
+                await self._pay(order_id, self.chance.choice(CHANNELS))
+
+    # ---- what a buyer asks for -------------------------------------------------------------------------------------
+
+    async def _checked_out(self) -> str | None:
+        price = self.listing.price
+        assert price is not None
+        request = CheckoutRequest(self.listing.id, self.chance.choice(CHANNELS), price, self._key())
+        call = [purchase.checkout(self._hub(), self.buyer, request)]
+        if self.chance.random() < 0.05:  # an impatient finger
+            call.append(purchase.checkout(self._hub(), self.buyer, request))
+        answers = await asyncio.gather(*map(_patient, call))
+        return self._known(answers)
+
+    async def _ordered(self) -> str | None:
+        answer = await purchase.create_order(
+            self._hub(), self.buyer, listing_id=self.listing.id, expected=None, idempotency_key=self._key()
+        )
+        return self._known([answer])
+
+    async def _pay(self, order_id: str, channel: str) -> None:
+        assert self.listing.price is not None
+        request = PaymentRequest(order_id, channel, self.listing.price, self._key())
+        await _patient(purchase.request_payment(self._hub(), self.buyer, request))
+        self.town.touch(order_id)
+
+    async def _canceled(self, order_id: str, after_s: float) -> None:
+        await self.town.sleep(after_s)
+        await _patient(orders.cancel_order(self._hub(), self.buyer, order_id=order_id, idempotency_key=self._key()))
+        self.town.touch(order_id)
+
+    def _known(self, answers: list[Answer[Any] | None]) -> str | None:
+        """The order's id, from whatever was answered; None if there is no order."""
+        values = [answer.value for answer in answers if answer is not None and answer.value is not None]
+        if not values:
+            return None
+        first: PaymentAttempt | Order = values[0]
+        if isinstance(first, Order):
+            order_id, number = first.id, first.number
+        else:
+            order_id, number = first.order_id, first.key.rpartition("-")[0]
+        self.town.books.know(order_id, number)
+        self.town.touch(order_id)
+        return order_id if isinstance(first, PaymentAttempt) or first.status is not OrderStatus.PAID else None
+
+    def _hub(self) -> Hub:
+        return self.chance.choice(self.town.hubs)
+
+    def _key(self) -> str:
+        self._keys += 1
+        return f"order-{self.number}-{self._keys}"
+
+
+async def _patient(call: Any) -> Any:
+    """None where the same request is under way in another process."""
+    try:
+        return await call
+    except InProgress:
+        return None
+
+
+def arrivals(chance: random.Random, number: int, a_second: float) -> list[float]:
+    """When each buyer comes, in seconds from the start."""
+    return sorted(chance.uniform(0, number / a_second) for _ in range(number))

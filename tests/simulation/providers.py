@@ -1,0 +1,333 @@
+"""Payment providers in process, one per channel, with books of their own: what they took is what the hub must find out.
+
+Each call and each notice meets a fault drawn from the seed, the payment's key and how often it was asked, so that the
+same payment meets the same faults however its steps interleave with others'.
+"""
+
+import hashlib
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hub.domain.money import Money
+from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
+from hub.flows import notices
+from hub.ports import Ack, AmountRange, Capabilities, Hub, NoticeRefused, RawNotice
+from hub.store.transactions import running_unit
+
+if TYPE_CHECKING:
+    from tests.simulation.town import Town
+
+SKEW_US = 300 * 1_000_000  # how old or new a dated notice may be
+HOUR_S = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the providers of one kind go about it."""
+
+    code: str
+    is_dated: bool
+    not_found_after_ms: int
+    opens: Mapping[str, int]  # what a new payment becomes, by weight
+    has_movement_refs: bool = False
+
+
+MANNERS = (
+    Manner("sandbox", True, 60_000, {"TAKEN": 50, "OPEN": 38, "DECLINED": 8, "PENDING": 4}),
+    Manner("stripe", True, 60_000, {"TAKEN": 55, "OPEN": 25, "DECLINED": 15, "PENDING": 5}, has_movement_refs=True),
+    Manner("alipay", False, 2 * 3_600_000, {"OPEN": 100}),  # a shown code may still be paid before
+    Manner("wechat", True, 60_000, {"OPEN": 97, "DECLINED": 3}),
+)
+FAULTS = {
+    "create": {"": 78, "lost before": 5, "lost after": 6, "refused": 4, "raises": 1, "slow": 5, "rejected": 1},
+    "query": {"": 80, "lost before": 10, "refused": 4, "raises": 1, "slow": 3, "forgets": 2},
+    "void": {"": 80, "lost before": 6, "lost after": 8, "refused": 3, "slow": 3},
+}
+# What a buyer does who is shown a page or a code.
+BUYERS = {
+    "pays": 56, "declined": 8, "declined, then pays": 5, "leaves": 11, "lapses": 3, "pays late": 8, "pays twice": 4,
+    "pays a part": 3, "pays otherwise": 2,
+}  # fmt: skip
+# How a notice comes.
+FATES = {"during": 20, "soon": 40, "late": 15, "hours later": 5, "lost": 20}
+DELAYS_S = {"soon": (0.0, 4.0), "late": (60.0, 900.0), "hours later": (HOUR_S, 20 * HOUR_S)}
+SILENT_OF_1000 = 4  # payments of which nothing is heard until providers are kind
+
+
+@dataclass(slots=True)
+class Payment:
+    """One payment as its provider knows it. `movements` is the money that was taken, by reference."""
+
+    key: str
+    amount: Money
+    state: str = "OPEN"
+    at_us: int = 0
+    movements: dict[str, Money] = field(default_factory=dict)
+    notices: int = 0
+
+
+class Provider:
+    """A `Channel` over its own books. Idempotent by key; says the same in answers, queries and notices."""
+
+    def __init__(self, manner: Manner, town: "Town") -> None:
+        self.manner, self.town, self.code = manner, town, manner.code
+        self.capabilities = Capabilities(
+            currencies={"CNY": AmountRange(1, 10**12)},
+            not_found_after_ms=manner.not_found_after_ms,
+            is_dated=manner.is_dated,
+        )
+        self.payments: dict[str, Payment] = {}
+        self.is_kind = False  # at the end: no fault any more
+        self.met: Counter[str] = Counter()  # faults, by what they were
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._told: dict[bytes, Notice] = {}
+        self._of_order: dict[str, list[str]] = defaultdict(list)  # keys, by order number
+        self._under_way: set[str] = set()
+        self._during: dict[str, list[Notice]] = {}  # notices that come before the call under way is answered
+        self._secret = hashlib.sha256(f"secret of {self.code}".encode()).digest()
+
+    # ---- the port --------------------------------------------------------------------------------------------------
+
+    async def create(self, attempt: PaymentAttempt) -> Result:
+        return await self._call("create", attempt, lambda: self._open(attempt))
+
+    async def query(self, attempt: PaymentAttempt) -> Result:
+        return await self._call("query", attempt, lambda: None)
+
+    async def void(self, attempt: PaymentAttempt) -> Result:
+        return await self._call("void", attempt, lambda: self._close(attempt.key, "VOIDED"))
+
+    def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
+        stamp = raw.headers["stamp"]
+        if raw.headers["signature"] != self._signature(raw.body, stamp):
+            raise NoticeRefused("the signature is not ours")
+        if self.manner.is_dated and abs(now_us - int(stamp)) > SKEW_US:
+            raise NoticeRefused("the notice is too old, or not of now")
+        return self._told[raw.body]
+
+    def ack(self, accepted: bool) -> Ack:
+        return Ack(200 if accepted else 409)
+
+    async def aclose(self) -> None: ...
+
+    # ---- calls and their faults ------------------------------------------------------------------------------------
+
+    async def _call(self, method: str, attempt: PaymentAttempt, act: Callable[[], None]) -> Result:
+        key = attempt.key
+        self.town.books.know(attempt.order_id, key.rpartition("-")[0])
+        self.town.touch(attempt.order_id)  # what was committed before the call, which may outlast the step
+        assert running_unit.get() is None, f"{method} of {key} while {running_unit.get()} holds a transaction"
+        self._calls[method, key] += 1
+        chance = self.town.chance(self.code, method, key, self._calls[method, key])
+        fault = "" if self.is_kind else _drawn(chance, FAULTS[method])
+        if self._is_silent(key):
+            fault = "lost after" if method == "create" and chance.random() < 0.5 else "lost before"
+        self.met[f"{method} {fault or 'answered'}"] += 1
+        if fault == "raises":
+            raise RuntimeError(f"the adapter is broken, says {method} of {key}")
+        if fault in _BEFORE:
+            return self._result(_BEFORE[fault], code=fault)
+        self._under_way.add(key)
+        act()
+        self._under_way.discard(key)
+        await self._tell_during(key)
+        if fault == "slow":
+            await self.town.sleep(chance.uniform(1, 20))
+        if fault == "lost after":
+            return self._result(Outcome.UNKNOWN)
+        return self._result(Outcome.DONE) if fault == "forgets" else self._says(key)
+
+    def _is_silent(self, key: str) -> bool:
+        return not self.is_kind and self.town.chance("silent", key).randrange(1000) < SILENT_OF_1000
+
+    def _result(self, outcome: Outcome, stage: Stage = Stage.NONE, **more: object) -> Result:
+        digest = hashlib.sha256(b"answer").digest()
+        return Result(outcome, stage, digest, self.town.clock.now_us(), **more)  # type: ignore[arg-type]  # by name
+
+    def _says(self, key: str) -> Result:
+        """What is true of a payment, as answers and queries tell it."""
+        payment = self.payments.get(key)
+        if payment is None:
+            return self._result(Outcome.DONE)
+        if payment.movements:
+            reference = next(iter(payment.movements))
+            return self._charged(payment, reference)
+        told = {
+            "OPEN": self._result(Outcome.ACTION, next_action=NextAction("qr", data=f"pay {key}")),
+            "PENDING": self._result(Outcome.PENDING),
+            "DECLINED": self._result(Outcome.DECLINED, code="card_declined", decline="soft"),
+            "VOIDED": self._result(Outcome.DONE, Stage.VOIDED),
+            "EXPIRED": self._result(Outcome.DONE, Stage.EXPIRED),
+        }[payment.state]
+        return replace(told, provider_at_us=payment.at_us if self.manner.is_dated else None)
+
+    def _charged(self, payment: Payment, reference: str) -> Result:
+        return self._result(
+            Outcome.DONE,
+            Stage.CHARGED,
+            amount=payment.movements[reference],
+            movement_ref=None if reference == payment.key else reference,
+            channel_ref=f"ref of {payment.key}",
+            provider_at_us=payment.at_us if self.manner.is_dated else None,
+        )
+
+    # ---- what becomes of a payment ---------------------------------------------------------------------------------
+
+    def _open(self, attempt: PaymentAttempt) -> None:
+        if attempt.key in self.payments:
+            return
+        payment = self.payments[attempt.key] = Payment(attempt.key, attempt.amount)
+        self._of_order[attempt.key.rpartition("-")[0]].append(attempt.key)
+        chance = self.town.chance(self.code, "opens", attempt.key)
+        self._move(payment, _drawn(chance, self.manner.opens))
+        if payment.state in ("OPEN", "PENDING"):
+            self.town.spawn(self._buyer(payment, chance))
+
+    def _move(self, payment: Payment, state: str) -> None:
+        if state == "TAKEN":
+            self._take(payment, payment.amount)
+            return
+        payment.state, payment.at_us = state, self.town.clock.now_us()
+        if state != "OPEN":
+            self._tell(payment, self._says(payment.key))
+
+    def _take(self, payment: Payment, amount: Money, *, is_told: bool = False) -> None:
+        """Money moves. `is_told`: nothing but the notice can tell of it, so that one is not lost for ever."""
+        first = f"ch_{payment.key}" if self.manner.has_movement_refs else payment.key
+        reference = f"{first}/{len(payment.movements) + 1}" if payment.movements else first
+        is_told = is_told or bool(payment.movements) or payment.state not in ("OPEN", "PENDING")
+        payment.movements[reference] = amount
+        payment.state, payment.at_us = "TAKEN", self.town.clock.now_us()
+        self._tell(payment, self._charged(payment, reference), is_told=is_told)
+
+    def taken_minor(self, order_number: str, currency: str) -> int:
+        """What it took for one order in all, in one currency."""
+        return sum(
+            money.amount_minor
+            for key in self._of_order[order_number]
+            for money in self.payments[key].movements.values()
+            if money.currency == currency
+        )
+
+    def _close(self, key: str, state: str) -> None:
+        payment = self.payments.get(key)
+        if payment is None or payment.state not in ("OPEN", "PENDING"):
+            return
+        self._move(payment, state)
+
+    async def _buyer(self, payment: Payment, chance: random.Random) -> None:
+        """Somebody in front of a page, a code or their bank."""
+        does = _drawn(chance, BUYERS)
+        self.met[f"buyer {does}"] += 1
+        await self.town.sleep(chance.uniform(31 * 60, 26 * HOUR_S) if does == "pays late" else chance.uniform(2, 600))
+        is_open = payment.state in ("OPEN", "PENDING")
+        if does == "leaves" or not (is_open or (does == "pays late" and chance.random() < 0.5)):
+            return
+        if does == "lapses":
+            self._move(payment, "EXPIRED")
+            return
+        if does.startswith("declined"):
+            self._move(payment, "DECLINED")
+            if does == "declined":
+                return
+            await self.town.sleep(chance.uniform(5, 900))
+        amount, rest = payment.amount, 0
+        if does == "pays a part" and amount.amount_minor > 1:
+            rest = chance.randint(1, amount.amount_minor - 1)
+            amount = replace(amount, amount_minor=amount.amount_minor - rest)
+        if does == "pays otherwise":
+            amount = replace(amount, currency="USD") if chance.random() < 0.5 else replace(amount, amount_minor=20_001)
+        self._take(payment, amount)
+        if does == "pays twice" or (rest and chance.random() < 0.6):
+            await self.town.sleep(chance.uniform(1, 3 * HOUR_S))
+            self._take(payment, replace(amount, amount_minor=rest) if rest else amount)
+
+    # ---- notices ---------------------------------------------------------------------------------------------------
+
+    def _tell(self, payment: Payment, told: Result, *, is_told: bool = False) -> None:
+        """A notice is made, and comes as its fate will have it; before it perhaps forged ones."""
+        payment.notices += 1
+        event_id = f"evt_{self.code}_{payment.key}_{payment.notices}"
+        digest = hashlib.sha256(repr((event_id, replace(told, observed_at_us=0))).encode()).digest()
+        notice = Notice(event_id, payment.key, told, digest, "payment")
+        self._told[digest] = notice
+        chance = self.town.chance(self.code, "notice", event_id)
+        fate = _drawn(chance, FATES)
+        if fate == "lost" and (is_told or self.is_kind):
+            fate = "late"
+        if fate == "during" and payment.key not in self._under_way:
+            fate = "soon"
+        if self._is_silent(payment.key):
+            fate = "hours later" if is_told else "lost"
+        self.met[f"notice {fate}"] += 1
+        if fate == "during":
+            self._during.setdefault(payment.key, []).append(notice)
+        elif fate != "lost":
+            self.town.spawn(self._come(notice, fate, chance))
+
+    async def _tell_during(self, key: str) -> None:
+        """Before the call that caused it has been answered."""
+        for notice in self._during.pop(key, []):
+            await self._deliver(notice, self.town.chance("door", notice.event_id))
+
+    async def _come(self, notice: Notice, fate: str, chance: random.Random) -> None:
+        least, most = DELAYS_S[fate]
+        if most:
+            await self.town.sleep(chance.uniform(least, most))
+        for _ in range(chance.choice((1, 1, 1, 1, 1, 1, 2, 2, 3, 5))):
+            await self._deliver(notice, chance)
+            if chance.random() < 0.1:
+                await self.town.sleep(chance.uniform(1, HOUR_S))
+
+    async def _deliver(self, notice: Notice, chance: random.Random) -> None:
+        """To any of the hub's processes; now and then somebody else tries first, in vain."""
+        hub = chance.choice(self.town.hubs)
+        stamp = str(self.town.clock.now_us() + chance.randint(-SKEW_US, SKEW_US))
+        raw = RawNotice({"stamp": stamp, "signature": self._signature(notice.digest, stamp)}, notice.digest)
+        if chance.random() < 0.08:
+            await self._refused(hub, chance, raw)
+        ack = await notices.receive(hub, self.code, raw)
+        assert ack.status == 200, notice.event_id
+        order_id = self.town.books.order_named(notice.attempt_key.rpartition("-")[0])
+        if order_id is not None:
+            self.town.touch(order_id)
+
+    async def _refused(self, hub: Hub, chance: random.Random, raw: RawNotice) -> None:
+        """One byte changed, another's signature, an old stamp, or the endpoint of another channel."""
+        stamp, body, code = raw.headers["stamp"], raw.body, self.code
+        signature = raw.headers["signature"]
+        how = chance.choice(("tampered", "forged", "stale", "elsewhere"))
+        if how == "stale" and not self.manner.is_dated:
+            how = "forged"
+        if how == "tampered":
+            body = bytes([body[0] ^ 1]) + body[1:]
+        elif how == "forged":
+            signature = hashlib.blake2b(body + stamp.encode(), key=b"somebody else").hexdigest()
+        elif how == "stale":
+            stamp = str(self.town.clock.now_us() - SKEW_US - 1)
+            signature = self._signature(body, stamp)
+        else:
+            code = next(other.code for other in MANNERS if other.code != self.code)
+        self.met[f"refused {how}"] += 1
+        try:
+            await notices.receive(hub, code, RawNotice({"stamp": stamp, "signature": signature}, body))
+        except NoticeRefused:
+            return
+        raise AssertionError(f"a {how} notice of {self.code} was taken")
+
+    def _signature(self, body: bytes, stamp: str) -> str:
+        return hashlib.blake2b(body + stamp.encode(), key=self._secret).hexdigest()
+
+
+_BEFORE = {
+    "lost before": Outcome.UNKNOWN,
+    "refused": Outcome.NOT_SENT,
+    "rejected": Outcome.REJECTED,
+}
+
+
+def _drawn(chance: random.Random, weights: Mapping[str, int]) -> str:
+    return chance.choices(list(weights), list(weights.values()))[0]
