@@ -6,6 +6,7 @@ Columns go by their names, and whatever brackets those have; a payment's row and
 import csv
 import io
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -20,6 +21,11 @@ FILES_LIMIT = 16  # a real zip has two
 DETAILS, TOTALS = "业务明细", "汇总"  # in the files' names: the lines, and the sums of them
 KINDS = {"交易": LineKind.PAYMENT, "退款": LineKind.REFUND}
 HALF_WIDTH = str.maketrans({"（": "(", "）": ")"})
+# What reading raises over bytes that are no bill, or one that was cut or changed on the way.
+NO_BILL = (
+    *(csv.Error, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
+    *(KeyError, UnicodeError, Nonsense),
+)
 UTF8_NAME = 0x800  # a zip entry's flag
 
 
@@ -46,7 +52,7 @@ def bill_lines(file: bytes, channel: str) -> Iterator[StatementLine]:
                 occurred_at_us=moment_us(row["完成时间"]),
                 raw=",".join(row.values()),
             )
-    except (csv.Error, zipfile.BadZipFile, KeyError, UnicodeError, Nonsense, NotImplementedError, EOFError) as error:
+    except NO_BILL as error:
         raise StatementRefused("the bill is not one of Alipay's: fetch it by hand and look") from error
 
 

@@ -5,14 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import parse_qsl
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from hub.channels.alipay import AlipayChannel
+from hub.channels.alipay_gateway import Gateway
+from hub.channels.alipay_wire import private_key_in, public_keys_in
 from hub.channels.connecting import Surroundings
 from hub.domain.money import Money
 from hub.ports import Channel, RawNotice
@@ -54,6 +57,24 @@ def connected(
     )
 
 
+def at(url: str, *, client: httpx.AsyncClient | None = None, clock: Clock | None = None) -> AlipayChannel:
+    """The same, of keys that were read before: reading a private key checks it, which takes its time."""
+    client, clock = client or httpx.AsyncClient(trust_env=False, verify=False), clock or Clock()
+    private_key, alipay_keys = keys()
+    gateway = Gateway(
+        url=url, app_id=APP_ID, private_key=private_key, alipay_keys=alipay_keys, client=client, clock=clock
+    )
+    return AlipayChannel(
+        gateway, app_id=APP_ID, seller_id=SELLER_ID, return_url=None, notice_url=NOTICE_URL, clock=clock
+    )
+
+
+@cache
+def keys() -> tuple[RSAPrivateKey, tuple[RSAPublicKey, ...]]:
+    public = f"{public_pem(ALIPAY)},{public_pem(NEXT_ALIPAY)}"
+    return private_key_in(pem(APP), "private_key"), public_keys_in(public, "alipay_public_key")
+
+
 @asynccontextmanager
 async def bench(directory: Path) -> AsyncIterator["AlipayBench"]:
     clock = Clock()
@@ -63,6 +84,7 @@ async def bench(directory: Path) -> AsyncIterator["AlipayBench"]:
             yield standing
         finally:
             await standing.channel.aclose()
+            await standing.unreachable.aclose()
 
 
 class AlipayBench:
@@ -78,12 +100,8 @@ class AlipayBench:
     def __init__(self, peer: AlipayPeer, clock: Clock) -> None:
         self._peer = peer
         self._clock = clock
-        self.channel: Channel = connected(peer.url, clock=clock)
-
-    @cached_property
-    def unreachable(self) -> Channel:
-        """Made where it is asked for: checking a private key takes its time."""
-        return connected("http://127.0.0.1:9/gateway.do", clock=self._clock)
+        self.channel: Channel = at(peer.url, clock=clock)
+        self.unreachable: Channel = at("http://127.0.0.1:9/gateway.do", clock=clock)
 
     async def buyer_pays(self, key: str) -> None:
         self._peer.pays(key.replace("-", "_"))
@@ -114,11 +132,11 @@ class AlipayBench:
         return hearing(status, headers, signed(body))
 
 
-def hearing(status: int, headers: dict[str, str], body: bytes, **other: Any) -> AlipayChannel:
+def hearing(status: int, headers: dict[str, str], body: bytes) -> AlipayChannel:
     """The adapter over a provider that gives each call this one answer, as it is."""
     answer = httpx.Response(status, headers=headers, content=body)
     client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer))
-    return connected("https://gateway.test/gateway.do", client=client, **other)
+    return at("https://gateway.test/gateway.do", client=client)
 
 
 def signed(body: bytes, owner: str = ALIPAY) -> bytes:
