@@ -29,6 +29,7 @@ from schema.orders import OrderMutations, OrderQueries
 from schema.payments import PaymentMutations, PaymentQueries
 from schema.people import PeopleMutations, PeopleQueries
 from schema.reconciliation import ReconciliationQueries
+from schema.sandbox import SandboxMutations
 from schema.scalars import SCALARS
 from schema.scopes import guard
 from schema.webhooks import WebhookMutations, WebhookQueries
@@ -48,7 +49,7 @@ class Query(
 @strawberry.type(description="What can be done: each takes one input and answers with its object or why not.")
 class Mutation(
     OrderMutations, PaymentMutations, CatalogueMutations, PeopleMutations, EntitlementMutations, KeyMutations,
-    IssuerMutations, WebhookMutations,
+    IssuerMutations, WebhookMutations, SandboxMutations,
 ):  # fmt: skip
     pass
 

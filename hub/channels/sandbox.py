@@ -11,6 +11,7 @@ import httpx
 
 from hub.channels.connecting import Surroundings, demand_known
 from hub.channels.exchange import Answer, Silence, exchange
+from hub.channels.sandbox_controls import SandboxControls
 from hub.channels.sandbox_statement import statement_lines
 from hub.channels.sandbox_words import (
     Flow,
@@ -25,7 +26,17 @@ from hub.domain.money import Money
 from hub.domain.payments import Notice, Outcome, PaymentAttempt, Result
 from hub.domain.refunds import Refund
 from hub.domain.statements import StatementLine
-from hub.ports import Ack, AmountRange, Capabilities, Clock, Finding, NoticeRefused, RawNotice, StatementRefused
+from hub.ports import (
+    Ack,
+    AmountRange,
+    Capabilities,
+    Clock,
+    Finding,
+    NoticeRefused,
+    RawNotice,
+    Rehearsal,
+    StatementRefused,
+)
 
 SIGNATURE_HEADER = "sandbox-signature"
 TOLERANCE_US = 300 * 1_000_000  # how far a signed time may lie from ours, both ways
@@ -67,6 +78,7 @@ class SandboxChannel:
         notice_url: str | None,
         client: httpx.AsyncClient,
         clock: Clock,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
         """`notice_url`: where the provider posts its notices (None: nowhere, the hub asks). `client` is closed by us.
 
@@ -82,11 +94,20 @@ class SandboxChannel:
         self._notice_url = notice_url
         self._client = client
         self._clock = clock
+        self.rehearsal = rehearsal
 
     @classmethod
     def connected(cls, settings: Mapping[str, str], surroundings: Surroundings) -> "SandboxChannel":
-        """The adapter of these settings; `notice_secret` may be two, parted by a comma, while one replaces another."""
-        demand_known(settings, required=("base_url", "api_key", "answer_secret", "notice_secret"), optional=())
+        """The adapter of these settings; `notice_secret` may be two, parted by a comma, while one replaces another.
+        With `control_key` it can be told to fail.
+        """
+        required = ("base_url", "api_key", "answer_secret", "notice_secret")
+        demand_known(settings, required=required, optional=("control_key",))
+        controls = None
+        if control_key := settings.get("control_key"):
+            controls = SandboxControls(
+                base_url=settings["base_url"], control_key=control_key, client=surroundings.client
+            )
         return cls(
             base_url=settings["base_url"],
             api_key=settings["api_key"],
@@ -95,6 +116,7 @@ class SandboxChannel:
             notice_url=surroundings.notice_url,
             client=surroundings.client,
             clock=surroundings.clock,
+            rehearsal=controls,
         )
 
     async def create(self, attempt: PaymentAttempt) -> Result:

@@ -134,6 +134,7 @@ def _channels(
             "api_key": sandbox.api_key,
             "answer_secret": sandbox.answer_secret,
             "notice_secret": sandbox.notice_secret,
+            "control_key": sandbox.control_key,
         }
         origins["sandbox"] = origin or ""
     channels = {code: _channel(code, given[code], origins[code], clock) for code in sorted(given)}

@@ -34,14 +34,16 @@ NAME_LIMIT = 255  # characters of a peer, operation, fault or reference
 
 
 async def faults_armed(request: Request) -> Response:
-    """GET lists, DELETE clears, POST {peer, operation, fault, value?, reference?, times?, chance?, seed?} arms.
+    """GET lists, DELETE clears all, or ?peer='s or ?reference='s.
 
+    POST {peer, operation, fault, value?, reference?, times?, chance?, seed?} arms.
     `times` absent: once; 0: until cleared. `chance`: per cent of the calls, drawn from `seed`.
     """
 
     def act(peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
         if request.method == "DELETE":
-            return {"cleared": faults.clear(peer.tables)}
+            params = request.query_params
+            return {"cleared": faults.clear(peer.tables, params.get("peer"), params.get("reference"))}
         if request.method == "POST":
             _arm(peer, body)
         rows = peer.tables.all("SELECT * FROM fault ORDER BY id LIMIT 1000")

@@ -144,9 +144,13 @@ def forget(tables: Tables, operation: str, reference: str) -> None:
         )  # fmt: skip
 
 
-def clear(tables: Tables) -> int:
-    """Disarm everything; gives how many faults were armed."""
-    return tables.run("DELETE FROM fault")
+def clear(tables: Tables, peer: str | None = None, reference: str | None = None) -> int:
+    """Disarm everything, or what strikes one peer, or one payment; gives how many faults were armed."""
+    return tables.run(
+        "DELETE FROM fault WHERE (:peer IS NULL OR peer = :peer) AND (:reference IS NULL OR reference = :reference)",
+        peer=peer,
+        reference=reference,
+    )
 
 
 def altered(movements: list[Movement], fault: Fault | None) -> Sequence[Movement]:
