@@ -7,6 +7,7 @@ from hub.domain.catalogue import Listing, ListingState
 from hub.domain.money import Money
 from hub.domain.people import UserState
 from hub.domain.refusals import AlreadyEntitled, NotPurchasable, PriceChanged, ProvisionalUser, Refusal
+from hub.domain.routing import StandingState
 
 
 class MerchantState(StrEnum):
@@ -38,6 +39,7 @@ class Admission:
     course_kind: str
     user_state: UserState
     owned_entitlement_id: str | None  # a live right of this buyer to this course, if there is one
+    standing: StandingState = StandingState.RUNNING  # of the channel that it is to be paid on
 
 
 def may_be_ordered(admission: Admission, expected: Money | None) -> Refusal | None:

@@ -184,12 +184,13 @@ class PaymentRequest:
     """What `paymentCreate` asks. `expected` is an assertion, not an order; `method` a token of the channel."""
 
     order_id: str
-    channel: str
+    channel: str | None  # None: the hub chooses
     expected: Money
     idempotency_key: str
     method: str | None = None
     return_url: str | None = None
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    replaces: str | None = None  # the attempt that is to be closed first
 
     @property
     def normalised(self) -> dict[str, Any]:
@@ -201,7 +202,8 @@ class PaymentRequest:
             "returnUrl": self.return_url,
         }
         # What came later stands in it only where it is used, so that requests of an earlier release stay the same.
-        return asked | captured_by(self.capture_method)
+        replaced = {} if self.replaces is None else {"replaces": self.replaces}
+        return asked | captured_by(self.capture_method) | replaced
 
 
 def captured_by(method: CaptureMethod) -> dict[str, Any]:

@@ -141,7 +141,8 @@ class ChannelUnavailable(Refusal):
 
     @property
     def message(self) -> str:
-        return f"channel {self.channel!r} cannot take this payment: {self.reason}; see `channels`"
+        which = f"channel {self.channel!r} cannot" if self.channel else "no channel can"
+        return f"{which} take this payment: {self.reason}; see `channels`"
 
     @property
     def path(self) -> tuple[str, ...]:

@@ -38,6 +38,9 @@ PROVEN_UNTAKEN = frozenset({AttemptState.NOT_SENT, AttemptState.REJECTED})
 ENDED_UNPAID = PROVEN_UNTAKEN | {AttemptState.VOIDED, AttemptState.EXPIRED, AttemptState.DECLINED}
 
 
+NOTHING_NEW = "its operator lets it take nothing new"
+
+
 class StandingState(StrEnum):
     """What an operator lets a channel do. Whatever it is: open payments are asked about, and notices are taken."""
 
@@ -120,6 +123,7 @@ class Candidate:
     weight: int
     cost_bps: int
     done: Done
+    was_declined: bool = False  # on this order: it comes after all others that can be asked
 
     @property
     def is_in(self) -> bool:
@@ -151,7 +155,7 @@ def planned(
     fitting = sorted((rule for rule in rules if rule.fits(money)), key=lambda rule: (rule.priority, rule.name))
     rule = fitting[0] if fitting else None
     candidates = [_candidate(offer, rule, spent.get(offer.channel)) for offer in offers]
-    candidates.sort(key=lambda one: (not one.is_in, -one.score, one.channel))
+    candidates.sort(key=lambda one: (not one.is_in, one.was_declined, -one.score, one.channel))
     return Plan(rule, tuple(candidates))
 
 
@@ -163,9 +167,10 @@ def _candidate(offer: Offer, rule: RoutingRule | None, spent: AttemptState | Non
         reasons.append(offer.refusal)
     if rule is not None and offer.channel not in named:
         reasons.append(f"rule {rule.name!r} does not name it")
-    if spent is not None:
+    if spent in PROVEN_UNTAKEN:
         reasons.append(f"this order was tried there already: {spent}")
-    return Candidate(offer.channel, tuple(reasons), choice.weight, choice.cost_bps, offer.done)
+    is_declined = spent is AttemptState.DECLINED
+    return Candidate(offer.channel, tuple(reasons), choice.weight, choice.cost_bps, offer.done, is_declined)
 
 
 def why_no_failover(attempts: Sequence[PaymentAttempt]) -> str | None:

@@ -14,15 +14,19 @@ from hub.domain.orders import (
     OrderStatus,
 )
 from hub.domain.payments import IntentStatus
-from hub.domain.refusals import NotFound, Refusal
+from hub.domain.refusals import ChannelUnavailable, NotFound, Refusal
+from hub.domain.routing import NOTHING_NEW, StandingState
 
 if TYPE_CHECKING:
     from hub.store.transactions import Tx
 
 
-async def admit(tx: "Tx", user_id: str, listing_id: str, expected: Money | None, draw: Draw) -> Order | Refusal:
-    """The new order, not stored yet, or why there is none. A known price of 0 is PAID from the start."""
-    admission = await tx.orders.admission(listing_id, user_id)
+async def admit(
+    tx: "Tx", user_id: str, listing_id: str, expected: Money | None, draw: Draw, *, channel: str = ""
+) -> Order | Refusal:
+    """The new order, not stored yet, or why there is none. A known price of 0 is PAID from the start. `channel`: where
+    it is to be paid at once, so that one which takes nothing new is refused by the same look."""
+    admission = await tx.orders.admission(listing_id, user_id, channel)
     if admission is None:
         return NotFound("listingId")
     if refusal := may_be_ordered(admission, expected):
@@ -30,6 +34,8 @@ async def admit(tx: "Tx", user_id: str, listing_id: str, expected: Money | None,
     listing, price = admission.listing, admission.listing.price
     assert price is not None
     is_free = price.amount_minor == 0
+    if not is_free and admission.standing is not StandingState.RUNNING:
+        return ChannelUnavailable(channel, NOTHING_NEW)
     return Order(
         id=draw.id("ord"),
         number=draw.order_number(),

@@ -37,14 +37,15 @@ from hub.domain.payments import (
     fact_of,
 )
 from hub.domain.people import Viewer
-from hub.domain.refusals import AlreadyEntitled, AttemptIsLive, ChannelUnavailable, NotFound, Refusal
+from hub.domain.refusals import AlreadyEntitled, AttemptIsLive, NotFound, Refusal
 from hub.domain.requests import Answer, RequestKey, Seen
+from hub.domain.routing import may_go_on, why_no_failover
 from hub.flows import access, anchors, attempts, records
 from hub.flows.attempts import RESOLVE, ask_once, asked, tell_attempt
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.merchants import admit
-from hub.flows.routing import cannot_take
-from hub.ports import Capabilities, Hub, Vault
+from hub.flows.ways import Way, close_former, last_of, no_channel, way_of, way_refusal
+from hub.ports import Hub, Vault
 
 if TYPE_CHECKING:
     from hub.store.transactions import Tx
@@ -102,10 +103,11 @@ async def request_payment(hub: Hub, viewer: Viewer, request: PaymentRequest) -> 
     """One attempt to be paid. The answer's attempt says what we know; a decline is data, not a refusal."""
     told = fingerprint("paymentCreate", request.normalised)
     key = RequestKey(viewer.principal, "paymentCreate", request.idempotency_key, told)
-    channel = hub.channels.get(request.channel)
-    capabilities = channel.capabilities if channel else None
-    opened = await hub.store.write(open_attempt, viewer, request, key, capabilities, hub.draw(), hub.vault)
-    return await _ask_and_record(hub, opened, key)
+    if request.replaces is not None:
+        await close_former(hub, viewer, request.order_id, request.replaces)
+    way = await way_of(hub, request, order_id=request.order_id)
+    opened = await hub.store.write(open_attempt, viewer, request, key, way, hub.draw(), hub.vault)
+    return await _ask_and_record(hub, opened, key, request, way)
 
 
 async def open_attempt(
@@ -113,26 +115,30 @@ async def open_attempt(
     viewer: Viewer,
     request: PaymentRequest,
     key: RequestKey,
-    capabilities: Capabilities | None,
+    way: Way,
     draw: Draw,
     vault: Vault,
 ) -> "Opened":
     if seen := await tx.requests.begin(key, draw.id("pat"), draw):
         attempt = await tx.payments.by_id(seen.subject_id)
+        attempt = attempt and last_of(await tx.payments.of_order(attempt.order_id), attempt)
         return Opened(attempt, seen.refusal, is_replay=seen.is_done, is_resumed=seen.is_dead)
     order = await tx.orders.lock(request.order_id)
     if order is None or order.user_id != viewer.user_id:
         return await _refuse(tx, key, NotFound("orderId"))
-    live = [attempt.id for attempt in await tx.payments.of_order(order.id) if attempt.is_live]
+    made = await tx.payments.of_order(order.id)
+    live = [attempt.id for attempt in made if attempt.is_live]
     if refusal := may_be_paid(order, request.expected, live[0] if live else None, draw.now_us):
         return await _refuse(tx, key, refusal)
     # Another order of this buyer may have been paid since this one was admitted: nobody pays twice for one course.
     owned = await tx.entitlements.of(order.user_id, order.course_id)
     if owned is not None and owned.state is EntitlementState.ACTIVE:
         return await _refuse(tx, key, AlreadyEntitled(owned.id))
-    if refusal := _channel_refusal(request, capabilities, order.total):
+    reason = why_no_failover(made) if way.plan is not None else None
+    standings = await tx.routing.standings()
+    if refusal := (way_refusal(request, way, order.total, standings) if reason is None else no_channel(reason)):
         return await _refuse(tx, key, refusal)
-    attempt = _attempt(order, request, draw)
+    attempt = _attempt(order, request, way, draw)
     if not await tx.payments.insert(attempt):
         return await _refuse(tx, key, AttemptIsLive())
     order = await tx.orders.update(_with(order, attempt, draw))
@@ -140,14 +146,14 @@ async def open_attempt(
     return Opened(attempt)
 
 
-def _attempt(order: Order, request: "PaymentRequest | CheckoutRequest", draw: Draw) -> PaymentAttempt:
+def _attempt(order: Order, request: "PaymentRequest | CheckoutRequest", way: Way, draw: Draw) -> PaymentAttempt:
     """The next attempt of an order, SUBMITTED: committed before any call. Its key is the channel's idempotency key."""
-    number = order.attempts + 1
+    number, (code, _) = order.attempts + 1, way.channels[0]
     return PaymentAttempt(
         id=draw.id("pat"),
         order_id=order.id,
         number=number,
-        channel=request.channel,
+        channel=code,
         key=f"{order.number}-{number}",
         amount=order.total,
         state=AttemptState.SUBMITTED,
@@ -168,6 +174,7 @@ def _attempt(order: Order, request: "PaymentRequest | CheckoutRequest", draw: Dr
         version=1,
         created_at_us=draw.now_us,
         capture_method=request.capture_method,
+        routing=way.explained(code),
     )
 
 
@@ -179,13 +186,6 @@ def _submit(tx: "Tx", attempt: PaymentAttempt, key: RequestKey, audiences: list[
     """Tell of the attempt, and leave the Task that asks about it should this process die over the call."""
     tell_attempt(tx, "", attempt, key.operation, audiences, draw)
     tx.tasks.lease(RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
-
-
-def _channel_refusal(
-    request: "PaymentRequest | CheckoutRequest", capabilities: Capabilities | None, total: Money
-) -> Refusal | None:
-    why = cannot_take(capabilities, total, request.method, request.capture_method)
-    return None if why is None else ChannelUnavailable(request.channel, why)
 
 
 async def _refuse(tx: "Tx", key: RequestKey, refusal: Refusal) -> "Opened":
@@ -204,7 +204,9 @@ class Opened:
     order: Order | None = None  # of total 0: granted, there is nothing to pay
 
 
-async def _ask_and_record(hub: Hub, opened: Opened, key: RequestKey) -> Answer[PaymentAttempt]:
+async def _ask_and_record(
+    hub: Hub, opened: Opened, key: RequestKey, request: "PaymentRequest | CheckoutRequest", way: Way
+) -> Answer[PaymentAttempt]:
     attempt = opened.attempt
     if attempt is None or opened.is_replay:
         return Answer(attempt, opened.refusal, opened.is_replay)
@@ -213,22 +215,67 @@ async def _ask_and_record(hub: Hub, opened: Opened, key: RequestKey) -> Answer[P
         attempt = await ask_once(hub, channel, attempt) if attempt.is_live else attempt
         await hub.store.write(finish_request, key)
         return Answer(attempt)
-    result = await asked(hub, attempt.channel, "create", partial(channel.create, attempt))
-    return await hub.store.write(record_result, attempt, result, key, hub.draw(), hub.vault)
+    while True:
+        result = await asked(hub, attempt.channel, "create", partial(hub.channels[attempt.channel].create, attempt))
+        way = replace(way, channels=way.channels[1:])
+        draw = hub.draw()
+        answer = await hub.store.write(record_result, attempt, result, key, draw, hub.vault, request, way)
+        if answer.value is None or answer.value.id == attempt.id:
+            return answer
+        attempt = answer.value
 
 
 async def record_result(
-    tx: "Tx", sent: PaymentAttempt, result: Result, key: RequestKey, draw: Draw, vault: Vault
+    tx: "Tx",
+    sent: PaymentAttempt,
+    result: Result,
+    key: RequestKey,
+    draw: Draw,
+    vault: Vault,
+    request: "PaymentRequest | CheckoutRequest",
+    way: Way,
 ) -> Answer[PaymentAttempt]:
-    """G 支付结果: everything that follows from the channel's answer, in one transaction."""
+    """G 支付结果: everything that follows from the channel's answer, in one transaction. Where nothing was done at all
+    and the hub chose the channel, the answer is the next channel's attempt, which is to be sent."""
     fact = fact_of(sent, result, Source.ANSWER)
     attempt = await attempts.apply_fact(tx, sent.id, result, fact, draw, vault)
     if attempt.is_live:
         await tx.tasks.put_back(RESOLVE, attempt.id, {"attempt": attempt.id}, draw.now_us + FIRST_LOOK_US, draw)
     else:
         await tx.tasks.drop(RESOLVE, attempt.id)
+    if following := await _following(tx, attempt, key, draw, vault, request, way):
+        return Answer(following)
     await tx.requests.finish(key, None)
     return Answer(attempt)
+
+
+async def _following(
+    tx: "Tx",
+    attempt: PaymentAttempt,
+    key: RequestKey,
+    draw: Draw,
+    vault: Vault,
+    request: "PaymentRequest | CheckoutRequest",
+    way: Way,
+) -> PaymentAttempt | None:
+    """The next channel's attempt, if no money can move on this one. A token of one provider is none of another's."""
+    if way.plan is None or request.method is not None or not may_go_on(attempt):
+        return None
+    order = await tx.orders.lock(attempt.order_id)
+    made = await tx.payments.of_order(attempt.order_id)
+    if order is None or why_no_failover(made) or order.status is not OrderStatus.AWAITING_PAYMENT:
+        return None
+    standings = await tx.routing.standings()
+    while way.channels and way_refusal(request, way, order.total, standings):
+        way = replace(way, channels=way.channels[1:])
+    if not way.channels:
+        return None
+    following = _attempt(order, request, way, draw)
+    if not await tx.payments.insert(following):
+        return None
+    order = await tx.orders.update(_with(order, following, draw))
+    _submit(tx, following, key, await audiences_of(tx, order, vault), draw)
+    return following
 
 
 # When an attempt that is still live is asked about for the first time.
@@ -247,7 +294,7 @@ class CheckoutRequest:
     """What `checkout` asks: `orderCreate` and `paymentCreate` at once."""
 
     listing_id: str
-    channel: str
+    channel: str | None  # None: the hub chooses
     expected: Money
     idempotency_key: str
     method: str | None = None
@@ -269,12 +316,11 @@ class CheckoutRequest:
 async def checkout(hub: Hub, viewer: Viewer, request: CheckoutRequest) -> Answer[PaymentAttempt | Order]:
     """An order and its first attempt under one key. A total of 0 answers with the granted order."""
     key = RequestKey(viewer.principal, "checkout", request.idempotency_key, fingerprint("checkout", request.normalised))
-    channel = hub.channels.get(request.channel)
-    capabilities = channel.capabilities if channel else None
-    opened = await hub.store.write(open_checkout, viewer, request, key, capabilities, hub.draw(), hub.vault)
+    way = await way_of(hub, request, listing_id=request.listing_id)
+    opened = await hub.store.write(open_checkout, viewer, request, key, way, hub.draw(), hub.vault)
     if opened.order is not None:
         return Answer(opened.order, None, opened.is_replay)
-    answer = await _ask_and_record(hub, opened, key)
+    answer = await _ask_and_record(hub, opened, key, request, way)
     return Answer(answer.value, answer.refusal, answer.is_replay)
 
 
@@ -283,14 +329,15 @@ async def open_checkout(
     viewer: Viewer,
     request: CheckoutRequest,
     key: RequestKey,
-    capabilities: Capabilities | None,
+    way: Way,
     draw: Draw,
     vault: Vault,
 ) -> Opened:
     if seen := await tx.requests.begin(key, draw.id("ord"), draw):
         return await _seen_checkout(tx, seen)
     assert viewer.user_id is not None
-    order = await admit(tx, viewer.user_id, request.listing_id, request.expected, draw)
+    first = way.channels[0][0] if way.channels else ""
+    order = await admit(tx, viewer.user_id, request.listing_id, request.expected, draw, channel=first)
     if isinstance(order, Refusal):
         return await _refuse(tx, key, order)
     if order.status is OrderStatus.PAID:
@@ -298,9 +345,9 @@ async def open_checkout(
         await _announce(tx, order, await audiences_of(tx, order, vault), draw, vault)
         await tx.requests.finish(key, None)
         return Opened(order=order)
-    if refusal := _channel_refusal(request, capabilities, order.total):
+    if refusal := way_refusal(request, way, order.total, {}):  # whether it is stopped was asked with the admission
         return await _refuse(tx, key, refusal)
-    attempt = _attempt(order, request, draw)
+    attempt = _attempt(order, request, way, draw)
     order = _with(order, attempt, draw)
     await tx.orders.insert(order)
     await tx.payments.insert(attempt)
@@ -315,7 +362,7 @@ async def _seen_checkout(tx: "Tx", seen: Seen) -> Opened:
     order = None if seen.refusal else await tx.orders.lock(seen.subject_id)
     made = await tx.payments.of_order(seen.subject_id) if order else []
     return Opened(
-        attempt=made[0] if made else None,
+        attempt=last_of(made, made[0]) if made else None,
         refusal=seen.refusal,
         is_replay=seen.is_done,
         is_resumed=seen.is_dead,

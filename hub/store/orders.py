@@ -12,11 +12,13 @@ from hub.domain.money import Money
 from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, Order, OrderStatus
 from hub.domain.payments import IntentStatus, PaymentAttempt
 from hub.domain.people import UserState
+from hub.domain.routing import StandingState
 from hub.store.catalogue import course, listing, listing_of, merchant
 from hub.store.entitlements import entitlement
 from hub.store.metadata import inserted, integer, is_one_of, metadata, text
 from hub.store.payments import attempt_of, payment_attempt
 from hub.store.people import pairwise, user
+from hub.store.standings import channel_state
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -68,12 +70,19 @@ class Orders:
     def __init__(self, rx: "Rx") -> None:
         self._rx = rx
 
-    async def admission(self, listing_id: str, user_id: str) -> Admission | None:
-        """All that admitting an order for this listing looks at; None: there is no such listing or user."""
-        return await self._rx.one(_ADMISSION, _admission, listing_id=listing_id, buyer_id=user_id)
+    async def admission(self, listing_id: str, user_id: str, channel: str = "") -> Admission | None:
+        """All that admitting an order for this listing, to be paid on this channel, looks at; None: there is no such
+        listing or user."""
+        return await self._rx.one(
+            _ADMISSION, _admission, listing_id=listing_id, buyer_id=user_id, admitted_channel=channel
+        )
 
     async def insert(self, order: Order) -> None:
         await self._rx.changed(_INSERT, **_columns(order))
+
+    async def get(self, order_id: str) -> Order | None:
+        """The order as it stands, held by nobody."""
+        return await self._rx.one(_GET, order_of, order_id=order_id)
 
     async def lock(self, order_id: str) -> Order | None:
         """The order, held until the end of the unit: every change of an order or its attempts begins here."""
@@ -208,7 +217,7 @@ def _admission(
     id_: str, platform_id: str, course_id: str, merchant_id: str, external_id: str, title: str, url: str,
     price_minor: int | None, currency: str | None, price_text: str, is_honoured: int, state: str, digest: str,
     version: int, created_at_us: int, merchant_state: str, agreement_id: str, course_kind: str, user_state: str,
-    owned_entitlement_id: str | None,
+    owned_entitlement_id: str | None, standing: str | None,
 ) -> Admission:  # fmt: skip
     return Admission(
         listing=listing_of(
@@ -220,6 +229,7 @@ def _admission(
         course_kind=course_kind,
         user_state=UserState(user_state),
         owned_entitlement_id=owned_entitlement_id,
+        standing=StandingState(standing or StandingState.RUNNING),
     )  # fmt: skip
 
 
@@ -232,6 +242,7 @@ _MUTABLE = (
 )  # fmt: skip
 
 _INSERT = inserted(order)
+_GET = select(order).where(_c.id == bindparam("order_id"))
 _LOCK = select(order).where(_c.id == bindparam("order_id")).with_for_update(of=order)
 _LOCK_ALL = select(_c.id).where(is_one_of(_c.id, "order_ids")).order_by(_c.id).with_for_update(of=order)
 _LOCK_WITH = (
@@ -276,8 +287,11 @@ _owned = (
     )
     .scalar_subquery()
 )
+_standing = (
+    select(channel_state.c.state).where(channel_state.c.code == bindparam("admitted_channel")).scalar_subquery()
+)
 _ADMISSION = (
-    select(*listing.c, merchant.c.state, merchant.c.agreement_id, course.c.kind, user.c.state, _owned)
+    select(*listing.c, merchant.c.state, merchant.c.agreement_id, course.c.kind, user.c.state, _owned, _standing)
     .join_from(listing, merchant, merchant.c.id == listing.c.merchant_id)
     .join(course, course.c.id == listing.c.course_id)
     .join(user, user.c.id == bindparam("buyer_id"))

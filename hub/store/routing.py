@@ -13,6 +13,7 @@ from hub.store.catalogue import listing
 from hub.store.metadata import inserted, integer, metadata, text
 from hub.store.orders import order
 from hub.store.payments import payment_attempt
+from hub.store.standings import channel_state
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -33,14 +34,6 @@ routing_rule = Table(
     integer("created_at_us"),
     integer("changed_at_us"),
     UniqueConstraint("merchant_id", "name"),
-)
-channel_state = Table(
-    "channel_state",
-    metadata,
-    text("code", primary_key=True),
-    text("state"),  # RUNNING, DRAINING, STOPPED
-    text("reason"),
-    integer("changed_at_us"),
 )
 
 
