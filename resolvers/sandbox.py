@@ -1,6 +1,7 @@
 """Rehearsals from the outside: operators make the sandbox fail, dispute, and let its days pass."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 import strawberry
@@ -23,6 +24,14 @@ MAX_SEED = 100  # characters
 MOST = 2**31 - 1  # of GraphQL's Int; the sandbox has narrower limits of its own
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ArmedView:
+    """The faults that wait to strike."""
+
+    faults: Sequence[SandboxFault]
+
 
 Reference = Annotated[
     str | None,
@@ -58,7 +67,7 @@ async def sandbox_fault_set(
 ) -> Payload:
     """Arm one more fault."""
 
-    async def flow() -> Answer[Sequence[SandboxFault]]:
+    async def flow() -> Answer[ArmedView]:
         armed = SandboxFault(
             operation=operation,
             kind=fault,
@@ -68,19 +77,23 @@ async def sandbox_fault_set(
             chance_percent=chance_percent,
             seed=storable(seed, "seed", MAX_SEED),
         )
-        return await rehearsals.set_fault(info.context.hub, armed)
+        return _armed(await rehearsals.set_fault(info.context.hub, armed))
 
-    return await _answered("faults", flow)
+    return await _answered("armed", flow)
+
+
+def _armed(answer: Answer[Sequence[SandboxFault]]) -> Answer[ArmedView]:
+    return Answer(None if answer.value is None else ArmedView(answer.value), answer.refusal)
 
 
 async def sandbox_faults_clear(info: Info, reference: Reference = None) -> Payload:
     """Disarm faults."""
 
-    async def flow() -> Answer[Sequence[SandboxFault]]:
+    async def flow() -> Answer[ArmedView]:
         of = None if reference is None else storable(reference, "reference", MAX_REFERENCE)
-        return await rehearsals.clear_faults(info.context.hub, of)
+        return _armed(await rehearsals.clear_faults(info.context.hub, of))
 
-    return await _answered("faults", flow)
+    return await _answered("armed", flow)
 
 
 async def sandbox_dispute_move(
@@ -94,7 +107,7 @@ async def sandbox_dispute_move(
     state: Annotated[DisputeState, strawberry.argument(description="What becomes of its dispute.")],
     amount_minor: Annotated[
         BigInt | None,
-        strawberry.argument(description="Minor units of what is opened, at most the charge; unset: all of it."),
+        strawberry.argument(description="Minor units of what is opened, from 1 to the charge; unset: all of it."),
     ] = None,
 ) -> Payload:
     """Open a charge's dispute, or move it on."""

@@ -8,6 +8,7 @@ from hub.domain.rehearsals import SandboxFault as DomainFault
 from hub.domain.rehearsals import SandboxFaultKind, SandboxOperation
 from resolvers import sandbox
 from resolvers.scalars import Instant
+from schema.cost import at_most
 from schema.fields import changed_by, described, plain, relation, represents
 from schema.money import Money
 from schema.payloads import Payload
@@ -68,6 +69,12 @@ class SandboxFault:
     seed: str = plain("What chance is drawn from.")
 
 
+@represents(sandbox.ArmedView)
+@strawberry.type(description="What goes wrong at the sandbox until it has struck or is cleared.")
+class SandboxArmed:
+    faults: list[SandboxFault] = plain("In the order in which they strike; at most 1000.", costs=at_most(1000))
+
+
 @represents(DomainDispute)
 @strawberry.type(description="A dispute as the sandbox has it.")
 class SandboxDispute:
@@ -79,12 +86,12 @@ class SandboxDispute:
 
 @strawberry.type(description="What sandboxFaultSet came to.")
 class SandboxFaultSetPayload(Payload):
-    faults: list[SandboxFault] | None = relation("faults", "All that are armed; null if it was refused.", most=1000)
+    armed: SandboxArmed | None = relation("armed", "All that are armed now; null if it was refused.")
 
 
 @strawberry.type(description="What sandboxFaultsClear came to.")
 class SandboxFaultsClearPayload(Payload):
-    faults: list[SandboxFault] | None = relation("faults", "Those still armed; null if it was refused.", most=1000)
+    armed: SandboxArmed | None = relation("armed", "What is still armed; null if it was refused.")
 
 
 @strawberry.type(description="What sandboxDisputeMove came to.")

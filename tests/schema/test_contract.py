@@ -113,6 +113,7 @@ def test_whole_numbers_that_may_pass_31_bits_are_no_int() -> None:
         "Money.scale", "Course.version", "Listing.version", "Entitlement.version",
         "PaymentAttempt.number",  # at most 10
         "WebhookDelivery.attempts", "WebhookAttempt.number",  # ten in three days, and some more after a redelivery
+        "SandboxFault.value", "SandboxFault.times", "SandboxFault.chancePercent",  # at most 1,000,000
         "WebhookAttempt.status", "WebhookAttempt.latencyMs",  # at most 10,000
         "EventEnvelope.subjectVersion",
         "AnchorBatch.count", "Proof.index",  # at most 1,024
@@ -151,7 +152,7 @@ def test_mutation_has_one_input_and_a_payload(name: str) -> None:
 def test_mutations_are_the_listed_ones() -> None:
     assert {*mutations()} == OF_MONEY_OR_RIGHTS | {
         "listingUpsert", "memberUpsert", "memberRemove", "identityLink", "apiKeyCreate", "apiKeyRotate", "apiKeyRevoke",
-        "trustedIssuerUpsert",
+        "trustedIssuerUpsert", "sandboxFaultSet", "sandboxFaultsClear", "sandboxDisputeMove", "sandboxClockAdvance",
         "webhookEndpointCreate", "webhookEndpointUpdate", "webhookEndpointDelete", "webhookEndpointPause",
         "webhookEndpointResume", "webhookEndpointRotateSecret", "webhookRedeliver",
     }  # fmt: skip
