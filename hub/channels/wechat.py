@@ -350,7 +350,10 @@ def _address_set(given: str | None) -> str | None:
 
 def _gateway(url: str) -> str:
     """Scheme, host and port alone: what is signed is the path as it is sent, and a prefix would be in it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     if not is_safe or not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
         raise ChannelSettingRefused("gateway_url", "an https address without a path, such as the default")

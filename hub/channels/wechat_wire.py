@@ -150,7 +150,8 @@ def _platform_keys(given: Sequence[str]) -> Mapping[str, RSAPublicKey]:
         if not serial or not equals or serial in keys:
             text = "write <serial>=<PEM or its path>, several parted by commas, each serial once"
             raise ChannelSettingRefused("platform_keys", text)
-        keys[serial] = _platform_key(serial, _pem("platform_keys", pem))
+        name = serial if serial.startswith(PUBLIC_KEY_PREFIX) else serial.upper()
+        keys[name] = _platform_key(name, _pem("platform_keys", pem))
     return keys
 
 

@@ -1,7 +1,6 @@
 """What WeChat Pay's words mean to us (微信支付): trades, refunds, refusals and notices become Results, by tables."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -137,7 +136,7 @@ def notice_of(merchant: Merchant, body: bytes, now_us: int) -> Notice:
             attempt_key=text_of(told["out_trade_no"]),
             result=_told(merchant, kind, told, opened, now_us),
             # Sent again, it is sealed again: the meaning is the same, the bytes are not.
-            digest=hashlib.sha256(json.dumps([event_id, kind, told], sort_keys=True).encode()).digest(),
+            digest=hashlib.sha256(orjson.dumps([event_id, kind, told], option=orjson.OPT_SORT_KEYS)).digest(),
             kind=kind,
             refund_key=text_of(told["out_refund_no"]) if kind.startswith("REFUND.") else None,
         )

@@ -260,6 +260,90 @@ async def test_answer_slower_than_our_patience_is_unknown_and_the_notice_tells_f
     assert said(notice.result) == CHARGED
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "create", "void", "query", "refund", "query_refund"),
+    [
+        (400, "PARAM_ERROR", "REJECTED", "REJECTED", "REJECTED", "REJECTED", "REJECTED"),
+        (401, "SIGN_ERROR", "REJECTED", "REJECTED", "REJECTED", "REJECTED", "REJECTED"),
+        (403, "NO_AUTH", "REJECTED", "REJECTED", "REJECTED", "REJECTED", "REJECTED"),
+        (404, "MCH_NOT_EXISTS", "REJECTED", "UNKNOWN", "UNKNOWN", "REJECTED", "UNKNOWN"),
+        (404, "ORDER_NOT_EXIST", "REJECTED", "DONE", "DONE", "REJECTED", "UNKNOWN"),
+        (404, "ORDERNOTEXIST", "REJECTED", "DONE", "DONE", "REJECTED", "UNKNOWN"),
+        (404, "RESOURCE_NOT_EXISTS", "REJECTED", "UNKNOWN", "UNKNOWN", "REJECTED", "DONE"),
+        (422, "PARAM_ERROR", "REJECTED", "UNKNOWN", "UNKNOWN", "REJECTED", "UNKNOWN"),
+        (429, "FREQUENCY_LIMITED", "NOT_SENT", "NOT_SENT", "NOT_SENT", "NOT_SENT", "NOT_SENT"),
+        (400, "ORDERPAID", "UNKNOWN", "REJECTED", "REJECTED", "REJECTED", "REJECTED"),
+        (403, "ORDERPAID", "UNKNOWN", "REJECTED", "REJECTED", "REJECTED", "REJECTED"),
+        (400, "ORDER_CLOSED", "UNKNOWN", "REJECTED", "REJECTED", "REJECTED", "REJECTED"),
+        (400, "OUT_TRADE_NO_USED", "UNKNOWN", "REJECTED", "REJECTED", "REJECTED", "REJECTED"),
+        (403, "OUT_TRADE_NO_USED", "UNKNOWN", "REJECTED", "REJECTED", "REJECTED", "REJECTED"),
+        (403, "NOT_ENOUGH", "REJECTED", "REJECTED", "REJECTED", "DECLINED", "REJECTED"),
+        (403, "USER_ACCOUNT_ABNORMAL", "REJECTED", "REJECTED", "REJECTED", "DECLINED", "REJECTED"),
+        (202, "USERPAYING", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN"),
+        (302, "FOUND", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN"),
+        (409, "CONFLICT", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN"),
+        (418, "TEAPOT", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN"),
+        (500, "SYSTEM_ERROR", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN"),
+        (502, "BANK_ERROR", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN", "UNKNOWN"),
+    ],
+)
+@pytest.mark.parametrize("is_signed", [True, False])
+async def test_each_refusal_has_its_outcome_by_flow_signed_or_not(
+    peer: WeChatPeer,
+    is_signed: bool,
+    status: int,
+    code: str,
+    create: str,
+    void: str,
+    query: str,
+    refund: str,
+    query_refund: str,
+) -> None:
+    body = json.dumps({"code": code, "message": "made up"}).encode()
+    answer = httpx.Response(status, content=body, headers=peer.signature_headers(body) if is_signed else {})
+    channel = wechat_channel(peer, client=httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)))
+    back = refund_of(ASKED, 30)
+
+    results = {
+        "create": await channel.create(ASKED),
+        "void": await channel.void(ASKED),
+        "query": await channel.query(ASKED),
+        "refund": await channel.refund(ASKED, back),
+        "query_refund": await channel.query_refund(ASKED, back),
+    }
+
+    assert {flow: result.outcome for flow, result in results.items()} == {
+        "create": create,
+        "void": void,
+        "query": query,
+        "refund": refund,
+        "query_refund": query_refund,
+    }
+    assert {result.stage for result in results.values()} == {Stage.NONE}
+    if is_signed or status >= 400:
+        assert {result.code for result in results.values()} == {code}
+
+
+@pytest.mark.parametrize("body", [b"<h1>Forbidden</h1>", b"", b"[]", b'{"message":"no code"}', b'{"code":403}'])
+async def test_refusal_that_is_not_wechats_own_is_unknown(peer: WeChatPeer, body: bytes) -> None:
+    answer = httpx.Response(403, content=body)
+    channel = wechat_channel(peer, client=httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)))
+
+    result = await channel.create(ASKED)
+
+    assert (said(result), result.code) == (UNKNOWN, "unreadable_403")
+
+
+async def test_refusal_with_a_wrong_signature_is_unknown(peer: WeChatPeer) -> None:
+    body = b'{"code":"PARAM_ERROR","message":"made up"}'
+    answer = httpx.Response(400, content=body, headers=peer.signature_headers(b"another body"))
+    channel = wechat_channel(peer, client=httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)))
+
+    result = await channel.create(ASKED)
+
+    assert (said(result), result.code) == (UNKNOWN, "signature_wrong_400")
+
+
 async def test_foreign_trade_is_not_ours_and_another_total_is_told_as_it_is(
     peer: WeChatPeer, channel: WeChatChannel
 ) -> None:

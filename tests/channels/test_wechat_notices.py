@@ -333,16 +333,17 @@ def refusals() -> Iterator[tuple[str, dict[str, str]]]:
         ("gateway_url", "http://api.mch.weixin.qq.com"),
         ("gateway_url", "https://proxy.test/wechat"),
         ("gateway_url", "api.mch.weixin.qq.com"),
+        ("gateway_url", "https://["),
         ("payer_client_ip", "somewhere"),
     ]
     for name, value in wrong:
         yield name, good | {name: value}
 
 
-@pytest.mark.parametrize("n", range(25))
+@pytest.mark.parametrize("n", range(26))
 def test_channel_does_not_start_with_a_setting_that_cannot_work(n: int) -> None:
     cases = list(refusals())
-    assert len(cases) == 25
+    assert len(cases) == 26
     name, settings = cases[n]
 
     with pytest.raises(ChannelSettingRefused) as refused:
