@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from hub.domain.breakers import Breakers
-from hub.domain.disputes import DisputeState
+from hub.domain.disputes import Dispute, DisputeState, DisputeWord
 from hub.domain.entitlements import Receipt
 from hub.domain.events import Logged
 from hub.domain.exchange import Signed
@@ -195,6 +195,26 @@ class Rehearsable(Protocol):
     """A channel whose provider can be told to fail. None: nobody has given us its key."""
 
     rehearsal: Rehearsal | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeReply:
+    """What a channel said to an answer. DONE: it was taken; DECLINED or REJECTED: it was not; else nobody knows yet."""
+
+    result: Result
+    word: DisputeWord | None = None  # what the dispute is now, where the channel says so
+
+
+@runtime_checkable
+class AnswersDisputes(Protocol):
+    """What a channel can do besides, if its provider lets disputes be answered by its API: both may be repeated with
+    the same dispute, whose `answer_key` is the channel's idempotency key. Raise as a Channel does: never."""
+
+    async def submit_evidence(self, attempt: PaymentAttempt, dispute: Dispute, evidence: str) -> DisputeReply:
+        """Send the merchant's evidence, once and for all."""
+
+    async def accept_dispute(self, attempt: PaymentAttempt, dispute: Dispute) -> DisputeReply:
+        """Give in: the money is the payer's."""
 
 
 # ---- platforms -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import strawberry
 
 from hub.domain.catalogue import CourseKind, asked_price, is_storable
+from hub.domain.disputes import DisputeState
 from hub.domain.ids import MAX_IDEMPOTENCY_KEY, kind_of
 from hub.domain.money import Money
 from hub.domain.orders import OrderStatus
@@ -39,6 +40,12 @@ class CourseKindFilter:
 class OrderStatusFilter:
     eq: OrderStatus | None = strawberry.field(default=None, description="Exactly this.")
     one_of: list[OrderStatus] | None = strawberry.field(default=None, description="One of these, at most 50.")
+
+
+@strawberry.input(description="What a dispute's state is to be. Give one of the two.")
+class DisputeStateFilter:
+    eq: DisputeState | None = strawberry.field(default=None, description="Exactly this.")
+    one_of: list[DisputeState] | None = strawberry.field(default=None, description="One of these, at most 50.")
 
 
 @strawberry.input(description="What a truth value is to be.")

@@ -28,6 +28,7 @@ NOUNS = {
     "Entitlement": "entitlement",
     "AnchorBatch": "anchor_batch",
     "Break": "break",
+    "Dispute": "dispute",
     "ApiKey": "api_key",
     "TrustedIssuer": "trusted_issuer",
     "AuditEntry": "audit_entry",

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import strawberry
 
-from hub.domain import orders
+from hub.domain import disputes, orders
 from hub.domain.catalogue import is_storable
+from hub.domain.disputes import DisputeState
 from hub.domain.money import Money
 from hub.domain.orders import Order, OrderStatus, PaymentAction
 from hub.domain.payments import IntentStatus
@@ -171,3 +172,8 @@ def attempts(root: "strawberry.Parent[OrderRow]") -> "list[PaymentAttemptRow]":
 def unknown_since_us(root: "strawberry.Parent[OrderRow]") -> int | None:
     """Since when it is unknown what became of the money, if it is."""
     return next((attempt.unknown_since_us for attempt in attempts(root) if attempt.unknown_since_us), None)
+
+
+def dispute_status(root: "strawberry.Parent[OrderRow]") -> DisputeState | None:
+    """By the domain's own rule, from the disputes that the viewer may see."""
+    return disputes.status_of(DisputeState(dispute.state) for dispute in root.joined["disputes"])

@@ -1,6 +1,7 @@
 """Every enum of the domain with a word on each member. Clients take members that they do not know."""
 
 from hub.domain.catalogue import CourseKind, ListingState
+from hub.domain.disputes import AnswerKind, AnswerState, DisputeAction, DisputeState
 from hub.domain.entitlements import EntitlementState, GrantSource, GrantState
 from hub.domain.merchants import MerchantState
 from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, OrderStatus, PaymentAction
@@ -57,6 +58,8 @@ described(
         "PAID": "The whole price is here.",
         "EXPIRED": "Its deadline passed unpaid.",
         "CANCELED": "The buyer gave it up.",
+        "PARTIALLY_REFUNDED": "It was paid, and part of the price was given back.",
+        "REFUNDED": "It was paid, and all of it was given back.",
     },
 )
 described(
@@ -161,10 +164,42 @@ described(
     {
         "PENDING": "Not yet in force.",
         "ACTIVE": "In force.",
-        "SUSPENDED": "Resting.",
+        "SUSPENDED": "Held back while a dispute is open.",
         "EXPIRED": "Its term is over.",
-        "REVOKED": "Taken back, for good.",
+        "REVOKED": "Taken back; a refund or dispute that is reversed restores it.",
         "TRANSFERRED": "Handed over, for good.",
+    },
+)
+described(
+    DisputeState,
+    "How far a dispute is. It only rises; the last four are its ends.",
+    {
+        "EARLY_WARNING": "The bank may ask for the money: nothing is held yet.",
+        "NEEDS_RESPONSE": "The money is held, and evidence awaited until evidenceDueAt.",
+        "UNDER_REVIEW": "The money is held, and the bank decides.",
+        "WON": "Decided for the seller: the money was released.",
+        "LOST": "Decided for the payer: the money is gone.",
+        "ACCEPTED": "The seller gave in: the money is gone.",
+        "PREVENTED": "Settled before it became one: the money was released.",
+    },
+)
+described(
+    DisputeAction,
+    "What a merchant can do with a dispute.",
+    {"SUBMIT_EVIDENCE": "disputeSubmitEvidence.", "ACCEPT": "disputeAccept."},
+)
+described(
+    AnswerKind,
+    "What a merchant said to a dispute.",
+    {"EVIDENCE": "That the charge was right, and why.", "ACCEPT": "That the payer may have the money."},
+)
+described(
+    AnswerState,
+    "How far an answer to a dispute is.",
+    {
+        "SUBMITTED": "On its way, and sent again for as long as nobody knows.",
+        "TAKEN": "The channel has it.",
+        "REFUSED": "The channel did not take it: another one may be given.",
     },
 )
 described(

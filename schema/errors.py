@@ -21,6 +21,11 @@ class UserErrorCode(StrEnum):
     STATE_CONFLICT = "STATE_CONFLICT"
     ATTEMPT_IS_LIVE = "ATTEMPT_IS_LIVE"
     CHANNEL_UNAVAILABLE = "CHANNEL_UNAVAILABLE"
+    DISPUTE_ELSEWHERE = "DISPUTE_ELSEWHERE"
+    ANSWER_REFUSED = "ANSWER_REFUSED"
+    NOT_REFUNDABLE = "NOT_REFUNDABLE"
+    REFUND_EXCEEDS = "REFUND_EXCEEDS"
+    DISPUTE_OPEN = "DISPUTE_OPEN"
     PROVISIONAL_USER = "PROVISIONAL_USER"
     IDENTITY_TAKEN = "IDENTITY_TAKEN"
 
@@ -37,6 +42,11 @@ described(
         "STATE_CONFLICT": "The object's state does not allow it: see allowedActions.",
         "ATTEMPT_IS_LIVE": "Follow or await the attempt that is under way.",
         "CHANNEL_UNAVAILABLE": "Choose another channel.",
+        "DISPUTE_ELSEWHERE": "Answer the dispute in the provider's own pages.",
+        "ANSWER_REFUSED": "Correct the answer to the dispute and give it anew.",
+        "NOT_REFUNDABLE": "There is no charge to give back.",
+        "REFUND_EXCEEDS": "Ask for no more than `left`, and for more than nothing.",
+        "DISPUTE_OPEN": "Wait for the end of the dispute.",
         "PROVISIONAL_USER": "The buyer has to sign in first.",
         "IDENTITY_TAKEN": "The account belongs to another user.",
     },
@@ -106,6 +116,42 @@ class ChannelUnavailableError(UserError):
     channel: str = plain("Its code.")
 
 
+@represents(refusals.DisputeElsewhere)
+@strawberry.type(description="The channel takes no answer to a dispute by its API: use the provider's own pages.")
+class DisputeElsewhereError(UserError):
+    channel: str = plain("Its code.")
+    channel_ref: str = plain("What the provider knows the dispute by.", name="channelReference")
+
+
+@represents(refusals.AnswerRefused)
+@strawberry.type(description="The channel did not take this answer to a dispute.")
+class AnswerRefusedError(UserError):
+    channel: str = plain("Its code.")
+    provider_code: str | None = plain("The channel's own word for why, where it gave one.")
+
+
+@represents(refusals.NotRefundable)
+@strawberry.type(description="There is no charge to give back, or it has had all the refunds that it may have.")
+class NotRefundableError(UserError):
+    pass
+
+
+def _left(root: "strawberry.Parent[refusals.RefundExceeds]") -> DomainMoney:
+    return DomainMoney(root.left_minor, root.currency)
+
+
+@represents(refusals.RefundExceeds)
+@strawberry.type(description="This is nothing, or more than is left of any one charge.")
+class RefundExceedsError(UserError):
+    left: Money = resolved_by(_left, "What can be given back of that charge.")
+
+
+@represents(refusals.DisputeOpen)
+@strawberry.type(description="The payer's bank is asking for this money.")
+class DisputeOpenError(UserError):
+    dispute_id: strawberry.ID = plain("That dispute.")
+
+
 @represents(refusals.ProvisionalUser)
 @strawberry.type(description="The user was made known by a platform and has not signed in yet.")
 class ProvisionalUserError(UserError):
@@ -120,5 +166,7 @@ class IdentityTakenError(UserError):
 
 USER_ERRORS = (
     InvalidInputError, NotFoundError, NotPurchasableError, PriceChangedError, AlreadyEntitledError, StateConflictError,
-    AttemptIsLiveError, ChannelUnavailableError, ProvisionalUserError, IdentityTakenError,
+    AttemptIsLiveError, ChannelUnavailableError, NotRefundableError,
+    RefundExceedsError, DisputeOpenError, ProvisionalUserError, IdentityTakenError,
+    DisputeElsewhereError, AnswerRefusedError,
 )  # fmt: skip

@@ -6,10 +6,12 @@ import strawberry
 
 from hub.domain import events as domain
 from hub.domain.catalogue import ListingState
+from hub.domain.disputes import DisputeState
 from hub.domain.entitlements import EntitlementState, GrantSource
 from hub.domain.orders import ChainStatus, ChargeStatus, OrderStatus
 from hub.domain.payments import AttemptState
 from hub.domain.reconciliation import BreakKind
+from hub.domain.refunds import RefundState
 from resolvers import events, subjects
 from resolvers.scalars import Instant
 from schema.catalogue import Course, Listing
@@ -28,11 +30,18 @@ described(
         "ORDER_MONEY_CHANGED": "Money came that does not pay the order.",
         "ORDER_CANCELED": "The buyer gave an order up.",
         "ORDER_EXPIRED": "An order's deadline passed unpaid.",
+        "ORDER_REFUNDED": "Money of an order was given back, or that was reversed.",
         "ORDER_RECORDED": "The record of an order moved on chain.",
         "PAYMENT_ATTEMPT_CHANGED": "An attempt has another state.",
+        "REFUND_CHANGED": "A refund has another state.",
         "PAYMENT_RECORDED": "A request has an end, and its leaf waits for a batch.",
         "ENTITLEMENT_GRANTED": "A right was given.",
         "ENTITLEMENT_REVOKED": "A right was taken back.",
+        "ENTITLEMENT_SUSPENDED": "A source of a right is held back.",
+        "ENTITLEMENT_RESUMED": "A source of a right stands again.",
+        "DISPUTE_OPENED": "A charge is contested.",
+        "DISPUTE_CHANGED": "A dispute has another state, amount or deadline.",
+        "DISPUTE_DUE": "The deadline for evidence comes near, or has passed.",
         "LISTING_CHANGED": "A listing is new or has changed.",
         "MEMBER_LINKED": "A platform's member belongs to a user now.",
         "BREAK_OPENED": "Money differs from the books.",
@@ -88,6 +97,12 @@ class OrderExpired(OrderEvent):
     pass
 
 
+@represents(domain.OrderRefunded)
+@strawberry.type(description="Money of an order was given back, or that was reversed: see status.")
+class OrderRefunded(OrderEvent):
+    pass
+
+
 @represents(domain.OrderRecorded)
 @strawberry.type(description="The record of an order moved on chain.")
 class OrderRecorded(OrderEvent):
@@ -101,6 +116,17 @@ class PaymentAttemptChanged:
     order_id: strawberry.ID = plain("Of which order.")
     channel: str = plain("On which channel.")
     state: AttemptState = plain("What was known of it.")
+    code: str | None = plain("The channel's own word, where it gave one.")
+
+
+@represents(domain.RefundChanged)
+@strawberry.type(description="A refund has another state.")
+class RefundChanged:
+    refund_id: strawberry.ID = plain("Which refund.")
+    order_id: strawberry.ID = plain("Of which order.")
+    channel: str = plain("By which channel.")
+    amount: Money = resolved_by(events.amount, "How much.")
+    state: RefundState = plain("What was known of it.")
     code: str | None = plain("The channel's own word, where it gave one.")
 
 
@@ -132,6 +158,49 @@ class EntitlementGranted(EntitlementEvent):
 @represents(domain.EntitlementRevoked)
 @strawberry.type(description="A right was taken back: close the course.")
 class EntitlementRevoked(EntitlementEvent):
+    pass
+
+
+@represents(domain.EntitlementSuspended)
+@strawberry.type(description="One of its sources is held back: close the course unless `state` is ACTIVE.")
+class EntitlementSuspended(EntitlementEvent):
+    pass
+
+
+@represents(domain.EntitlementResumed)
+@strawberry.type(description="A source that was held back, or ended by a refund or dispute, stands again: open it.")
+class EntitlementResumed(EntitlementEvent):
+    pass
+
+
+@strawberry.interface(description="Something happened to a dispute; the selling platform's and operators' business.")
+class DisputeEvent:
+    dispute_id: strawberry.ID = plain("Which dispute.")
+    order_id: strawberry.ID = plain("Of which order.")
+    channel: str = plain("On which channel.")
+    state: DisputeState = plain("How far it was.")
+    amount: Money = resolved_by(events.amount, "What is contested.")
+    reason: str | None = plain("The channel's own word for why, where it gave one.")
+    evidence_due_at_us: Instant | None = plain("Until when evidence is taken.", name="evidenceDueAt")
+
+
+@represents(domain.DisputeOpened)
+@strawberry.type(description="A channel tells of a dispute for the first time.")
+class DisputeOpened(DisputeEvent):
+    pass
+
+
+@represents(domain.DisputeChanged)
+@strawberry.type(description="A dispute has another state, amount or deadline.")
+class DisputeChanged(DisputeEvent):
+    pass
+
+
+@represents(domain.DisputeDue)
+@strawberry.type(
+    description="Nobody has answered a dispute, and its deadline comes near or has passed by the event's time."
+)
+class DisputeDue(DisputeEvent):
     pass
 
 
@@ -170,11 +239,18 @@ EventPayload = Annotated[
     | OrderMoneyChanged
     | OrderCanceled
     | OrderExpired
+    | OrderRefunded
     | OrderRecorded
     | PaymentAttemptChanged
+    | RefundChanged
     | PaymentRecorded
     | EntitlementGranted
     | EntitlementRevoked
+    | EntitlementSuspended
+    | EntitlementResumed
+    | DisputeOpened
+    | DisputeChanged
+    | DisputeDue
     | ListingChanged
     | MemberLinked
     | BreakOpened,

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from hub.domain import orders as domain
+from hub.domain.disputes import DisputeState
 from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, OrderStatus
 from resolvers import anchors, orders
 from resolvers.scalars import Instant
 from schema.anchors import AnchorBatch, Proof, Receipt
 from schema.catalogue import Course, Listing, Platform
 from schema.connections import Connection, Node
-from schema.cost import FREE, ONE_TREE
+from schema.cost import FREE, ONE_LIST, ONE_TREE
 from schema.fields import BY_ID, changed_by, plain, relation, represents, resolved_by
 from schema.money import Money
 from schema.payloads import Payload
@@ -19,8 +20,10 @@ from schema.payments import PaymentIntent
 from schema.people import User
 
 if TYPE_CHECKING:
+    from schema.disputes import Dispute
     from schema.entitlements import Entitlement
 
+LazyDispute = Annotated["Dispute", strawberry.lazy("schema.disputes")]
 LazyEntitlement = Annotated["Entitlement", strawberry.lazy("schema.entitlements")]
 
 
@@ -54,6 +57,14 @@ class Order(Node):
     )
     receipt: Receipt | None = resolved_by(
         anchors.receipt, "The hub's signed word with the opening: the buyer's alone, null for everybody else.", FREE
+    )
+    dispute_status: DisputeState | None = resolved_by(
+        orders.dispute_status,
+        "The state of the dispute that needs somebody most; null if there is none that you may see.",
+        ONE_LIST,
+    )
+    disputes: list[LazyDispute] = relation(
+        "disputes", "Its disputes that you may see, the oldest first; at most 100.", most=100
     )
 
 

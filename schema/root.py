@@ -16,6 +16,7 @@ from resolvers.execution import Attribute, PlainFirst
 from schema.anchors import AnchorQueries
 from schema.audit import AuditQueries
 from schema.catalogue import CatalogueMutations, CatalogueQueries
+from schema.disputes import DisputeQueries
 from schema.entitlements import EntitlementMutations, EntitlementQueries
 from schema.errors import USER_ERRORS
 from schema.events import EventQueries, EventSubscriptions
@@ -41,7 +42,7 @@ _TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
 class Query(
     PeopleQueries, CatalogueQueries, OrderQueries, PaymentQueries, EntitlementQueries, AnchorQueries,
     ReconciliationQueries, EventQueries, NodeQueries, EntityQueries, KeyQueries, IssuerQueries, AuditQueries,
-    WebhookQueries,
+    WebhookQueries, DisputeQueries,
 ):  # fmt: skip
     pass
 

@@ -56,6 +56,8 @@ SCOPES: dict[str, Rule] = {
     "PaymentAttempt": _scope("orders:read"),
     "Entitlement": _scope("entitlements:read"),
     "Break": _scope("operations:read"),
+    "Dispute": _scope("orders:read"),
+    "DisputeConnection": _scope("orders:read"),
     "OrderConnection": _scope("orders:read"),
     "EntitlementConnection": _scope("entitlements:read"),
     "BreakConnection": _scope("operations:read"),

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from hub.domain.catalogue import Course, CourseKind, Listing, ListingState, Platform
+from hub.domain.disputes import Dispute, DisputeState, Warned
 from hub.domain.entitlements import Entitlement, EntitlementState, Grant, GrantSource, GrantState
 from hub.domain.ids import Draw
 from hub.domain.ledger import JournalEntry, Posting, charge
@@ -224,6 +225,16 @@ class World:
             state=RefundState.REQUESTED, reason=None, requested_by="hub", request_key=None, calls=0, sent_at_us=None,
             heard_rank=0, heard_at_us=None, heard_key="", channel_ref=None, code=None, unknown_since_us=None,
             version=1, created_at_us=draw.now_us,
+        )  # fmt: skip
+
+    def dispute(self, attempt: PaymentAttempt, channel_ref: str = "dp_1") -> Dispute:
+        """A warning about a charge that is not stored yet: `tx.disputes.insert` does that."""
+        draw = self.draw()
+        return Dispute(
+            id=draw.id("dsp"), order_id=attempt.order_id, attempt_id=attempt.id, channel=attempt.channel,
+            channel_ref=channel_ref, state=DisputeState.EARLY_WARNING, amount=attempt.amount, reason="fraudulent",
+            evidence_due_at_us=None, fee=None, held_minor=0, deducted_minor=0, excess_minor=0, reservation=None,
+            warned=Warned.NO, answer=None, answers=0, version=1, created_at_us=draw.now_us,
         )  # fmt: skip
 
     def entry(

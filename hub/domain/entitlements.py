@@ -1,7 +1,7 @@
 """T Token 化: a User's right to a Course. Access is the OR of live Grants; the chain mirrors it and never gates it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -27,13 +27,20 @@ class GrantState(StrEnum):
 
 LIVE_GRANTS = frozenset({GrantState.PENDING, GrantState.ACTIVE, GrantState.SUSPENDED})
 
-# from, event, to: what a Grant can become in this release.
+# from, event, to: what a Grant can become in this release. A refund that is reversed, and a dispute that is won after
+# all, restore the same Grant: any order of the same facts ends in one.
 GRANT_TRANSITIONS: frozenset[tuple[GrantState, str, GrantState]] = frozenset({
     (GrantState.PENDING, "activate", GrantState.ACTIVE),
     (GrantState.PENDING, "revoke", GrantState.REVOKED),
+    (GrantState.ACTIVE, "suspend", GrantState.SUSPENDED),
+    (GrantState.SUSPENDED, "resume", GrantState.ACTIVE),
     (GrantState.ACTIVE, "revoke", GrantState.REVOKED),
     (GrantState.SUSPENDED, "revoke", GrantState.REVOKED),
+    (GrantState.REVOKED, "restore", GrantState.ACTIVE),
+    (GrantState.REVOKED, "restore", GrantState.SUSPENDED),
 })  # fmt: skip
+# Who revoked a Grant for good: nothing restores what staff have ended.
+STAFF = "staff"
 
 
 class EntitlementState(StrEnum):
@@ -55,6 +62,8 @@ class Grant:
     ends_at_us: int | None
     version: int
     created_at_us: int
+    suspended_by: frozenset[str] = frozenset()  # causes that hold it back: the ids of open disputes
+    revoked_by: frozenset[str] = frozenset()  # causes that ended it: "refund", ids of lost disputes, STAFF
 
     def is_open(self, now_us: int) -> bool:
         """Whether this grant alone gives access at that moment."""
@@ -72,6 +81,49 @@ class Entitlement:
     state: EntitlementState
     version: int
     created_at_us: int
+
+
+def suspended(grant: Grant, cause: str) -> Grant:
+    """The grant with one more cause that holds it back; it is the same object where that is known."""
+    return _weighed(grant, grant.suspended_by | {cause}, grant.revoked_by)
+
+
+def resumed(grant: Grant, cause: str) -> Grant:
+    """Likewise without this cause: it stands again once none is left."""
+    return _weighed(grant, grant.suspended_by - {cause}, grant.revoked_by)
+
+
+def revoked(grant: Grant, cause: str) -> Grant:
+    """The grant ended by one more cause."""
+    return _weighed(grant, grant.suspended_by, grant.revoked_by | {cause})
+
+
+def restored(grant: Grant, cause: str) -> Grant:
+    """Likewise without this cause: it stands again, or is held back, once no other has ended it."""
+    return _weighed(grant, grant.suspended_by, grant.revoked_by - {cause})
+
+
+def _weighed(grant: Grant, suspended_by: frozenset[str], revoked_by: frozenset[str]) -> Grant:
+    """The state follows from the set of causes, whatever their order. EXPIRED and TRANSFERRED have ended otherwise."""
+    if (suspended_by, revoked_by) == (grant.suspended_by, grant.revoked_by):
+        return grant
+    return replace(
+        grant,
+        suspended_by=suspended_by,
+        revoked_by=revoked_by,
+        state=state_under(grant.state, suspended_by, revoked_by),
+    )
+
+
+def state_under(state: GrantState, suspended_by: frozenset[str], revoked_by: frozenset[str]) -> GrantState:
+    """What a grant is under these causes, having been `state` before."""
+    if state in (GrantState.EXPIRED, GrantState.TRANSFERRED):
+        return state
+    if revoked_by:
+        return GrantState.REVOKED
+    if suspended_by:
+        return GrantState.SUSPENDED
+    return GrantState.PENDING if state is GrantState.PENDING else GrantState.ACTIVE
 
 
 class PlatformAccessState(StrEnum):

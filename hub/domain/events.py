@@ -8,6 +8,7 @@ in a body. The `hub` row also holds the transition (from, to): it is the history
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
+from hub.domain.disputes import Dispute
 from hub.domain.orders import Order
 
 HUB_STREAM = "hub"
@@ -112,6 +113,13 @@ class OrderExpired(OrderEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRefunded(OrderEvent):
+    """Money of the order was given back, or a refund of it was reversed: see status."""
+
+    kind: ClassVar[str] = "ORDER_REFUNDED"
+
+
+@dataclass(frozen=True, slots=True)
 class OrderRecorded(OrderEvent):
     """The record of the order moved on chain: see chain_status."""
 
@@ -131,6 +139,23 @@ class PaymentAttemptChanged(Event):
 
     def told_to(self, audience: Audience) -> "PaymentAttemptChanged | None":
         return None if audience.stream.startswith("plt_") else self
+
+
+@dataclass(frozen=True, slots=True)
+class RefundChanged(Event):
+    """A refund has another state. The business of the buyer, the selling platform and the hub."""
+
+    kind: ClassVar[str] = "REFUND_CHANGED"
+    refund_id: str
+    order_id: str
+    channel: str
+    amount_minor: int
+    currency: str
+    state: str
+    code: str | None
+
+    def told_to(self, audience: Audience) -> "RefundChanged | None":
+        return self if audience.sees_order else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +201,72 @@ class EntitlementGranted(EntitlementEvent):
 @dataclass(frozen=True, slots=True)
 class EntitlementRevoked(EntitlementEvent):
     kind: ClassVar[str] = "ENTITLEMENT_REVOKED"
+
+
+@dataclass(frozen=True, slots=True)
+class EntitlementSuspended(EntitlementEvent):
+    """One of its sources is held back: see `state` whether another one keeps it open."""
+
+    kind: ClassVar[str] = "ENTITLEMENT_SUSPENDED"
+
+
+@dataclass(frozen=True, slots=True)
+class EntitlementResumed(EntitlementEvent):
+    """A source that was held back, or had been ended by a refund or a dispute, stands again."""
+
+    kind: ClassVar[str] = "ENTITLEMENT_RESUMED"
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeEvent(Event):
+    """Of a contested charge; the selling platform's and the hub's business."""
+
+    dispute_id: str
+    order_id: str
+    channel: str
+    state: str
+    amount_minor: int
+    currency: str
+    reason: str | None
+    evidence_due_at_us: int | None
+
+    @classmethod
+    def of(cls, dispute: Dispute) -> Self:
+        return cls(
+            dispute_id=dispute.id,
+            order_id=dispute.order_id,
+            channel=dispute.channel,
+            state=dispute.state,
+            amount_minor=dispute.amount.amount_minor,
+            currency=dispute.amount.currency,
+            reason=dispute.reason,
+            evidence_due_at_us=dispute.evidence_due_at_us,
+        )
+
+    def told_to(self, audience: Audience) -> "DisputeEvent | None":
+        is_seller = audience.stream.startswith("plt_") and audience.sees_order
+        return self if is_seller or audience.stream == HUB_STREAM else None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeOpened(DisputeEvent):
+    """A channel tells of a dispute for the first time."""
+
+    kind: ClassVar[str] = "DISPUTE_OPENED"
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeChanged(DisputeEvent):
+    """A dispute has another state, amount or deadline."""
+
+    kind: ClassVar[str] = "DISPUTE_CHANGED"
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeDue(DisputeEvent):
+    """Nobody has answered, and the deadline for evidence comes near or has passed: compare it with the event's time."""
+
+    kind: ClassVar[str] = "DISPUTE_DUE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +316,10 @@ class BreakOpened(Event):
 EVENTS: dict[str, type[Event]] = {
     event.kind: event
     for event in (
-        OrderCreated, OrderPaid, OrderMoneyChanged, OrderCanceled, OrderExpired, OrderRecorded, PaymentAttemptChanged,
-        PaymentRecorded, EntitlementGranted, EntitlementRevoked, ListingChanged, MemberLinked, BreakOpened,
+        OrderCreated, OrderPaid, OrderMoneyChanged, OrderCanceled, OrderExpired, OrderRefunded, OrderRecorded,
+        PaymentAttemptChanged, RefundChanged, PaymentRecorded, EntitlementGranted, EntitlementRevoked,
+        EntitlementSuspended, EntitlementResumed, DisputeOpened, DisputeChanged, DisputeDue, ListingChanged,
+        MemberLinked, BreakOpened,
     )
 }  # fmt: skip
 

@@ -12,6 +12,8 @@
     ├── NotRefundable         there is no charge to give back, or it has had all the refunds it may have
     ├── RefundExceeds         this is more than is left of the charge
     ├── DisputeOpen           the payer's bank is asking for this money: wait for its end
+    ├── DisputeElsewhere      the channel takes no answers by its API: answer in its own pages
+    ├── AnswerRefused         the channel did not take this answer to a dispute
     ├── ProvisionalUser       this user has not signed in yet and cannot spend
     └── IdentityTaken         this platform account belongs to another user
 
@@ -189,6 +191,36 @@ class DisputeOpen(Refusal):
     @property
     def message(self) -> str:
         return "the payer's bank is asking for this money: it is given back, or not, by the end of that dispute"
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeElsewhere(Refusal):
+    code: ClassVar[str] = "DISPUTE_ELSEWHERE"
+    channel: str
+    channel_ref: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"channel {self.channel!r} takes no answer to a dispute by its API: answer {self.channel_ref} in the "
+            "provider's own pages for merchants, before the deadline"
+        )
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return ("input", "disputeId")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRefused(Refusal):
+    code: ClassVar[str] = "ANSWER_REFUSED"
+    channel: str
+    provider_code: str | None
+
+    @property
+    def message(self) -> str:
+        said = f": {self.provider_code}" if self.provider_code else ""
+        return f"channel {self.channel!r} did not take this answer{said}; correct it and answer anew"
 
 
 @dataclass(frozen=True, slots=True)

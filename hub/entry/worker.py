@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from hub.flows import access, anchors, attempts, deliveries, notices, orders, purchase, retention, tasks
+from hub.flows import access, anchors, attempts, deliveries, disputes, notices, orders, purchase, retention, tasks
 from hub.ports import ChainUnavailable, Hub
 from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
 
@@ -24,6 +24,7 @@ HANDLERS: dict[str, Handler] = {
     "anchor_batch": anchors.anchor,
     "revoke_leaf": anchors.revoke_leaf,
     access.KIND: access.open_or_close,
+    disputes.DUE: disputes.warn,
     deliveries.DELIVER: deliveries.deliver,
 }
 # Money and the chain are asked about for ever, deliveries count their own attempts; anything else waits for a person

@@ -7,7 +7,7 @@ by Tasks. A lost answer is followed by a look (`verify_access`) before anything 
 from typing import TYPE_CHECKING
 
 from hub.domain.entitlements import AccessState, EntitlementState, PlatformAccessState
-from hub.domain.events import EntitlementGranted, EntitlementRevoked
+from hub.domain.events import EntitlementGranted, EntitlementResumed, EntitlementRevoked, EntitlementSuspended
 from hub.domain.ids import Draw
 from hub.flows.tasks import skip
 from hub.ports import (
@@ -31,15 +31,16 @@ if TYPE_CHECKING:
 CONSUMER = "access"
 READ_AT_ONCE = 100
 KIND = "platform_access"
+MOVES_ACCESS = (EntitlementGranted, EntitlementRevoked, EntitlementSuspended, EntitlementResumed)
 # Between looks at a platform that did not answer; the Task's own back-off comes on top.
 AGAIN_US = 2_000_000
 
 
 async def gather(hub: Hub) -> int:
-    """Turn new grants and revocations into Tasks, one per platform. Returns how many events were read."""
+    """Turn what opened or closed a right into Tasks, one per platform. Returns how many events were read."""
     async with hub.store.reading() as rx:
         held, head = await rx.events.position_of(CONSUMER), await rx.events.head()
-        kinds = [EntitlementGranted.kind, EntitlementRevoked.kind]
+        kinds = [kind.kind for kind in MOVES_ACCESS]
         told = await rx.events.read("hub", held, READ_AT_ONCE, kinds)
     if not told:
         await skip(hub, CONSUMER, held, head.position)

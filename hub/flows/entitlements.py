@@ -1,26 +1,41 @@
-"""T Token 化: a paid order becomes a right, and staff may end one."""
+"""T Token 化: a paid order becomes a right. A dispute holds it back; a refund, a lost dispute or staff end it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hub.domain.entitlements import (
     LIVE_GRANTS,
+    STAFF,
     Entitlement,
     EntitlementState,
     Grant,
     GrantSource,
     GrantState,
+    restored,
+    resumed,
+    revoked,
     state_of,
+    suspended,
 )
-from hub.domain.events import Audience, Change, EntitlementEvent, EntitlementGranted, EntitlementRevoked
+from hub.domain.events import (
+    Audience,
+    Change,
+    EntitlementEvent,
+    EntitlementGranted,
+    EntitlementResumed,
+    EntitlementRevoked,
+    EntitlementSuspended,
+)
 from hub.domain.ids import Draw, fingerprint
-from hub.domain.orders import FulfilmentStatus, Order
+from hub.domain.orders import ChainStatus, FulfilmentStatus, Order
 from hub.domain.people import Viewer, pairwise_id
 from hub.domain.reconciliation import BreakKind
 from hub.domain.refusals import NotFound, StateConflict
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit
 from hub.flows.breaks import open_break
+from hub.flows.records import record_end
 from hub.ports import Hub, Vault
 
 if TYPE_CHECKING:
@@ -99,6 +114,9 @@ async def revoke_all(
 ) -> Answer[Entitlement]:
     if seen := await tx.requests.begin(request, entitlement_id, draw):
         return Answer(await tx.entitlements.lock(entitlement_id), seen.refusal, is_replay=True)
+    # Orders are held before their rights, as wherever money moves both.
+    sources = sorted({grant.source_ref for grant in await tx.entitlements.grants(entitlement_id)})
+    orders = {id_: order for id_ in sources if (order := await tx.orders.lock(id_)) is not None}
     entitlement = await tx.entitlements.lock(entitlement_id)
     if entitlement is None:
         refusal = NotFound("entitlementId")
@@ -110,28 +128,99 @@ async def revoke_all(
         conflict = StateConflict(entitlement.state, "entitlementRevoke")
         await tx.requests.finish(request, conflict)
         return Answer(entitlement, conflict)
-    for grant in live:
-        await tx.entitlements.move_grant(grant.id, GrantState.REVOKED)
-        grants = [replace(other, state=GrantState.REVOKED) if other.id == grant.id else other for other in grants]
-        entitlement = await tx.entitlements.update(replace(entitlement, state=state_of(grants)))
-        await _tell_end(tx, entitlement, grant, reason, draw, vault)
-    await audit.note(tx, viewer, "entitlementRevoke", entitlement.id, draw)
+    for order in [orders[grant.source_ref] for grant in live if grant.source_ref in orders]:
+        audiences = await audiences_of(tx, order, vault)
+        moved = await revoke_grants_of(tx, order, STAFF, audiences, draw, reason=reason)
+        await tx.orders.update(moved)
+    entitlement = await tx.entitlements.lock(entitlement_id)
+    await audit.note(tx, viewer, "entitlementRevoke", entitlement_id, draw)
     await tx.requests.finish(request, None)
     return Answer(entitlement)
 
 
-async def _tell_end(tx: "Tx", entitlement: Entitlement, grant: Grant, reason: str, draw: Draw, vault: Vault) -> None:
-    """Of a purchase: the order shows REVOKED, its parties are told, its leaf is to be revoked."""
-    order = await tx.orders.lock(grant.source_ref)
-    if order is None:
-        return
-    order = await tx.orders.update(replace(order, fulfilment_status=FulfilmentStatus.REVOKED))
-    change = Change(grant.state, GrantState.REVOKED, reason)
-    audiences = await audiences_of(tx, order, vault)
-    tx.events.append(entitlement, _event(EntitlementRevoked, entitlement, order), audiences, draw, change)
-    leaf = await tx.anchors.right_of_grant(order.id)
+# ---- what refunds and disputes do to the right that an order gave ----------------------------------------------------
+# Each takes the held order and a cause (a dispute's id, "refund"), and returns the order as it then is, for the caller
+# to store. The same cause again changes nothing; a grant stands once no cause is left against it.
+
+
+async def suspend_grants_of(tx: "Tx", order: Order, cause: str, audiences: list[Audience], draw: Draw) -> Order:
+    """Hold back what the order gave; its leaf on chain stays as it is."""
+    return (await _move_grants(tx, order, suspended, cause, cause, audiences, draw))[0]
+
+
+async def resume_grants_of(tx: "Tx", order: Order, cause: str, audiences: list[Audience], draw: Draw) -> Order:
+    """Let it stand again, as far as this cause goes."""
+    return (await _move_grants(tx, order, resumed, cause, cause, audiences, draw))[0]
+
+
+async def revoke_grants_of(
+    tx: "Tx", order: Order, cause: str, audiences: list[Audience], draw: Draw, *, reason: str | None = None
+) -> Order:
+    """End it; its leaf is revoked by a Task. `reason` is kept in the history, the cause unless it is given."""
+    order, moved = await _move_grants(tx, order, revoked, cause, reason or cause, audiences, draw)
+    leaf = await tx.anchors.right_of_grant(order.id) if GrantState.REVOKED in moved else None
     if leaf is not None:
         tx.tasks.add("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
+    return order
+
+
+async def restore_grants_of(
+    tx: "Tx", order: Order, cause: str, audiences: list[Audience], draw: Draw, vault: Vault
+) -> Order:
+    """Undo that ending. A leaf that was revoked stays so: the right gets another one, under the next batch."""
+    order, moved = await _move_grants(tx, order, restored, cause, cause, audiences, draw)
+    leaf = await tx.anchors.right_of_grant(order.id) if moved else None
+    if leaf is None or leaf.attempt_id is None:
+        return order
+    attempt = await tx.payments.by_id(leaf.attempt_id)
+    order = replace(order, chain_status=ChainStatus.QUEUED)
+    await record_end(
+        tx, order, attempt, is_right=True, had_ended=True, audiences=audiences, draw=draw, vault=vault
+    )  # fmt: skip
+    return order
+
+
+async def _move_grants(
+    tx: "Tx",
+    order: Order,
+    weigh: Callable[[Grant, str], Grant],
+    cause: str,
+    reason: str,
+    audiences: list[Audience],
+    draw: Draw,
+) -> tuple[Order, list[GrantState]]:
+    """The order with its fulfilment status, and the states that its grants came to, where they changed."""
+    right = await tx.entitlements.of(order.user_id, order.course_id)
+    entitlement = None if right is None else await tx.entitlements.lock(right.id)
+    if entitlement is None:
+        return order, []
+    grants = {grant.id: grant for grant in await tx.entitlements.grants(entitlement.id)}
+    moved = []
+    for grant in [one for one in grants.values() if _is_of(one, order)]:
+        after = weigh(grant, cause)
+        if after == grant:
+            continue
+        grants[grant.id] = after = await tx.entitlements.update_grant(after)
+        if after.state is grant.state:
+            continue
+        moved.append(after.state)
+        entitlement = await tx.entitlements.update(replace(entitlement, state=state_of(grants.values())))
+        event = _event(_TOLD[after.state], entitlement, order)
+        tx.events.append(entitlement, event, audiences, draw, Change(grant.state, after.state, reason))
+    given = [grant.state in LIVE_GRANTS for grant in grants.values() if _is_of(grant, order)]
+    status = FulfilmentStatus.FULFILLED if any(given) else FulfilmentStatus.REVOKED
+    return (replace(order, fulfilment_status=status) if given else order), moved
+
+
+_TOLD: dict[GrantState, type[EntitlementEvent]] = {
+    GrantState.ACTIVE: EntitlementResumed,
+    GrantState.SUSPENDED: EntitlementSuspended,
+    GrantState.REVOKED: EntitlementRevoked,
+}
+
+
+def _is_of(grant: Grant, order: Order) -> bool:
+    return grant.source is GrantSource.PURCHASE and grant.source_ref == order.id
 
 
 def _event(kind: type[EntitlementEvent], entitlement: Entitlement, order: Order) -> EntitlementEvent:

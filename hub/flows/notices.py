@@ -11,6 +11,7 @@ from hub.domain.ids import Draw
 from hub.domain.ledger import LedgerFault
 from hub.domain.payments import Notice, Source, fact_of, next_query_after_s
 from hub.domain.reconciliation import BreakKind
+from hub.flows import disputes
 from hub.flows.attempts import apply_fact
 from hub.flows.breaks import open_break
 from hub.ports import Ack, Hub, NoticeIgnored, NoticeRefused, RawNotice, Vault
@@ -49,9 +50,13 @@ async def take(tx: "Tx", channel: str, notice: Notice, draw: Draw, vault: Vault)
         return await _known_before(tx, known, notice, draw)
     if known.attempt_id is None:
         return await keep_waiting(tx, channel, notice, draw)
+    if notice.dispute is not None and not await disputes.has_charge(tx, known.attempt_id):
+        return await keep_waiting(tx, channel, notice, draw)
     if not await tx.notices.insert(channel, notice, "APPLIED", draw):
         return await _known_before(tx, await tx.notices.known(channel, notice), notice, draw)
-    if not known.says_the_same(notice):
+    if notice.dispute is not None:
+        await disputes.apply_word(tx, known.attempt_id, notice.dispute, Source.NOTICE, notice.result, draw, vault)
+    elif not known.says_the_same(notice):
         await apply_notice(tx, known.attempt_id, notice, draw, vault)
     return True
 
@@ -100,6 +105,13 @@ async def take_waiting(tx: "Tx", notice_id: str, draw: Draw, vault: Vault) -> bo
     if waiting.attempt_id is None:
         await tx.notices.move(notice_id, "WAITING")
         return False
+    if waiting.dispute is not None:
+        if not await disputes.has_charge(tx, waiting.attempt_id):
+            await tx.notices.move(notice_id, "WAITING")
+            return False
+        await disputes.apply_word(tx, waiting.attempt_id, waiting.dispute, Source.NOTICE, waiting.result, draw, vault)
+        await tx.notices.move(notice_id, "APPLIED")
+        return True
     attempt = await tx.payments.by_id(waiting.attempt_id)
     assert attempt is not None
     fact = fact_of(attempt, waiting.result, Source.NOTICE)

@@ -1,7 +1,7 @@
 """Entitlements, their grants, and what platforms' access lists say: tables and repository."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ForeignKey,
@@ -57,6 +57,8 @@ grant = Table(
     integer("ends_at_us", nullable=True),
     integer("version"),
     integer("created_at_us"),
+    text("suspended_by", server_default=literal_column("''")),  # causes, sorted and parted by spaces
+    text("revoked_by", server_default=literal_column("''")),
 )
 _is_live = grant.c.state.in_(sorted(LIVE_GRANTS))
 Index(
@@ -94,7 +96,7 @@ class Entitlements:
 
     async def add_grant(self, new: Grant) -> bool:
         """False: this source has given this right already."""
-        return await self._rx.one(_ADD_GRANT, str, **{name: getattr(new, name) for name in _GRANT}) is not None
+        return await self._rx.one(_ADD_GRANT, str, **_grant_columns(new)) is not None
 
     async def grants_per_order(self) -> dict[str, int]:
         """How many rights each order has given, in whatever state they are."""
@@ -121,8 +123,12 @@ class Entitlements:
         await self._rx.changed(_UPDATE, entitlement_id=changed.id, held_version=changed.version, state_=changed.state)
         return replace(changed, version=changed.version + 1)
 
-    async def move_grant(self, grant_id: str, state: GrantState) -> None:
-        await self._rx.changed(_MOVE_GRANT, grant_id=grant_id, state_=state)
+    async def update_grant(self, changed: Grant) -> Grant:
+        """Store a grant's new state and causes under the next version, which is returned; its right is held."""
+        columns = _grant_columns(changed)
+        mutable = {name: columns[name] for name in ("state", "suspended_by", "revoked_by")}
+        await self._rx.changed(_UPDATE_GRANT, grant_id=changed.id, held_version=changed.version, **mutable)
+        return replace(changed, version=changed.version + 1)
 
     async def set_access(self, access: AccessState, detail: str, now_us: int) -> None:
         await self._rx.run(
@@ -148,12 +154,18 @@ def entitlement_of(id_: str, user_id: str, course_id: str, state: str, version: 
 
 def grant_of(
     id_: str, entitlement_id: str, source: str, source_ref: str, state: str, starts_at_us: int, ends_at_us: int | None,
-    version: int, created_at_us: int,
+    version: int, created_at_us: int, suspended_by: str = "", revoked_by: str = "",
 ) -> Grant:  # fmt: skip
     return Grant(
         id_, entitlement_id, GrantSource(source), source_ref, GrantState(state), starts_at_us, ends_at_us, version,
-        created_at_us,
+        created_at_us, frozenset(suspended_by.split()), frozenset(revoked_by.split()),
     )  # fmt: skip
+
+
+def _grant_columns(made: Grant) -> dict[str, Any]:
+    columns = {name: getattr(made, name) for name in _GRANT}
+    causes = {name: " ".join(sorted(columns[name])) for name in ("suspended_by", "revoked_by")}
+    return columns | causes
 
 
 _e, _g, _a = entitlement.c, grant.c, platform_access.c
@@ -199,10 +211,15 @@ _UPDATE = (
     .where((_e.id == bindparam("entitlement_id")) & (_e.version == bindparam("held_version")))
     .values(state=bindparam("state_"), version=_e.version + literal_column("1"))
 )
-_MOVE_GRANT = (
+_UPDATE_GRANT = (
     update(grant)
-    .where(_g.id == bindparam("grant_id"))
-    .values(state=bindparam("state_"), version=_g.version + literal_column("1"))
+    .where((_g.id == bindparam("grant_id")) & (_g.version == bindparam("held_version")))
+    .values(
+        {
+            **{name: bindparam(name, type_=_g[name].type) for name in ("state", "suspended_by", "revoked_by")},
+            "version": _g.version + literal_column("1"),
+        }
+    )
 )
 _set = inserted(platform_access)
 _SET_ACCESS = _set.on_conflict_do_update(

@@ -25,6 +25,7 @@ from hub.store.anchors import Anchors
 from hub.store.archive import Archive
 from hub.store.audit import Audit
 from hub.store.catalogue import Catalogue
+from hub.store.disputes import Disputes
 from hub.store.entitlements import Entitlements
 from hub.store.events import Events
 from hub.store.issuers import Issuers
@@ -159,6 +160,10 @@ class Rx:
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self)
+
+    @cached_property
+    def disputes(self) -> Disputes:
+        return Disputes(self)
 
     @cached_property
     def entitlements(self) -> Entitlements:

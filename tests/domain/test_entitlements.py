@@ -72,9 +72,10 @@ def test_access_needs_an_active_entitlement(grants: list[Grant]) -> None:
     assert (state_of(grants) is EntitlementState.ENDED) == (not any(made.state in LIVE_GRANTS for made in grants))
 
 
-def test_what_is_revoked_or_handed_on_never_comes_back() -> None:
-    left = {from_ for from_, _, _ in GRANT_TRANSITIONS}
+def test_what_is_handed_on_never_comes_back_and_what_is_revoked_by_a_restoration_alone() -> None:
+    left = {from_ for from_, event, _ in GRANT_TRANSITIONS if event != "restore"}
     assert left == LIVE_GRANTS
+    assert {from_ for from_, event, _ in GRANT_TRANSITIONS if event == "restore"} == {GrantState.REVOKED}
     assert {(from_, to) for from_, event, to in GRANT_TRANSITIONS if event == "revoke"} == {
         (state, GrantState.REVOKED) for state in LIVE_GRANTS
     }

@@ -11,6 +11,7 @@ from hub.domain.events import (
     HUB_STREAM,
     Audience,
     BreakOpened,
+    DisputeEvent,
     EntitlementEvent,
     Event,
     ListingChanged,
@@ -19,6 +20,7 @@ from hub.domain.events import (
     OrderEvent,
     PaymentAttemptChanged,
     PaymentRecorded,
+    RefundChanged,
     from_body,
 )
 
@@ -106,6 +108,8 @@ _TOLD_TO: dict[type[Event], tuple[Audience, ...]] = {
     ListingChanged: (HUB, SELLER),
     MemberLinked: (HUB, SELLER),
     BreakOpened: (HUB,),
+    RefundChanged: (HUB, BUYER, SELLER),
+    DisputeEvent: (HUB, SELLER),
 }
 
 

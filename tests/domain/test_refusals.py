@@ -20,6 +20,8 @@ EVERY = [
     refusals.NotRefundable("nothing was charged for it"),
     refusals.RefundExceeds(3, "CNY"),
     refusals.DisputeOpen("dsp_1"),
+    refusals.DisputeElsewhere("alipay", "2026112200"),
+    refusals.AnswerRefused("sandbox", "evidence_too_long"),
     refusals.ProvisionalUser(),
     refusals.IdentityTaken(),
 ]

@@ -16,7 +16,7 @@ from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest
 from hub.domain.people import Viewer
 from hub.domain.reconciliation import Break
 from hub.domain.requests import Answer
-from hub.flows import access, anchors, attempts, deliveries, notices, purchase, tasks
+from hub.flows import access, anchors, attempts, deliveries, disputes, notices, purchase, tasks
 from hub.flows.purchase import CheckoutRequest
 from hub.ports import ChainUnavailable, Hub, Vault
 from hub.security.exchange import PartnerKeys
@@ -47,6 +47,7 @@ HANDLERS = {
     "anchor_batch": anchors.anchor,
     "revoke_leaf": anchors.revoke_leaf,
     access.KIND: access.open_or_close,
+    disputes.DUE: disputes.warn,
     deliveries.DELIVER: deliveries.deliver,
 }
 

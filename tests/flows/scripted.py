@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub.domain.disputes import DisputeWord
 from hub.domain.events import Logged
 from hub.domain.money import Money
 from hub.domain.payments import Notice, Outcome, PaymentAttempt, Result, Stage
@@ -139,6 +140,15 @@ def delivery(event_id: str, attempt_key: str, told: Result, *, digest: bytes | N
     content = digest or hashlib.sha256(repr((event_id, attempt_key, told)).encode()).digest()
     notice = Notice(event_id, attempt_key, told, content, "payment")
     NOTICES[content] = notice
+    return RawNotice({}, content)
+
+
+def contested(attempt: PaymentAttempt, word: DisputeWord, at_us: int | None = None) -> RawNotice:
+    """A notice about a dispute, likewise."""
+    told = result(Outcome.PENDING, provider_at_us=at_us)
+    event_id = f"evt {word.channel_ref} {word.state} {word.amount.amount_minor} {at_us}"
+    content = hashlib.sha256(repr((event_id, attempt.key, word)).encode()).digest()
+    NOTICES[content] = Notice(event_id, attempt.key, told, content, "dispute", dispute=word)
     return RawNotice({}, content)
 
 

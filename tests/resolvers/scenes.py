@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.domain.catalogue import Listing, Platform
+from hub.domain.disputes import Dispute, DisputeState, DisputeWord
+from hub.domain.payments import Outcome, Result, Source, Stage
 from hub.domain.people import ANONYMOUS, User, Viewer
+from hub.flows import disputes
 from tests.resolvers.conftest import Api
-from tests.world import learner, operator, partner
+from tests.world import DAY_US, learner, operator, partner
 
 CHECKOUT = """
 mutation ($listing: ID!, $key: String!, $amount: BigInt! = "9900", $channel: String! = "test") {
@@ -68,3 +71,16 @@ async def buy(api: Api, user: User, listing: Listing, key: str) -> dict[str, Any
     order: dict[str, Any] = data["checkout"]["order"]
     assert order["status"] == "PAID"
     return order
+
+
+async def contested(api: Api, order_id: str, state: DisputeState = DisputeState.EARLY_WARNING) -> Dispute:
+    """The order's charge, disputed up to `state`; told of twice, the second time with a reason."""
+    async with api.hub.store.reading() as rx:
+        [attempt] = await rx.payments.of_order(order_id)
+    told = Result(Outcome.PENDING, Stage.NONE, b"", api.world.clock.now_us())
+    for reason in (None, "fraudulent"):
+        word = DisputeWord(f"dp {attempt.key}", state, attempt.amount, reason, api.world.clock.now_us() + DAY_US * 7)
+        dispute = await api.hub.store.write(
+            disputes.apply_word, attempt.id, word, Source.NOTICE, told, api.hub.draw(), api.hub.vault
+        )
+    return dispute

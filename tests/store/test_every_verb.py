@@ -9,7 +9,16 @@ from sqlalchemy import select
 
 from hub.domain.audit import AuditEntry
 from hub.domain.catalogue import ListingState
-from hub.domain.entitlements import AccessState, EntitlementState, GrantState, PlatformAccessState
+from hub.domain.disputes import AnswerKind, AnswerState, DisputeAnswer, DisputeState, DisputeWord
+from hub.domain.disputes import fact_of as dispute_fact_of
+from hub.domain.entitlements import (
+    AccessState,
+    EntitlementState,
+    GrantState,
+    PlatformAccessState,
+    revoked,
+    suspended,
+)
 from hub.domain.events import HUB_STREAM, Logged, OrderCreated
 from hub.domain.issuers import IssuerState, KeySource, TrustedIssuer
 from hub.domain.keys import ApiKey
@@ -34,6 +43,7 @@ from hub.store.anchors import Anchors, EndedRequest
 from hub.store.archive import Aged, Archive, Reader
 from hub.store.audit import Audit, audit_entry
 from hub.store.catalogue import Catalogue
+from hub.store.disputes import Disputes
 from hub.store.entitlements import Entitlements, platform_access
 from hub.store.events import Events, Head, Part
 from hub.store.issuers import Issuers
@@ -224,7 +234,8 @@ async def test_orders(store: Store, world: World, called: set[str]) -> None:
         assert admission is not None
         assert (admission.listing, admission.owned_entitlement_id) == (listing, None)
         assert await tx.orders.admission(listing.id, "usr_nobody") is None
-        assert await tx.orders.lock("ord_none") is None
+        assert await tx.orders.lock("ord_none") is await tx.orders.get("ord_none") is None
+        assert await tx.orders.get(order.id) == order
         held = await tx.orders.lock(order.id)
         assert held == order
         attempt = world.attempt(order)
@@ -336,6 +347,33 @@ async def test_ledger(store: Store, world: World, called: set[str]) -> None:
     assert left_out(Ledger, called) == set()
 
 
+async def test_disputes(store: Store, world: World, called: set[str]) -> None:
+    order = await world.order()
+    attempt = world.attempt(order, state=AttemptState.CHARGED)
+    first = world.dispute(attempt)
+    word = DisputeWord("dp_1", DisputeState.NEEDS_RESPONSE, order.total, "fraudulent", START_US + 9, order.total)
+    fact = dispute_fact_of("sandbox", word, Source.NOTICE, START_US, START_US + 1)
+
+    async def unit(tx: Tx) -> None:
+        assert await tx.payments.insert(attempt)
+        assert await tx.disputes.insert(first)
+        assert not await tx.disputes.insert(replace(first, id="dsp_2"))
+        assert await tx.disputes.by_id(first.id) == await tx.disputes.by_ref("sandbox", "dp_1") == first
+        assert await tx.disputes.by_ref("other", "dp_1") is None
+        assert await tx.disputes.open_of(order.id) is None
+        answer = DisputeAnswer(AnswerKind.EVIDENCE, AnswerState.SUBMITTED, "a receipt")
+        opened = replace(first, state=DisputeState.UNDER_REVIEW, fee=order.total, answer=answer, answers=1)
+        assert await tx.disputes.update(opened) == replace(opened, version=2) == await tx.disputes.by_id(first.id)
+        assert await tx.disputes.of_order(order.id) == [await tx.disputes.open_of(order.id)]
+        assert await tx.disputes.of_orders([order.id]) == await tx.disputes.of_order(order.id)
+        assert await tx.disputes.add_fact(first.id, fact)
+        assert not await tx.disputes.add_fact(first.id, fact)
+        assert await tx.disputes.facts_of([first.id]) == [(first.id, fact)]
+
+    await store.write(unit)
+    assert left_out(Disputes, called) == set()
+
+
 async def test_refunds(store: Store, world: World, called: set[str]) -> None:
     order = await world.order()
     attempt = world.attempt(order, state=AttemptState.CHARGED)
@@ -365,6 +403,8 @@ async def test_refunds(store: Store, world: World, called: set[str]) -> None:
         done = await tx.refunds.update(replace(first, state=RefundState.SUCCEEDED))
         assert (done.version, done.state) == (2, "SUCCEEDED")
         assert await tx.refunds.charges(order.id) == [replace(charge, refunded_minor=900, refunds=1)]
+        assert await tx.refunds.seller_of(order.merchant_id) == order.platform_id
+        assert await tx.refunds.seller_of("mer_none") is None
         assert await tx.refunds.late_money(order.merchant_id) is LateMoney.REFUND
         for wish in (LateMoney.REOPEN, LateMoney.REFUND, LateMoney.REOPEN):
             await tx.refunds.set_late_money(order.merchant_id, wish, START_US)
@@ -394,8 +434,9 @@ async def test_entitlements(store: Store, world: World, called: set[str]) -> Non
         assert (target.platform_id, target.platform_slug, target.member_external_id) == (order.platform_id, "xue", None)
         held = await tx.entitlements.lock(right.id)
         assert held == await tx.entitlements.of(order.user_id, order.course_id) == replace(right, version=2)
-        await tx.entitlements.move_grant(grant.id, GrantState.REVOKED)
-        assert (await tx.entitlements.grants(right.id))[0].state is GrantState.REVOKED
+        gone = await tx.entitlements.update_grant(revoked(suspended(grant, "dsp_1"), "refund"))
+        assert await tx.entitlements.grants(right.id) == [gone]
+        assert (gone.state, gone.version) == (GrantState.REVOKED, 2)
         ended = await tx.entitlements.update(replace(held, state=EntitlementState.ENDED))
         assert await tx.entitlements.lock(right.id) == ended
         await tx.entitlements.set_access(opened, "by the platform", START_US)
@@ -676,6 +717,6 @@ async def test_who_is_behind(store: Store, world: World) -> None:
 
 
 REPOSITORIES = (
-    People, Catalogue, Orders, Payments, Notices, Ledger, Entitlements, Breaks, Anchors, Requests, Events, Tasks,
+    People, Catalogue, Orders, Payments, Notices, Ledger, Disputes, Entitlements, Breaks, Anchors, Requests, Events, Tasks,
     ApiKeys, Issuers, Audit, Webhooks, Archive, Refunds,
 )  # fmt: skip

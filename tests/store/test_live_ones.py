@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from hub.domain.entitlements import GrantState
+from hub.domain.entitlements import revoked
 from hub.domain.payments import LIVE, AttemptState, PaymentAttempt
 from hub.domain.reconciliation import Break, BreakKind, BreakState
 from hub.store.transactions import Store, Tx
@@ -74,7 +74,7 @@ async def test_a_revoked_grant_gives_the_place_free_and_another_source_never_lac
         assert await tx.entitlements.add_grant(first)
         assert await tx.entitlements.add_grant(world.grant(right, "ord_other"))
         assert not await tx.entitlements.add_grant(world.grant(right, order.id))
-        await tx.entitlements.move_grant(first.id, GrantState.REVOKED)
+        await tx.entitlements.update_grant(revoked(first, "refund"))
         assert await tx.entitlements.add_grant(world.grant(right, order.id))
 
     await store.write(unit)

@@ -8,6 +8,7 @@ from hub.store.reads import (
     anchors,
     audit,
     catalogue,
+    disputes,
     entitlements,
     issuers,
     keys,
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTHING", "Reads", "Row", "Slice", "Want", "Window"]
 # Importing a noun's page makes it known; named here so that none is left out.
-PAGES = (people, catalogue, orders, payments, entitlements, anchors, reconciliation, keys, issuers, audit, webhooks)
+PAGES = (
+    people, catalogue, orders, payments, disputes, entitlements, anchors, reconciliation, keys, issuers, audit, webhooks
+)  # fmt: skip
 
 
 class Reads:
     """Batch functions of every noun: `user member platform merchant course listing order payment_attempt entitlement
-    grant access anchor_batch break api_key trusted_issuer audit_entry webhook_endpoint webhook_delivery
+    dispute grant access anchor_batch break api_key trusted_issuer audit_entry webhook_endpoint webhook_delivery
     webhook_attempt`."""
 
     def __init__(self, rx: "Rx") -> None:

@@ -97,9 +97,10 @@ known(
         manys={
             "attempts": ToMany(
                 "payment_attempt", "order_id", lambda row: row.id, Sorting(("number", "id"), is_descending=False)
-            )
+            ),
+            "disputes": ToMany("dispute", "order_id", lambda row: row.id, Sorting(is_descending=False)),
         },
-        needs={"unknown_since": "attempts"},
+        needs={"unknown_since": "attempts", "dispute_status": "disputes"},
         through=frozenset({"payment_intent"}),
         filters={
             "status": lambda alias, _kind: is_one_of(alias.c.status, "status"),
