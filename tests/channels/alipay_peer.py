@@ -325,7 +325,8 @@ class AlipayPeer:
         path = first.split(" ")[1]
         if path.startswith("/bills/"):
             return await self._send(writer, 200, self.file(path.removeprefix("/bills/")[:10]))
-        fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        parts = (urlsplit(path).query, body.decode())  # fields come in the address, in the body, or in both
+        fields = {name: value for part in parts for name, value in parse_qsl(part, keep_blank_values=True)}
         fault = self.takes_fault(CALLS.get(fields.get("method", "")))
         if fault == "drop_before":
             return False
