@@ -9,8 +9,10 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from hub.channels.alipay_wire import Nonsense, fen, key_of, moment_us
+from hub.channels.alipay_words import CURRENCY
 from hub.domain.statements import LineKind, StatementLine
 from hub.ports import StatementRefused
 
@@ -34,26 +36,32 @@ def bill_lines(file: bytes, channel: str) -> Iterator[StatementLine]:
     seen: Counter[str] = Counter()
     try:
         for row in _rows(_details(file)):
-            line_id = _line_id(row, seen)
-            gross, received, service = fen(row["订单金额(元)"]), fen(row["商家实收(元)"]), fen(row["服务费(元)"])
-            # What we gave as a discount comes off like a fee: gross is the order's price, net what reached us.
-            fee = service + received - gross
-            yield StatementLine(
-                channel=channel,
-                line_id=line_id,
-                kind=KINDS.get(row["业务类型"], LineKind.ADJUSTMENT),
-                our_ref=key_of(row["商户订单号"]) or None,
-                channel_ref=row["支付宝交易号"] or None,
-                refund_ref=row["退款批次号/请求号"] or None,
-                gross_minor=gross,
-                fee_minor=fee,
-                net_minor=gross + fee,
-                currency="CNY",
-                occurred_at_us=moment_us(row["完成时间"]),
-                raw=",".join(row.values()),
-            )
+            yield from _lines(row, _line_id(row, seen), channel)
     except NO_BILL as error:
         raise StatementRefused("the bill is not one of Alipay's: fetch it by hand and look") from error
+
+
+def _lines(row: Mapping[str, str], line_id: str, channel: str) -> Iterator[StatementLine]:
+    """A row at the order's price; what we gave as a discount, and so never got, is a line of its own."""
+    gross, received, fee = fen(row["订单金额(元)"]), fen(row["商家实收(元)"]), fen(row["服务费(元)"])
+    line = StatementLine(
+        channel=channel,
+        line_id=line_id,
+        kind=KINDS.get(row["业务类型"], LineKind.ADJUSTMENT),
+        our_ref=key_of(row["商户订单号"]) or None,
+        channel_ref=row["支付宝交易号"] or None,
+        refund_ref=row["退款批次号/请求号"] or None,
+        gross_minor=gross,
+        fee_minor=fee,
+        net_minor=gross + fee,
+        currency=CURRENCY,
+        occurred_at_us=moment_us(row["完成时间"]),
+        raw=",".join(row.values()),
+    )
+    yield line
+    if given := received - gross:
+        kind = LineKind.ADJUSTMENT
+        yield replace(line, line_id=f"{line_id}/discount", kind=kind, gross_minor=given, fee_minor=0, net_minor=given)
 
 
 def _line_id(row: Mapping[str, str], seen: Counter[str]) -> str:

@@ -38,9 +38,12 @@ class Heard:
 
 
 def trade(heard: Heard, attempt: PaymentAttempt) -> Result:
-    """What a query found under our reference."""
+    """What a query found under our reference. A buyer who has scanned or signed in may turn back and do it again: what
+    they were given stays."""
     _demand_ours(heard, attempt)
-    return trade_result(heard, heard.content.get("send_pay_date"))
+    result = trade_result(heard, heard.content.get("send_pay_date"))
+    is_shown = result.outcome is Outcome.PENDING and attempt.state is AttemptState.ACTION
+    return replace(result, outcome=Outcome.ACTION) if is_shown else result
 
 
 def trade_result(heard: Heard, paid_at: object) -> Result:

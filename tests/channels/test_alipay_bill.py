@@ -63,6 +63,16 @@ def test_05_21_the_recorded_bill_reads_the_same_twice_over() -> None:
     lines = lines_of(file)
 
     assert lines == lines_of(file)
+    discounted = dataclasses.replace(
+        LINE,
+        line_id="2026092122001400000000000002",
+        channel_ref="2026092122001400000000000002",
+        our_ref="TB-9-2",
+        gross_minor=10_000,
+        fee_minor=-57,
+        net_minor=9_943,
+        occurred_at_us=1_790_001_000_000_000,
+    )
     refund = dataclasses.replace(LINE, kind=LineKind.REFUND, occurred_at_us=1_790_000_401_000_000)
     assert without_raw(lines) == [
         LINE,
@@ -82,15 +92,14 @@ def test_05_21_the_recorded_bill_reads_the_same_twice_over() -> None:
             fee_minor=7,
             net_minor=-1213,
         ),
+        discounted,
         dataclasses.replace(
-            LINE,
-            line_id="2026092122001400000000000002",
-            channel_ref="2026092122001400000000000002",
-            our_ref="TB-9-2",
-            gross_minor=10_000,
-            fee_minor=-1057,  # 10.00 yuan of our own discount, and 0.57 for the service
-            net_minor=8_943,
-            occurred_at_us=1_790_001_000_000_000,
+            discounted,
+            line_id=f"{discounted.line_id}/discount",
+            kind=LineKind.ADJUSTMENT,
+            gross_minor=-1_000,
+            fee_minor=0,
+            net_minor=-1_000,
         ),
         dataclasses.replace(
             LINE,
