@@ -201,9 +201,7 @@ async def test_file_that_does_not_come_whole_is_refused(peer: WeChatPeer, channe
     assert len(await loaded(channel)) == 1
 
 
-@pytest.mark.parametrize(
-    "url", ["http://bill.test/file", "ftp://bill.test/file", "https://", "file:///etc/passwd", 7]
-)
+@pytest.mark.parametrize("url", ["http://bill.test/file", "ftp://bill.test/file", "https://", "file:///etc/passwd", 7])
 async def test_bill_is_asked_for_at_a_safe_address_alone(peer: WeChatPeer, url: Any) -> None:
     signed = Reply(200, {"hash_type": "SHA1", "hash_value": "0" * 40, "download_url": url})
     seen_urls: list[str] = []
