@@ -37,43 +37,44 @@ class Wire:
             max_network_retries=0,
             http_client=_Transport(client),
         )
-        self._v1 = sdk.v1
+        self.v1 = sdk.v1
 
     async def create(self, body: Any, key: str) -> Answer | Silence:
-        return await _told(self._v1.payment_intents.create_async(body, {"idempotency_key": key}))
+        return await told(self.v1.payment_intents.create_async(body, {"idempotency_key": key}))
 
     async def retrieve(self, intent: str, body: Any) -> Answer | Silence:
-        return await _told(self._v1.payment_intents.retrieve_async(intent, body))
+        return await told(self.v1.payment_intents.retrieve_async(intent, body))
 
     async def cancel(self, intent: str, body: Any, key: str) -> Answer | Silence:
-        return await _told(self._v1.payment_intents.cancel_async(intent, body, {"idempotency_key": key}))
+        return await told(self.v1.payment_intents.cancel_async(intent, body, {"idempotency_key": key}))
 
     async def capture(self, intent: str, body: Any, key: str) -> Answer | Silence:
-        return await _told(self._v1.payment_intents.capture_async(intent, body, {"idempotency_key": key}))
+        return await told(self.v1.payment_intents.capture_async(intent, body, {"idempotency_key": key}))
 
     async def intents(self, query: Any) -> Answer | Silence:
-        return await _told(self._v1.payment_intents.list_async(query))
+        return await told(self.v1.payment_intents.list_async(query))
 
     async def refund(self, body: Any, key: str) -> Answer | Silence:
-        return await _told(self._v1.refunds.create_async(body, {"idempotency_key": key}))
+        return await told(self.v1.refunds.create_async(body, {"idempotency_key": key}))
 
     async def retrieve_refund(self, refund: str) -> Answer | Silence:
-        return await _told(self._v1.refunds.retrieve_async(refund))
+        return await told(self.v1.refunds.retrieve_async(refund))
 
     async def refunds(self, query: Any) -> Answer | Silence:
-        return await _told(self._v1.refunds.list_async(query))
+        return await told(self.v1.refunds.list_async(query))
 
     async def movements(self, query: Any) -> Answer | Silence:
-        return await _told(self._v1.balance_transactions.list_async(query))
+        return await told(self.v1.balance_transactions.list_async(query))
 
     async def balance(self) -> Answer | Silence:
-        return await _told(self._v1.balance.retrieve_async())
+        return await told(self.v1.balance.retrieve_async())
 
     async def endpoints(self, query: Any) -> Answer | Silence:
-        return await _told(self._v1.webhook_endpoints.list_async(query))
+        return await told(self.v1.webhook_endpoints.list_async(query))
 
 
-async def _told(call: Awaitable[stripe.StripeObject]) -> Answer | Silence:
+async def told(call: Awaitable[stripe.StripeObject]) -> Answer | Silence:
+    """What came of one call of the SDK's."""
     try:
         found = await call
         response: Any = found.last_response
