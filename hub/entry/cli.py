@@ -174,6 +174,20 @@ async def tasks(parsed: argparse.Namespace, settings: Settings) -> int:
     return await settle_dead_task(settings, parsed.id, is_retry=parsed.what == "retry")
 
 
+async def channel(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry import channels
+
+    if parsed.what == "list":
+        return await channels.list_channels(settings)
+    if parsed.what == "check":
+        return await channels.check_channel(settings, parsed.name)
+    if parsed.what == "notices":
+        return await channels.list_notices(settings)
+    if parsed.what == "replay":
+        return await channels.replay_notice(settings, parsed.id)
+    return await channels.stand(settings, parsed.name, parsed.what, parsed.reason)
+
+
 async def log_(parsed: argparse.Namespace, settings: Settings) -> int:
     from hub.entry.commands import print_archive, print_log, prune_log
 
@@ -270,6 +284,24 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "tasks", tasks, "list what waits, retry or drop what died")
     command.add_argument("what", choices=("list", "retry", "drop"))
     command.add_argument("id", nargs="?", type=int)
+
+    channels = commands.add_parser("channel", help="look at, check, stop and start payment channels").add_subparsers(
+        dest="what", required=True
+    )
+    _command(channels, "list", channel, "list the channels, what they may do, and how they do")
+    command = _command(channels, "check", channel, "ask the provider and our own callback; 1 if anything is bad")
+    command.add_argument("name", metavar="NAME")
+    for word, help_ in (
+        ("start", "let a channel take payments again"),
+        ("drain", "let a channel take nothing new; what is open goes on to its end"),
+        ("stop", "let a channel take nothing new, nor money that it holds"),
+    ):
+        command = _command(channels, word, channel, help_)
+        command.add_argument("name", metavar="NAME")
+        command.add_argument("--reason", default="", help="why, for whoever looks next; at most 200 characters")
+    _command(channels, "notices", channel, "list the newest notices that channels sent")
+    command = _command(channels, "replay", channel, "have a kept notice applied again")
+    command.add_argument("id")
 
     command = _command(commands, "log", log_, "print events of the log or its archive, or move old ones there")
     what = "print the log (default), print what has left it, or move what is older than HUB_LOG_RETENTION_DAYS"

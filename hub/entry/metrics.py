@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
+from hub.domain.breakers import BreakerState
 from hub.ports import Hub
 from hub.store.events import event
 from hub.store.tasks import dead_task, task
@@ -95,6 +96,7 @@ async def measured(hub: Hub) -> list[Gauge]:
     return [
         *_of_store(hub),
         *_of_wakeups(hub),
+        *_of_breakers(hub),
         *_of_webhooks(hub, waiting, age_s),
         Gauge("hub_log_head", "Position of the newest event.", [((), head.position)]),
         Gauge("hub_log_oldest", "Position of the oldest event that is kept in the log.", [((), head.oldest)]),
@@ -116,6 +118,23 @@ async def measured(hub: Hub) -> list[Gauge]:
     ]
 
 
+def _of_breakers(hub: Hub) -> list[Gauge]:
+    """What this process does not send to channels that do not answer."""
+    opened = [
+        ((("channel", channel), ("operation", operation)), _OPENNESS[state])
+        for (channel, operation), state in hub.breakers.states(hub.clock.now_us()).items()
+    ]
+    refused = [
+        ((("channel", channel), ("operation", operation)), count)
+        for (channel, operation), count in sorted(hub.breakers.refused.items())
+    ]
+    return [
+        Gauge("hub_channel_breaker", "0 closed, 1 one probe may go, 2 open, by channel and class of call.", opened),
+        Gauge("hub_channel_breaker_refused", "Calls that open breakers have not sent, since the start.", refused),
+    ]
+
+
+_OPENNESS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 _UNSTAMPED = select(func.count(), func.min(event.c.occurred_at_us)).where(event.c.position.is_(None))
 _TASKS = select(task.c.kind, func.count(), func.min(task.c.run_at_us)).group_by(task.c.kind)
 _DEAD = select(dead_task.c.kind, func.count()).group_by(dead_task.c.kind)

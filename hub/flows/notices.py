@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from hub.domain.ids import Draw
 from hub.domain.ledger import LedgerFault
 from hub.domain.payments import Notice, Source, fact_of, next_query_after_s
+from hub.domain.people import Viewer
 from hub.domain.reconciliation import BreakKind
-from hub.flows import disputes
+from hub.domain.refusals import NotFound, Refusal, StateConflict
+from hub.domain.requests import Answer
+from hub.flows import audit, disputes, refund_facts
 from hub.flows.attempts import apply_fact
 from hub.flows.breaks import open_break
 from hub.ports import Ack, Hub, NoticeIgnored, NoticeRefused, RawNotice, Vault
@@ -56,6 +59,8 @@ async def take(tx: "Tx", channel: str, notice: Notice, draw: Draw, vault: Vault)
         return await _known_before(tx, await tx.notices.known(channel, notice), notice, draw)
     if notice.dispute is not None:
         await disputes.apply_word(tx, known.attempt_id, notice.dispute, Source.NOTICE, notice.result, draw, vault)
+    elif notice.refund_key is not None:
+        await refund_facts.apply_notice(tx, known.attempt_id, notice.refund_key, notice.result, draw, vault)
     elif not known.says_the_same(notice):
         await apply_notice(tx, known.attempt_id, notice, draw, vault)
     return True
@@ -98,9 +103,27 @@ async def apply_waiting(hub: Hub, task: "LeasedTask") -> int | None:
     return None if is_done else hub.clock.now_us() + next_query_after_s(task.attempts) * 1_000_000
 
 
-async def take_waiting(tx: "Tx", notice_id: str, draw: Draw, vault: Vault) -> bool:
+async def replay(hub: Hub, viewer: Viewer, notice_id: str) -> Answer[str]:
+    """An operator has a kept notice applied (again): what it tells goes through the one door, where what is known
+    already changes nothing. One whose content was contradicted is nobody's to apply."""
+    refusal = await hub.store.write(take_again, viewer, notice_id, hub.draw(), hub.vault)
+    return Answer(refusal=refusal) if refusal else Answer(notice_id)
+
+
+async def take_again(tx: "Tx", viewer: Viewer, notice_id: str, draw: Draw, vault: Vault) -> Refusal | None:
+    kept = await tx.notices.kept(notice_id)
+    if kept is None:
+        return NotFound("noticeId")
+    if kept.state == "CONFLICTED":
+        return StateConflict(kept.state, "noticeReplay")
+    await take_waiting(tx, notice_id, draw, vault, is_again=True)
+    await audit.note(tx, viewer, "noticeReplay", notice_id, draw, channel=kept.channel, event=kept.event_id)
+    return None
+
+
+async def take_waiting(tx: "Tx", notice_id: str, draw: Draw, vault: Vault, *, is_again: bool = False) -> bool:
     waiting = await tx.notices.waiting(notice_id)
-    if waiting is None or waiting.state != "WAITING":
+    if waiting is None or (waiting.state != "WAITING" and not is_again):
         return True
     if waiting.attempt_id is None:
         await tx.notices.move(notice_id, "WAITING")
@@ -110,6 +133,10 @@ async def take_waiting(tx: "Tx", notice_id: str, draw: Draw, vault: Vault) -> bo
             await tx.notices.move(notice_id, "WAITING")
             return False
         await disputes.apply_word(tx, waiting.attempt_id, waiting.dispute, Source.NOTICE, waiting.result, draw, vault)
+        await tx.notices.move(notice_id, "APPLIED")
+        return True
+    if waiting.refund_key is not None:
+        await refund_facts.apply_notice(tx, waiting.attempt_id, waiting.refund_key, waiting.result, draw, vault)
         await tx.notices.move(notice_id, "APPLIED")
         return True
     attempt = await tx.payments.by_id(waiting.attempt_id)

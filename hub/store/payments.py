@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import (
+    BigInteger,
     Column,
     ForeignKey,
     Index,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.elements import BindParameter
 
 from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.ids import Draw
@@ -206,6 +208,14 @@ class Notices:
         charge = await self._rx.one(_KNOWN, _Known, channel=waiting.channel, key_=charge_key(waiting.result))
         return waiting if charge is None else replace(waiting, attempt_id=charge.attempt_id)
 
+    async def listed(self, order_id: str | None, limit: int) -> "list[KeptNotice]":
+        """The newest notices, of one order's attempts or (None) all."""
+        binds = {} if order_id is None else {"order_id": order_id}
+        return await self._rx.many(_LISTED if order_id is None else _OF_ONE_ORDER, KeptNotice, most=limit, **binds)
+
+    async def kept(self, notice_id: str) -> "KeptNotice | None":
+        return await self._rx.one(_KEPT, KeptNotice, notice_id=notice_id)
+
     async def move(self, notice_id: str, state: str) -> None:
         await self._rx.run(_MOVE_NOTICE, notice_id=notice_id, state_=state)
 
@@ -240,6 +250,21 @@ class KnownNotice:
             return False  # time decides between facts of one rank
         amount = notice.result.amount
         return self.fact_amount_minor is None or amount == Money(self.fact_amount_minor, self.fact_currency or "")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptNotice:
+    """A notice as operators see it, without its content."""
+
+    id: str
+    channel: str
+    event_id: str
+    attempt_key: str
+    kind: str
+    state: str
+    tries: int
+    received_at_us: int
+    refund_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +420,19 @@ _WAITING = (
     select(_n.id, _n.state, _n.channel, _c.id, _n.result, _n.refund_key, _n.dispute)
     .join_from(notice_inbox, payment_attempt, (_c.channel == _n.channel) & (_c.key == _n.attempt_key), isouter=True)
     .where(_n.id == bindparam("notice_id"))
+)
+_shown = select(
+    _n.id, _n.channel, _n.event_id, _n.attempt_key, _n.kind, _n.state, _n.tries, _n.received_at_us, _n.refund_key
+)
+_newest = (_n.received_at_us.desc(), _n.id.desc())
+_most: BindParameter[int] = bindparam("most", type_=BigInteger())
+_KEPT = _shown.where(_n.id == bindparam("notice_id"))
+_LISTED = _shown.order_by(*_newest).limit(_most)
+_OF_ONE_ORDER = (
+    _shown.join_from(notice_inbox, payment_attempt, (_c.channel == _n.channel) & (_c.key == _n.attempt_key))
+    .where(_c.order_id == bindparam("order_id"))
+    .order_by(*_newest)
+    .limit(_most)
 )
 _MOVE_NOTICE = (
     update(notice_inbox)

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import BigInteger, ForeignKey, Table, UniqueConstraint, bindparam, delete, literal_column, select
+from sqlalchemy import BigInteger, ForeignKey, Table, UniqueConstraint, bindparam, delete, func, literal_column, select
 
 from hub.domain.money import Money
-from hub.domain.payments import AttemptState
+from hub.domain.payments import LIVE, AttemptState
 from hub.domain.routing import FAILED, SUCCEEDED, WINDOW, Choice, Done, RoutingRule, Standing, StandingState
 from hub.store.catalogue import listing
 from hub.store.metadata import inserted, integer, metadata, text
@@ -82,6 +82,10 @@ class Routing:
         succeeded = sum(AttemptState(state) in SUCCEEDED for state in states)
         return Done(succeeded + sum(AttemptState(state) in FAILED for state in states), succeeded)
 
+    async def open_count(self, channel: str) -> int:
+        """How many attempts on a channel may still take money."""
+        return await self._rx.one(_OPEN, int, channel_=channel) or 0
+
     async def standings(self) -> dict[str, Standing]:
         """Every channel whose state was ever set, by code."""
         return {found.code: found for found in await self._rx.many(_STANDINGS, _standing)}
@@ -147,6 +151,9 @@ _DONE = (
     .where((_a.channel == bindparam("channel_")) & (_a.created_at_us >= bindparam("since")))
     .order_by(_a.created_at_us.desc())
     .limit(bindparam("most", type_=BigInteger()))
+)
+_OPEN = select(func.count()).where(
+    (_a.channel == bindparam("channel_")) & _a.state.in_([literal_column(f"'{state}'") for state in sorted(LIVE)])
 )
 _STANDINGS = select(channel_state).order_by(_s.code)
 _stand = inserted(channel_state)

@@ -38,6 +38,7 @@ from hub.domain.records import (
 from hub.domain.refunds import LateMoney, Refundable, RefundFact, RefundFactKind, RefundState
 from hub.domain.refusals import PriceChanged
 from hub.domain.requests import RequestKey, Seen
+from hub.domain.routing import Choice, Done, RoutingRule, Standing, StandingState
 from hub.domain.webhooks import DeliveryState, EndpointState, Sent, SentOutcome, WebhookEndpoint
 from hub.store.anchors import Anchors, EndedRequest
 from hub.store.archive import Aged, Archive, Reader
@@ -55,6 +56,7 @@ from hub.store.people import People
 from hub.store.reconciliation import Breaks
 from hub.store.refunds import Refunds
 from hub.store.requests import Requests
+from hub.store.routing import Payable, Routing
 from hub.store.tasks import LeasedTask, Tasks
 from hub.store.transactions import Store, Tx
 from hub.store.webhooks import Webhooks, webhook_attempt
@@ -307,9 +309,55 @@ async def test_notices(store: Store, world: World, called: set[str]) -> None:
         await tx.notices.move(known.id, "APPLIED")
         moved = await tx.notices.known("sandbox", notice)
         assert (moved.state, moved.attempt_id) == ("APPLIED", attempt.id)
+        kept = await tx.notices.kept(known.id)
+        assert kept is not None
+        assert (kept.event_id, kept.state, kept.tries, kept.attempt_key) == ("evt-1", "APPLIED", 1, attempt.key)
+        assert await tx.notices.listed(order.id, 5) == await tx.notices.listed(None, 5) == [kept]
+        assert await tx.notices.listed("ord_other", 5) == []
 
     await store.write(unit)
     assert left_out(Notices, called) == set()
+
+
+async def test_routing(store: Store, world: World, called: set[str]) -> None:
+    order = await world.order()
+    rule = RoutingRule(
+        "rul_1", order.merchant_id, order.platform_id, "cheap", 2, "CNY", 1, None, (Choice("sandbox", 3, 60),), 1,
+        START_US, START_US,
+    )  # fmt: skip
+    first = replace(world.attempt(order), state=AttemptState.DECLINED)
+    second = replace(world.attempt(order, 2), state=AttemptState.CHARGED)
+
+    async def unit(tx: Tx) -> None:
+        payable = Payable(order.merchant_id, order.platform_id, order.user_id, order.total)
+        assert await tx.routing.of_order(order.id) == payable
+        assert await tx.routing.of_listing(order.listing_id) == replace(payable, user_id=None)
+        assert await tx.routing.put(rule) == rule
+        changed = replace(rule, priority=1, choices=(Choice("other", 1),))
+        stored = await tx.routing.put(replace(changed, id="rul_2", created_at_us=START_US + 9))
+        assert stored == replace(changed, version=2)
+        assert await tx.routing.by_id("rul_1") == stored
+        assert await tx.routing.rules(order.merchant_id) == [stored]
+        await tx.routing.remove("rul_1")
+        assert await tx.routing.rules(order.merchant_id) == []
+        assert await tx.payments.insert(first)
+        assert await tx.routing.done("sandbox", START_US) == Done(1, 0)
+        assert await tx.payments.insert(second)
+        assert await tx.routing.done("sandbox", START_US) == Done(2, 1)
+        assert await tx.routing.done("sandbox", START_US + 1) == await tx.routing.done("other", 0) == Done(0, 0)
+        assert await tx.routing.open_count("sandbox") == 0
+        assert await tx.payments.insert(world.attempt(order, 3))
+        assert await tx.routing.open_count("sandbox") == 1
+        await tx.routing.stand(Standing("sandbox", StandingState.STOPPED, "a test", START_US))
+        drained = Standing("sandbox", StandingState.DRAINING, "", START_US + 1)
+        await tx.routing.stand(drained)
+        assert await tx.routing.standings() == {"sandbox": drained}
+        admission = await tx.orders.admission(order.listing_id, order.user_id, "sandbox")
+        assert admission is not None
+        assert admission.standing is StandingState.DRAINING
+
+    await store.write(unit)
+    assert left_out(Routing, called) == set()
 
 
 async def test_ledger(store: Store, world: World, called: set[str]) -> None:
@@ -325,6 +373,7 @@ async def test_ledger(store: Store, world: World, called: set[str]) -> None:
         ]
         assert await tx.ledger.balances() == expected
         assert await tx.ledger.folded() == expected
+        assert await tx.ledger.references_of(order.id) == [entry.reference]
         assert await tx.ledger.postings_of(order.id) == list(entry.postings)
         promised = Reservation(
             "rsv_1", "refund/1", "refund", order.id, mirrored(entry.postings), ReservationState.PENDING, START_US, None
@@ -717,6 +766,6 @@ async def test_who_is_behind(store: Store, world: World) -> None:
 
 
 REPOSITORIES = (
-    People, Catalogue, Orders, Payments, Notices, Ledger, Disputes, Entitlements, Breaks, Anchors, Requests, Events, Tasks,
-    ApiKeys, Issuers, Audit, Webhooks, Archive, Refunds,
+    People, Catalogue, Orders, Payments, Notices, Ledger, Disputes, Entitlements, Breaks, Anchors, Requests, Events,
+    Tasks, ApiKeys, Issuers, Audit, Webhooks, Archive, Routing, Refunds,
 )  # fmt: skip
