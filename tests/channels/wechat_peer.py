@@ -130,8 +130,8 @@ class WeChatPeer:
 
     # ---- the buyer -------------------------------------------------------------------------------------------------
 
-    async def buyer_pays(self, out_trade_no: str) -> None:
-        """The trade succeeds, and the notice about it is posted."""
+    async def buyer_pays(self, out_trade_no: str, *, is_told: bool = True) -> None:
+        """The trade succeeds, and the notice about it is posted, or lost."""
         trade, order = self.trades[out_trade_no], self.orders[out_trade_no]
         total = order["amount"]["total"]
         paid = {
@@ -151,7 +151,8 @@ class WeChatPeer:
             },
         }
         self.trades[out_trade_no] = trade | paid
-        await self.post(order["notify_url"], "TRANSACTION.SUCCESS", self.trades[out_trade_no])
+        if is_told:
+            await self.post(order["notify_url"], "TRANSACTION.SUCCESS", self.trades[out_trade_no])
 
     async def post(self, url: str, event_type: str, resource: Json, **how: Any) -> int:
         """Deliver a notice; the status of its answer."""
