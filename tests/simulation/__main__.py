@@ -17,15 +17,16 @@ from hub.store.database import open_store
 from hub.store.migrate import migrate
 from hub.store.transactions import Store
 from tests.simulation.invariants import Broken, expect
-from tests.simulation.lives import Life, arrivals
+from tests.simulation.lives import Life, arrivals, call_off
 from tests.simulation.providers import MANNERS, Provider
 from tests.simulation.town import Town
 
 FOLD_EVERY = 1_000  # steps, and at the end: a full fold at each step would be quadratic
 BUYERS_PER_ORDER = 0.5  # so that some buy the same course twice
-ARRIVE_A_SECOND = 4.0
+ARRIVE_A_SECOND = 10.0
 HORIZON_S = 30 * 3600  # after the last buyer: what is UNKNOWN for a day has become a Break by then
 MOST_STEPS_TO_REST = 2_000
+PERSON_EVERY = 100  # of these steps, somebody looks at what no worker can end
 
 
 @dataclass(slots=True)
@@ -90,9 +91,11 @@ async def _come_to_rest(town: Town, providers: Sequence[Provider]) -> None:
     """Providers answer everything from now on, and time passes until there is nothing left to do."""
     for provider in providers:
         provider.is_kind = True
-    for _ in range(MOST_STEPS_TO_REST):
+    for number in range(1, MOST_STEPS_TO_REST):
         if not await town.step():
             break
+        if number % PERSON_EVERY == 0:
+            await call_off(town)
     else:
         raise Broken(f"rest: tasks that do not come to an end: {await town.unfinished()}")
     await town.expired()
@@ -113,15 +116,23 @@ async def _judge(town: Town, providers: Sequence[Provider]) -> None:
         expect(
             found.received_minor == taken, "the provider's books", f"{found.number}: {taken}, {found.received_minor}"
         )
+        back = sum(provider.given_back_minor(found.number, found.total.currency) for provider in providers)
+        books = f"{found.number}: the providers gave back {back}, the hub {found.refunded_minor}"
+        expect(found.refunded_minor == back, "the providers' books", books)
         live = [one.key for one in town.books.attempts(order_id) if one.is_live]
         expect(not live, "rest", f"{live} of {found.number} never ended")
+    for provider in providers:
+        for currency in ("CNY", "USD"):
+            mine = town.books.balance(f"channel:{provider.code}:clearing/{currency}")
+            theirs = provider.balance_minor(currency)
+            expect(mine == theirs, "the providers' books", f"{provider.code} has {theirs} {currency}, the hub {mine}")
 
 
 async def _run(orders: int, seed: int, database: str | None) -> Report:
     with tempfile.TemporaryDirectory(prefix="tongbao-simulation-") as folder:
         url = database or f"sqlite:///{folder}/simulation.sqlite3"
         await migrate(url)
-        store = await open_store(url)
+        store = await open_store(url, synchronous="NORMAL")  # nobody pulls the plug here
         try:
             return await simulate(store, orders=orders, seed=seed)
         finally:

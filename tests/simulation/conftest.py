@@ -10,7 +10,7 @@ from hub.store.transactions import Store
 
 @pytest.fixture
 async def sqlite_store(sqlite_url: str) -> AsyncIterator[Store]:
-    opened = await open_store(sqlite_url)
+    opened = await open_store(sqlite_url, synchronous="NORMAL")  # nobody pulls the plug here
     yield opened
     await opened.aclose()
 

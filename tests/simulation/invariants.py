@@ -4,21 +4,27 @@
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
 
-from hub.domain.entitlements import EntitlementState, GrantState
+from hub.domain.disputes import RANK as DISPUTE_RANK
+from hub.domain.disputes import Dispute, DisputeFact, told_by
+from hub.domain.entitlements import LIVE_GRANTS, EntitlementState, GrantState
 from hub.domain.money import Money
-from hub.domain.orders import ChargeStatus, Order, OrderStatus, charge_status
+from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, OrderStatus, charge_status
 from hub.domain.payments import LIVE, AttemptState, Fact, FactKind, PaymentAttempt, Source, reduce
+from hub.domain.refunds import Refund, RefundFact, RefundState
+from hub.domain.refunds import reduce as reduce_refund
 from hub.store.entitlements import entitlement, grant
-from hub.store.ledger import account, journal_entry, posting
+from hub.store.ledger import account, journal_entry, posting, postings_in, reservation
 from hub.store.metadata import is_one_of
 from hub.store.orders import order, order_of
 from hub.store.payments import attempt_of, channel_fact, payment_attempt
+from hub.store.refunds import refund as refund_table
+from hub.store.refunds import refund_of
 from hub.store.transactions import Rx, Store
 
 
@@ -32,6 +38,8 @@ class Seen:
 
     order: Order
     attempts: dict[str, PaymentAttempt]
+    refunds: dict[str, Refund]
+    disputes: dict[str, Dispute]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,21 @@ class Entry:
 
     id: tuple[str, int]
     order_id: str
-    kind: str
+    reference: str
     debit: str
     credit: str
     asset: str
     amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One Reservation."""
+
+    order_id: str
+    reference: str
+    state: str
+    postings: str  # JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +97,15 @@ class Books:
         seen = self._seen.get(order_id)
         return [] if seen is None else list(seen.attempts.values())
 
+    def refunds(self) -> list[Refund]:
+        """All refunds there are, as they were last seen."""
+        return [one for seen in self._seen.values() for one in seen.refunds.values()]
+
+    def balance(self, account_id: str) -> int:
+        """Debits less credits."""
+        debits, credits = self._balances[account_id]
+        return debits - credits
+
     def everything(self) -> list[str]:
         """The ids of all orders there are."""
         return sorted(self._seen)
@@ -87,6 +114,8 @@ class Books:
         """How many orders and attempts are in each state."""
         found = Counter(f"orders {seen.order.status}" for seen in self._seen.values())
         found.update(f"attempts {one.state}" for seen in self._seen.values() for one in seen.attempts.values())
+        found.update(f"refunds {one.state}" for seen in self._seen.values() for one in seen.refunds.values())
+        found.update(f"disputes {one.state}" for seen in self._seen.values() for one in seen.disputes.values())
         return found
 
     def know(self, order_id: str, number: str) -> None:
@@ -111,7 +140,12 @@ class Books:
         for found in rows.orders:
             self._check(found, rows)
             self._named[found.number] = found.id
-            self._seen[found.id] = Seen(found, {one.id: one for one in rows.attempts[found.id]})
+            self._seen[found.id] = Seen(
+                found,
+                {one.id: one for one in rows.attempts[found.id]},
+                {one.id: one for one in rows.refunds[found.id]},
+                {one.id: one for one in rows.disputes[found.id]},
+            )
 
     def _take_in(self, entries: Sequence[Entry]) -> set[str]:
         """Postings that are new; which accounts they touch. One that was seen stays as it was (I3)."""
@@ -132,26 +166,30 @@ class Books:
         expect(len(live) <= 1, "one live attempt", f"{found.number}: {live}")
         expect(found.attempts == len(attempts), "attempts", f"{found.number} counts {found.attempts}")
         expect(charge_status(found) is found.charge_status, "charge status", f"{found.number}: {found.charge_status}")
-        self._check_money(found)
+        self._check_money(found, rows.disputes[found.id])
         self._check_rights(found, rights)
         for attempt in attempts:
             self._check_attempt(attempt, rows.facts[attempt.id], len(attempts))
+        check_refunds(found, rows)
         if (before := self._seen.get(found.id)) is not None:
-            check_monotone(before, found, attempts)
+            check_monotone(before, found, rows)
 
-    def _check_money(self, found: Order) -> None:
-        """I5: escrow is what came, less what went; nothing is negative."""
+    def _check_money(self, found: Order, disputes: Sequence[Dispute]) -> None:
+        """I5: escrow is what came, less what went back, less what disputes took; nothing is negative."""
         debits, credits = self._balances[f"order:{found.id}:escrow/{found.total.currency}"]
-        refunded = getattr(found, "refunded_minor", 0)
-        expect(credits - debits == found.received_minor - refunded, "I5",
-               f"{found.number}: {credits - debits}, received {found.received_minor}, refunded {refunded}")  # fmt: skip
-        reserved = getattr(found, "refund_reserved_minor", 0)
-        expect(found.received_minor >= refunded + reserved >= 0, "I6", f"{found.number}: {refunded} + {reserved}")
+        lost = sum(one.deducted_minor for one in disputes if one.amount.currency == found.total.currency)
+        left = found.received_minor - found.refunded_minor - lost
+        expect(credits - debits == left >= 0, "I5", f"{found.number}: escrow {credits - debits}, and {left} is left")
+        gone = found.refunded_minor + found.refund_reserved_minor
+        expect(found.received_minor >= gone, "I6", f"{found.number}: {gone} of {found.received_minor} go back")
 
     def _check_rights(self, found: Order, rights: Sequence[Right]) -> None:
-        expect(len(rights) <= 1, "one grant per order", f"{found.number} has given {len(rights)}")
-        is_paid = found.status not in (OrderStatus.AWAITING_PAYMENT, OrderStatus.EXPIRED, OrderStatus.CANCELED)
+        live = [one for one in rights if one.state in LIVE_GRANTS]
+        expect(len(live) <= 1, "one grant per order", f"{found.number} has {len(live)} that are live")
+        is_paid = found.status in PAID_ONCE
         expect(bool(rights) == is_paid, "a right where it was paid", f"{found.number} is {found.status}: {rights}")
+        if found.status is OrderStatus.REFUNDED:
+            expect(not live, "no right for money that went back", found.number)
         if found.status is OrderStatus.PAID:
             is_full = found.charge_status in (ChargeStatus.FULL, ChargeStatus.OVERCHARGED)
             expect(is_full, "no access before FULL", f"{found.number} is {found.charge_status}")
@@ -200,14 +238,68 @@ _AFTER = {
 }
 
 
-def check_monotone(before: Seen, now: Order, attempts: Sequence[PaymentAttempt]) -> None:
+def check_refunds(found: Order, rows: "Rows") -> None:
+    """I6, I8: no charge gives back more than it took, and each promise ends once, as its refund did."""
+    promised = {one.reference: one for one in rows.reservations[found.id]}
+    entries = Counter(one.reference for one in rows.entries if one.order_id == found.id and one.id[1] == 0)
+    gone: Counter[tuple[str, str]] = Counter()
+    for refund in rows.refunds[found.id]:
+        name, state = f"refund/{refund.key}", promised[f"refund/{refund.key}"].state
+        expect(state == _PROMISED[refund.state] or refund.state is RefundState.REVERSED, "I8", f"{name} is {state}")
+        posted = (entries[name], entries[f"refund_reversed/{refund.key}"])
+        expect(posted == _POSTED.get(refund.state, (0, 0)), "I8", f"{name} of {refund.state} is posted {posted}")
+        if refund.is_open or refund.state is RefundState.SUCCEEDED:
+            gone[refund.attempt_id, refund.amount.currency] += refund.amount.amount_minor
+        parts = sum(one.amount_minor for one in postings_in(promised[name].postings))
+        expect(parts == refund.amount.amount_minor, "I7", f"the parts of {name} are {parts}")
+        facts = rows.refund_facts[refund.id]
+        rebuilt = refund_rebuilt_from(refund, facts)
+        expect(rebuilt is refund.state or not facts, "states follow from facts", f"{name}: {refund.state}, {rebuilt}")
+    for (attempt_id, currency), minor in gone.items():
+        taken = [one.amount.amount_minor for one in rows.facts[attempt_id]
+                 if one.kind is FactKind.CAPTURED and one.amount and one.amount.currency == currency]  # fmt: skip
+        expect(minor <= sum(taken), "I6", f"{minor} of {sum(taken)} {currency} of {found.number} go back")
+    for dispute in rows.disputes[found.id]:
+        is_held = dispute.reservation is not None
+        expect(not is_held or promised[str(dispute.reservation)].state == "PENDING", "I8", f"dispute {dispute.id}")
+        told = told_by(rows.dispute_facts[dispute.id])
+        expect(told.state is dispute.state, "states follow from facts", f"dispute {dispute.id} is {dispute.state}")
+
+
+_S = RefundState
+_PROMISED = {
+    _S.REQUESTED: "PENDING", _S.SUBMITTED: "PENDING", _S.PENDING: "PENDING", _S.UNKNOWN: "PENDING",
+    _S.SUCCEEDED: "POSTED", _S.FAILED: "VOIDED", _S.CANCELED: "VOIDED", _S.REVERSED: "",
+}  # fmt: skip
+# How often its entry and the mirror of that are posted; what is not here: neither.
+_POSTED = {_S.SUCCEEDED: (1, 0), _S.REVERSED: (1, 1)}
+
+
+def refund_rebuilt_from(refund: Refund, facts: Sequence[RefundFact]) -> RefundState:
+    """Submitted as often as it was, and told all of it again."""
+    blank = replace(refund, state=RefundState.SUBMITTED, heard_rank=0, heard_at_us=None, heard_key="")
+    for fact in facts:
+        blank = reduce_refund(blank, fact)
+    is_sent_again = blank.state is RefundState.REQUESTED and refund.state is RefundState.SUBMITTED
+    return refund.state if is_sent_again else blank.state
+
+
+def check_monotone(before: Seen, now: Order, rows: "Rows") -> None:
     """Money that came stays; what a channel has said is outdone by more alone; a charge is for ever."""
     then = before.order
     expect(now.received_minor >= then.received_minor, "monotone", f"{now.number} has lost money")
     expect(now.version >= then.version, "monotone", f"{now.number} went back to version {now.version}")
     is_next = now.status == then.status or now.status in _AFTER[then.status]
     expect(is_next, "monotone", f"{now.number} was {then.status} and is {now.status}")
-    for attempt in attempts:
+    for refund in rows.refunds[now.id]:
+        known = before.refunds.get(refund.id)
+        is_so = known is None or refund.heard_rank >= known.heard_rank
+        expect(is_so, "monotone", f"{refund.key} forgot what it heard")
+    for dispute in rows.disputes[now.id]:
+        then_ranked = before.disputes.get(dispute.id)
+        is_so = then_ranked is None or DISPUTE_RANK[dispute.state] >= DISPUTE_RANK[then_ranked.state]
+        expect(is_so, "monotone", f"dispute {dispute.id} went back to {dispute.state}")
+    for attempt in rows.attempts[now.id]:
         if (was := before.attempts.get(attempt.id)) is None:
             continue
         expect(attempt.heard_rank >= was.heard_rank, "monotone", f"{attempt.key} forgot what it heard")
@@ -235,10 +327,23 @@ class Rows:
     facts: dict[str, list[Fact]]
     entries: list[Entry]
     rights: dict[str, list[Right]]
+    refunds: dict[str, list[Refund]]
+    refund_facts: dict[str, list[RefundFact]]
+    disputes: dict[str, list[Dispute]]
+    dispute_facts: dict[str, list[DisputeFact]]
+    reservations: dict[str, list[Promise]]
 
 
 async def _read(rx: Rx, ids: Sequence[str]) -> Rows:
+    refunds = _by(await rx.many(_REFUNDS, refund_of, ids=ids), lambda one: one.order_id)
+    disputes = _by(await rx.disputes.of_orders(ids), lambda one: one.order_id)
+    contested = [one.id for found in disputes.values() for one in found]
     return Rows(
+        refunds=refunds,
+        refund_facts=await _facts_of_refunds(rx, refunds),
+        disputes=disputes,
+        dispute_facts=_told(await rx.disputes.facts_of(contested)) if contested else defaultdict(list),
+        reservations=_by(await rx.many(_RESERVATIONS, Promise, ids=ids), lambda one: one.order_id),
         orders=await rx.many(_ORDERS, order_of, ids=ids),
         attempts=_by(await rx.many(_ATTEMPTS, attempt_of, ids=ids), lambda one: one.order_id),
         facts=await _facts(rx, ids),
@@ -254,6 +359,19 @@ async def _facts(rx: Rx, ids: Sequence[str]) -> dict[str, list[Fact]]:
     return told
 
 
+async def _facts_of_refunds(rx: Rx, refunds: Mapping[str, Sequence[Refund]]) -> dict[str, list[RefundFact]]:
+    asked = [one.id for found in refunds.values() for one in found]
+    return _told(await rx.refunds.facts_of(asked)) if asked else defaultdict(list)
+
+
+def _told(rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    """Facts by what they are about: each row begins with that, and then the fact."""
+    found: dict[str, list[Any]] = defaultdict(list)
+    for about, fact, *_ in rows:
+        found[about].append(fact)
+    return found
+
+
 def _by(rows: Sequence[Any], key: Any) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
@@ -262,9 +380,9 @@ def _by(rows: Sequence[Any], key: Any) -> dict[str, list[Any]]:
 
 
 def _entry(
-    entry_id: str, seq: int, order_id: str, kind: str, debit: str, credit: str, asset: str, amount: int
+    entry_id: str, seq: int, order_id: str, reference: str, debit: str, credit: str, asset: str, amount: int
 ) -> Entry:
-    return Entry((entry_id, seq), order_id, kind, debit, credit, asset, amount)
+    return Entry((entry_id, seq), order_id, reference, debit, credit, asset, amount)
 
 
 def _right(order_id: str, state: str, entitlement_id: str, entitlement_state: str) -> Right:
@@ -296,12 +414,16 @@ _FACTS = (
 )  # fmt: skip
 _ENTRIES = (
     select(
-        posting.c.entry_id, posting.c.seq, journal_entry.c.order_id, journal_entry.c.kind, posting.c.debit_account,
+        posting.c.entry_id, posting.c.seq, journal_entry.c.order_id, journal_entry.c.reference, posting.c.debit_account,
         posting.c.credit_account, posting.c.asset, posting.c.amount_minor,
     )
     .join(journal_entry, journal_entry.c.id == posting.c.entry_id)
     .where(is_one_of(journal_entry.c.order_id, "ids"))
 )  # fmt: skip
+_t = refund_table.c
+_REFUNDS = select(refund_table).where(is_one_of(_t.order_id, "ids")).order_by(_t.created_at_us, _t.id)
+_r = reservation.c
+_RESERVATIONS = select(_r.order_id, _r.reference, _r.state, _r.postings).where(is_one_of(_r.order_id, "ids"))
 _BALANCES = select(account.c.id, account.c.debits_posted, account.c.credits_posted).where(
     is_one_of(account.c.id, "ids")
 )

@@ -5,16 +5,20 @@ It is bought by one call or two, paid twice at once, tried on another channel af
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hub.domain.orders import Order, OrderStatus
-from hub.domain.payments import IntentStatus, PaymentAttempt, PaymentRequest
+from hub.domain.payments import RESEND_WITHIN_US, IntentStatus, PaymentAttempt, PaymentRequest
 from hub.domain.people import Viewer
+from hub.domain.refunds import RefundState
 from hub.domain.requests import Answer, InProgress
-from hub.flows import orders, purchase
+from hub.flows import orders, purchase, refunds
 from hub.flows.purchase import CheckoutRequest
+from hub.flows.refunds import RefundRequest
 from hub.ports import Hub
 from tests.simulation.providers import MANNERS
+from tests.world import operator
 
 if TYPE_CHECKING:
     from hub.domain.catalogue import Listing
@@ -41,6 +45,8 @@ class Life:
             return
         if self.chance.random() < 0.08:
             self.town.spawn(self._canceled(order_id, self.chance.uniform(0, 1200)))
+        if self.chance.random() < 0.25:
+            self.town.spawn(self._regretted(order_id, self.chance.uniform(60, 20 * 3600)))
         if begins == "pays twice at once":
             first, second = self.chance.sample(CHANNELS, 2)
             await asyncio.gather(self._pay(order_id, first), self._pay(order_id, second))
@@ -83,6 +89,27 @@ class Life:
         await _patient(orders.cancel_order(self._hub(), self.buyer, order_id=order_id, idempotency_key=self._key()))
         self.town.touch(order_id)
 
+    # ---- what a merchant does --------------------------------------------------------------------------------------
+
+    async def _regretted(self, order_id: str, after_s: float) -> None:
+        """Money goes back: all of it, or in pieces, two of which may be asked for at once; too much is refused."""
+        await self.town.sleep(after_s)
+        chance = self.town.chance("regret", self.number)
+        for _ in range(chance.choice((1, 1, 2, 3))):
+            found = self.town.books.order(order_id)
+            if found is None or not found.received_minor:
+                return
+            amounts = [None if chance.random() < 0.4 else chance.randint(1, found.received_minor + 1)]
+            if chance.random() < 0.2:
+                amounts.append(chance.randint(1, found.received_minor))
+            asked = [
+                RefundRequest(order_id, amount and replace(found.total, amount_minor=amount), "regret", self._key())
+                for amount in amounts
+            ]
+            await asyncio.gather(*(_patient(refunds.request(self._hub(), operator(), one)) for one in asked))
+            self.town.touch(order_id)
+            await self.town.sleep(chance.uniform(10, 3 * 3600))
+
     def _known(self, answers: list[Answer[Any] | None]) -> str | None:
         """The order's id, from whatever was answered; None if there is no order."""
         values = [answer.value for answer in answers if answer is not None and answer.value is not None]
@@ -111,6 +138,15 @@ async def _patient(call: Any) -> Any:
         return await call
     except InProgress:
         return None
+
+
+async def call_off(town: "Town") -> None:
+    """What an operator does about refunds that no channel had within a day: their keys are too old to be sent again."""
+    for refund in town.books.refunds():
+        age_us = town.clock.now_us() - refund.created_at_us
+        if refund.state is RefundState.REQUESTED and age_us > RESEND_WITHIN_US:
+            await refunds.cancel(town.hubs[0], operator(), refund_id=refund.id, idempotency_key=f"off {refund.id}")
+            town.touch(refund.order_id)
 
 
 def arrivals(chance: random.Random, number: int, a_second: float) -> list[float]:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from hub.domain.disputes import OPEN, TAKEN, DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
+from hub.domain.refunds import Refund
 from hub.flows import notices
 from hub.ports import Ack, AmountRange, Capabilities, Hub, NoticeRefused, RawNotice
 from hub.store.transactions import running_unit
@@ -42,6 +44,8 @@ MANNERS = (
     Manner("wechat", True, 60_000, {"OPEN": 97, "DECLINED": 3}),
 )
 FAULTS = {
+    "refund": {"": 76, "lost before": 6, "lost after": 8, "refused": 4, "raises": 1, "slow": 4, "rejected": 1},
+    "query_refund": {"": 80, "lost before": 10, "refused": 4, "slow": 4, "forgets": 2},
     "create": {"": 78, "lost before": 5, "lost after": 6, "refused": 4, "raises": 1, "slow": 5, "rejected": 1},
     "query": {"": 80, "lost before": 10, "refused": 4, "raises": 1, "slow": 3, "forgets": 2},
     "void": {"": 80, "lost before": 6, "lost after": 8, "refused": 3, "slow": 3},
@@ -51,6 +55,12 @@ BUYERS = {
     "pays": 56, "declined": 8, "declined, then pays": 5, "leaves": 11, "lapses": 3, "pays late": 8, "pays twice": 4,
     "pays a part": 3, "pays otherwise": 2,
 }  # fmt: skip
+# What becomes of a refund that a provider was asked for.
+RETURNS = {"DONE": 60, "PENDING": 24, "FAILED": 8, "DONE, then FAILED": 8}
+# How a contested charge ends, after whatever was told before; and how many of a thousand charges are contested.
+DISPUTES = {"WON": 35, "LOST": 40, "ACCEPTED": 10, "PREVENTED": 15}
+CONTESTED_OF_1000 = 40
+FEE_MINOR = 1_500
 # How a notice comes.
 FATES = {"during": 20, "soon": 40, "late": 15, "hours later": 5, "lost": 20}
 DELAYS_S = {"soon": (0.0, 4.0), "late": (60.0, 900.0), "hours later": (HOUR_S, 20 * HOUR_S)}
@@ -67,6 +77,34 @@ class Payment:
     at_us: int = 0
     movements: dict[str, Money] = field(default_factory=dict)
     notices: int = 0
+    is_denied: bool = False  # it has told once that there is no such payment
+
+
+@dataclass(slots=True)
+class Returned:
+    """Money on its way back, as the provider knows it."""
+
+    key: str
+    payment: Payment
+    amount: Money
+    state: str  # PENDING, DONE, FAILED
+
+
+@dataclass(slots=True)
+class Contested:
+    """A dispute as the provider knows it."""
+
+    reference: str
+    payment: Payment
+    amount: Money
+    state: DisputeState = DisputeState.EARLY_WARNING
+
+    @property
+    def taken_minor(self) -> int:
+        """What the provider holds back of its balance, or has taken for good, with its fee."""
+        if self.state in (*OPEN, *TAKEN):
+            return self.amount.amount_minor + (FEE_MINOR if self.state in TAKEN else 0)
+        return 0
 
 
 class Provider:
@@ -78,8 +116,13 @@ class Provider:
             currencies={"CNY": AmountRange(1, 10**12)},
             not_found_after_ms=manner.not_found_after_ms,
             is_dated=manner.is_dated,
+            can_refund=True,
+            can_refund_partly=True,
+            has_disputes=True,
         )
         self.payments: dict[str, Payment] = {}
+        self.returned: dict[str, Returned] = {}
+        self.contested: dict[str, Contested] = {}
         self.is_kind = False  # at the end: no fault any more
         self.met: Counter[str] = Counter()  # faults, by what they were
         self._calls: Counter[tuple[str, str]] = Counter()
@@ -92,13 +135,19 @@ class Provider:
     # ---- the port --------------------------------------------------------------------------------------------------
 
     async def create(self, attempt: PaymentAttempt) -> Result:
-        return await self._call("create", attempt, lambda: self._open(attempt))
+        return await self._call("create", attempt, attempt.key, lambda: self._open(attempt))
 
     async def query(self, attempt: PaymentAttempt) -> Result:
-        return await self._call("query", attempt, lambda: None)
+        return await self._call("query", attempt, attempt.key, lambda: None)
 
     async def void(self, attempt: PaymentAttempt) -> Result:
-        return await self._call("void", attempt, lambda: self._close(attempt.key, "VOIDED"))
+        return await self._call("void", attempt, attempt.key, lambda: self._close(attempt.key, "VOIDED"))
+
+    async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        return await self._call("refund", attempt, refund.key, lambda: self._return(attempt, refund))
+
+    async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        return await self._call("query_refund", attempt, refund.key, lambda: None)
 
     def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
         stamp = raw.headers["stamp"]
@@ -115,16 +164,16 @@ class Provider:
 
     # ---- calls and their faults ------------------------------------------------------------------------------------
 
-    async def _call(self, method: str, attempt: PaymentAttempt, act: Callable[[], None]) -> Result:
-        key = attempt.key
-        self.town.books.know(attempt.order_id, key.rpartition("-")[0])
+    async def _call(self, method: str, attempt: PaymentAttempt, key: str, act: Callable[[], None]) -> Result:
+        """`key` is of the payment or of one of its refunds, whichever it is about."""
+        self.town.books.know(attempt.order_id, attempt.key.rpartition("-")[0])
         self.town.touch(attempt.order_id)  # what was committed before the call, which may outlast the step
         assert running_unit.get() is None, f"{method} of {key} while {running_unit.get()} holds a transaction"
         self._calls[method, key] += 1
         chance = self.town.chance(self.code, method, key, self._calls[method, key])
         fault = "" if self.is_kind else _drawn(chance, FAULTS[method])
         if self._is_silent(key):
-            fault = "lost after" if method == "create" and chance.random() < 0.5 else "lost before"
+            fault = "lost after" if method in ("create", "refund") and chance.random() < 0.5 else "lost before"
         self.met[f"{method} {fault or 'answered'}"] += 1
         if fault == "raises":
             raise RuntimeError(f"the adapter is broken, says {method} of {key}")
@@ -138,7 +187,19 @@ class Provider:
             await self.town.sleep(chance.uniform(1, 20))
         if fault == "lost after":
             return self._result(Outcome.UNKNOWN)
-        return self._result(Outcome.DONE) if fault == "forgets" else self._says(key)
+        if fault == "forgets":
+            self._remember_later(key)
+            return self._result(Outcome.DONE)
+        return self._says_of_refund(key) if method.endswith("refund") else self._says(key)
+
+    def _remember_later(self, key: str) -> None:
+        """Who denied what it has is believed, and asked no more: whatever becomes of it, its notice comes."""
+        if (returned := self.returned.get(key)) is not None:
+            self._tell_of_refund(returned, is_told=True)
+        if (payment := self.payments.get(key)) is not None:
+            payment.is_denied = True
+            if payment.state != "OPEN":
+                self._tell(payment, self._says(key), is_told=True)
 
     def _is_silent(self, key: str) -> bool:
         return not self.is_kind and self.town.chance("silent", key).randrange(1000) < SILENT_OF_1000
@@ -174,6 +235,16 @@ class Provider:
             provider_at_us=payment.at_us if self.manner.is_dated else None,
         )
 
+    def _says_of_refund(self, key: str) -> Result:
+        returned = self.returned.get(key)
+        if returned is None:
+            return self._result(Outcome.DONE)
+        if returned.state == "DONE":
+            return self._result(Outcome.DONE, Stage.REFUNDED, amount=returned.amount, movement_ref=f"re_{key}")
+        if returned.state == "PENDING":
+            return self._result(Outcome.PENDING)
+        return self._result(Outcome.DECLINED, code="the bank does not take it back")
+
     # ---- what becomes of a payment ---------------------------------------------------------------------------------
 
     def _open(self, attempt: PaymentAttempt) -> None:
@@ -202,6 +273,8 @@ class Provider:
         payment.movements[reference] = amount
         payment.state, payment.at_us = "TAKEN", self.town.clock.now_us()
         self._tell(payment, self._charged(payment, reference), is_told=is_told)
+        if self.town.chance("contested", payment.key, reference).randrange(1000) < CONTESTED_OF_1000:
+            self.town.spawn(self._contest(payment, amount, f"dp_{reference}"))
 
     def taken_minor(self, order_number: str, currency: str) -> int:
         """What it took for one order in all, in one currency."""
@@ -210,6 +283,26 @@ class Provider:
             for key in self._of_order[order_number]
             for money in self.payments[key].movements.values()
             if money.currency == currency
+        )
+
+    def balance_minor(self, currency: str) -> int:
+        """What it has of ours: taken, less what it gave back, less what disputes hold or took."""
+        taken = sum(
+            money.amount_minor
+            for payment in self.payments.values()
+            for money in payment.movements.values()
+            if money.currency == currency
+        )
+        back = [one.amount for one in self.returned.values() if one.state == "DONE" and one.amount.currency == currency]
+        held = [one.taken_minor for one in self.contested.values() if one.amount.currency == currency]
+        return taken - sum(money.amount_minor for money in back) - sum(held)
+
+    def given_back_minor(self, order_number: str, currency: str) -> int:
+        """What it gave back of one order, in one currency."""
+        return sum(
+            one.amount.amount_minor
+            for one in self.returned.values()
+            if one.state == "DONE" and one.amount.currency == currency and one.key.startswith(f"{order_number}-")
         )
 
     def _close(self, key: str, state: str) -> None:
@@ -245,26 +338,96 @@ class Provider:
             await self.town.sleep(chance.uniform(1, 3 * HOUR_S))
             self._take(payment, replace(amount, amount_minor=rest) if rest else amount)
 
+    # ---- money that goes back --------------------------------------------------------------------------------------
+
+    def _return(self, attempt: PaymentAttempt, refund: Refund) -> None:
+        """Once per key; more than is left of the charge is never asked for, or the hub has miscounted."""
+        if (known := self.returned.get(refund.key)) is not None:
+            self.town.expect(known.amount == refund.amount, "refunds", f"{refund.key} asked with another amount")
+            return
+        payment = self.payments[attempt.key]
+        mine = [money.amount_minor for money in payment.movements.values() if money.currency == refund.amount.currency]
+        gone = [
+            one.amount.amount_minor
+            for one in self.returned.values()
+            if one.payment is payment and one.state != "FAILED" and one.amount.currency == refund.amount.currency
+        ]
+        left = sum(mine) - sum(gone)
+        self.town.expect(refund.amount.amount_minor <= left, "I6", f"{refund.key} asks for more than {left}")
+        chance = self.town.chance(self.code, "returns", refund.key)
+        becomes = _drawn(chance, RETURNS)
+        self.met[f"refund {becomes}"] += 1
+        returned = Returned(refund.key, payment, refund.amount, becomes.partition(",")[0])
+        self.returned[refund.key] = returned
+        self._tell_of_refund(returned)
+        if becomes in ("PENDING", "DONE, then FAILED"):
+            self.town.spawn(self._bank(returned, chance))
+
+    async def _bank(self, returned: Returned, chance: random.Random) -> None:
+        """The payer's bank takes its time, or sends back what it had taken."""
+        await self.town.sleep(chance.uniform(60, 12 * HOUR_S))
+        is_fine = returned.state == "PENDING" and chance.random() < 0.8
+        returned.state = "DONE" if is_fine else "FAILED"
+        self._tell_of_refund(returned, is_told=True)
+
+    def _tell_of_refund(self, returned: Returned, *, is_told: bool = False) -> None:
+        told = self._says_of_refund(returned.key)
+        self._tell(returned.payment, told, is_told=is_told, refund_key=returned.key)
+
+    async def _contest(self, payment: Payment, amount: Money, reference: str) -> None:
+        """The payer's bank asks for the money; nothing but notices tells of it, each of which comes in the end."""
+        chance = self.town.chance(self.code, "contest", reference)
+        await self.town.sleep(chance.uniform(600, 12 * HOUR_S))
+        if chance.random() < 0.3:
+            amount = replace(amount, amount_minor=chance.randint(1, amount.amount_minor))
+        contested = self.contested[reference] = Contested(reference, payment, amount)
+        end = _drawn(chance, DISPUTES)
+        self.met[f"dispute {end}"] += 1
+        states = [DisputeState.NEEDS_RESPONSE, DisputeState(end)]
+        if chance.random() < 0.3:
+            states.insert(0, DisputeState.EARLY_WARNING)
+        if chance.random() < 0.5:
+            states.insert(-1, DisputeState.UNDER_REVIEW)
+        for state in states:
+            contested.state = state
+            fee = replace(amount, amount_minor=FEE_MINOR) if state in TAKEN else None
+            due_us = self.town.clock.now_us() + 7 * 24 * 3600 * 1_000_000
+            word = DisputeWord(reference, state, amount, "fraudulent", due_us, fee)
+            told = replace(self._says(payment.key), provider_at_us=self.town.clock.now_us())
+            self._tell(payment, told, is_told=True, dispute=word)
+            await self.town.sleep(chance.uniform(60, 6 * HOUR_S))
+
     # ---- notices ---------------------------------------------------------------------------------------------------
 
-    def _tell(self, payment: Payment, told: Result, *, is_told: bool = False) -> None:
+    def _tell(
+        self,
+        payment: Payment,
+        told: Result,
+        *,
+        is_told: bool = False,
+        refund_key: str | None = None,
+        dispute: DisputeWord | None = None,
+    ) -> None:
         """A notice is made, and comes as its fate will have it; before it perhaps forged ones."""
         payment.notices += 1
         event_id = f"evt_{self.code}_{payment.key}_{payment.notices}"
-        digest = hashlib.sha256(repr((event_id, replace(told, observed_at_us=0))).encode()).digest()
-        notice = Notice(event_id, payment.key, told, digest, "payment")
+        digest = hashlib.sha256(repr((event_id, replace(told, observed_at_us=0), dispute)).encode()).digest()
+        kind = "refund" if refund_key else "dispute" if dispute else "payment"
+        notice = Notice(event_id, payment.key, told, digest, kind, refund_key, dispute)
         self._told[digest] = notice
+        is_told = is_told or payment.is_denied
         chance = self.town.chance(self.code, "notice", event_id)
         fate = _drawn(chance, FATES)
         if fate == "lost" and (is_told or self.is_kind):
             fate = "late"
-        if fate == "during" and payment.key not in self._under_way:
+        about = refund_key or payment.key
+        if fate == "during" and about not in self._under_way:
             fate = "soon"
         if self._is_silent(payment.key):
             fate = "hours later" if is_told else "lost"
         self.met[f"notice {fate}"] += 1
         if fate == "during":
-            self._during.setdefault(payment.key, []).append(notice)
+            self._during.setdefault(about, []).append(notice)
         elif fate != "lost":
             self.town.spawn(self._come(notice, fate, chance))
 

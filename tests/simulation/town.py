@@ -16,8 +16,9 @@ from sqlalchemy import text
 
 from hub.domain.catalogue import Listing
 from hub.domain.people import Identity, User, UserState, Viewer
+from hub.domain.refunds import LateMoney
 from hub.entry.worker import HANDLERS
-from hub.flows import orders, purchase, tasks
+from hub.flows import late, orders, purchase, tasks
 from hub.ports import Channel, Hub
 from hub.security.keys import Key
 from hub.security.signing import Cursors, SignedReceipts
@@ -28,8 +29,8 @@ from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
 from tests.flows.scripted import ScriptedChain, ScriptedDocuments, ScriptedSender
 from tests.partners import offline_partners
-from tests.simulation.invariants import Books
-from tests.world import SECOND_US, World, learner
+from tests.simulation.invariants import Books, Broken
+from tests.world import SECOND_US, World, learner, operator
 
 KEY = Key(b"k" * 32, is_development=True)
 WORKERS = 4  # processes on one database, each with its own name in the leases
@@ -70,6 +71,8 @@ class Town:
             platform = await self.world.platform(slug)
             for price in (*PRICES, *PRICES, 0):
                 self.listings.append(await self.world.listing(price_minor=price, platform=platform))
+        late_again = self.listings[-1].merchant_id  # one of the two shops takes late money, the other returns it
+        await late.set_policy(self.hubs[0], operator(), late_again, LateMoney.REOPEN)
         users = [User(self.world.draw().id("usr"), UserState.ACTIVE, self.clock.now_us()) for _ in range(buyers)]
         await self.store.write(_add_users, users, self.world)
         self.buyers = [learner(user) for user in users]
@@ -123,6 +126,11 @@ class Town:
     def passed_s(self) -> float:
         """Simulated seconds since the beginning."""
         return (self.clock.now_us() - self.began_at_us) / SECOND_US
+
+    def expect(self, holds: bool, what: str, detail: str) -> None:
+        """For who is called by the hub, which would take what is raised for a fault of theirs."""
+        if not holds:
+            self._fault = self._fault or Broken(f"{what}: {detail}")
 
     def touch(self, order_id: str) -> None:
         self._touched.add(order_id)
