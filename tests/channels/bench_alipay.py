@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from hub import ports
 from hub.channels.alipay import AlipayChannel
 from hub.channels.alipay_gateway import Gateway
 from hub.channels.alipay_wire import private_key_in, public_keys_in
@@ -57,7 +58,7 @@ def connected(
     )
 
 
-def at(url: str, *, client: httpx.AsyncClient | None = None, clock: Clock | None = None) -> AlipayChannel:
+def at(url: str, *, client: httpx.AsyncClient | None = None, clock: ports.Clock | None = None) -> AlipayChannel:
     """The same, of keys that were read before: reading a private key checks it, which takes its time."""
     client, clock = client or httpx.AsyncClient(trust_env=False, verify=False), clock or Clock()
     private_key, alipay_keys = keys()
