@@ -18,7 +18,7 @@ from hub.domain.catalogue import Listing
 from hub.domain.people import Identity, User, UserState, Viewer
 from hub.domain.refunds import LateMoney
 from hub.entry.worker import HANDLERS
-from hub.flows import late, orders, purchase, tasks
+from hub.flows import orders, purchase, tasks
 from hub.ports import Channel, Hub
 from hub.security.keys import Key
 from hub.security.signing import Cursors, SignedReceipts
@@ -30,7 +30,7 @@ from hub.wakeups.memory import MemoryWakeups
 from tests.flows.scripted import ScriptedChain, ScriptedDocuments, ScriptedSender
 from tests.partners import offline_partners
 from tests.simulation.invariants import Books, Broken
-from tests.world import SECOND_US, World, learner, operator
+from tests.world import SECOND_US, World, learner
 
 KEY = Key(b"k" * 32, is_development=True)
 WORKERS = 4  # processes on one database, each with its own name in the leases
@@ -72,7 +72,7 @@ class Town:
             for price in (*PRICES, *PRICES, 0):
                 self.listings.append(await self.world.listing(price_minor=price, platform=platform))
         late_again = self.listings[-1].merchant_id  # one of the two shops takes late money, the other returns it
-        await late.set_policy(self.hubs[0], operator(), late_again, LateMoney.REOPEN)
+        await self.store.write(_take_late_money, late_again, self.clock.now_us())
         users = [User(self.world.draw().id("usr"), UserState.ACTIVE, self.clock.now_us()) for _ in range(buyers)]
         await self.store.write(_add_users, users, self.world)
         self.buyers = [learner(user) for user in users]
@@ -211,6 +211,10 @@ class Town:
         """Everything that has a deadline is past it."""
         self.clock.pass_us(48 * 3600 * SECOND_US)
         await self._sweep()
+
+
+async def _take_late_money(tx: Any, merchant_id: str, now_us: int) -> None:
+    await tx.refunds.set_late_money(merchant_id, LateMoney.REOPEN, now_us)
 
 
 async def _add_users(tx: Any, users: list[User], world: World) -> None:
