@@ -16,14 +16,15 @@ import orjson
 from hub.channels.connecting import ChannelSettingRefused, Surroundings, demand_known
 from hub.channels.exchange import Answer, Silence
 from hub.channels.stripe_checks import CLOCKS_APART_S, clock_in, credentials_in, demand_url, endpoint_in, is_live_by
-from hub.channels.stripe_events import notice_of
+from hub.channels.stripe_events import notice_of, reply_of
 from hub.channels.stripe_tables import AMOUNTS, ATTEMPT, CODE, ORDER, ORDER_ID, REFUND, Flow, is_exact
 from hub.channels.stripe_words import Json, bare, intent_answer, line_of, page_in, refund_answer
+from hub.domain.disputes import Dispute
 from hub.domain.money import Money
 from hub.domain.payments import CaptureMethod, Notice, Outcome, PaymentAttempt, Result
 from hub.domain.refunds import Refund
 from hub.domain.statements import StatementLine
-from hub.ports import Ack, Capabilities, Clock, Finding, NoticeRefused, RawNotice, StatementRefused
+from hub.ports import Ack, Capabilities, Clock, DisputeReply, Finding, NoticeRefused, RawNotice, StatementRefused
 
 if TYPE_CHECKING:
     from hub.channels.stripe_wire import Wire
@@ -160,6 +161,17 @@ class StripeChannel:
         if found is None:
             return self._unplaced("query_refund", attempt, None)
         return refund_answer("query_refund", refund.key, found, self._clock.now_us())
+
+    async def submit_evidence(self, attempt: PaymentAttempt, dispute: Dispute, evidence: str) -> DisputeReply:
+        """The merchant's words, submitted to the bank at once: Stripe takes them one time."""
+        body = {"evidence": {"uncategorized_text": evidence}, "submit": True, "metadata": marks_of(attempt)}
+        answer = await self._wire.answer_dispute(dispute.channel_ref, body, dispute.answer_key)
+        return reply_of(answer, dispute.channel_ref, self._clock.now_us())
+
+    async def accept_dispute(self, attempt: PaymentAttempt, dispute: Dispute) -> DisputeReply:
+        """Close it: the money stays with the payer, and there is no way back."""
+        answer = await self._wire.close_dispute(dispute.channel_ref, dispute.answer_key)
+        return reply_of(answer, dispute.channel_ref, self._clock.now_us())
 
     async def statement(self, day: date) -> AsyncIterator[StatementLine]:
         """The balance transactions created on a day in UTC, the newest first; of the account's own balance, so in the

@@ -1,23 +1,29 @@
-"""Stripe's events as notices: of payments, refunds, disputes and early warnings. The signature is checked before."""
+"""Stripe's events as notices: of payments, refunds, disputes and early warnings. The signature is checked before.
+
+And what it says when a dispute is answered.
+"""
 
 import orjson
 
+from hub.channels.exchange import Answer, Silence
 from hub.channels.stripe_tables import ATTEMPT, DISPUTES, REFUND
 from hub.channels.stripe_words import (
     UNREADABLE,
     Json,
+    bare,
     digest_of,
     id_of,
     intent_result,
     money_of,
     refund_result,
+    refusal,
     seconds_of,
     text_of,
 )
 from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import Notice, Outcome, Result, Stage
-from hub.ports import NoticeIgnored, NoticeRefused
+from hub.ports import DisputeReply, NoticeIgnored, NoticeRefused
 
 EVENT_ID_LIMIT = 255  # characters
 # Told before anybody has done anything: the answer to our own create says more.
@@ -114,6 +120,21 @@ def dispute_of(dispute: Json) -> DisputeWord:
         evidence_due_at_us=None if due is None else seconds_of(due) * 1_000_000,
         fee=money_of(total, currencies.pop()) if total > 0 and len(currencies) == 1 else None,
     )
+
+
+def reply_of(answer: Answer | Silence, dispute_ref: str, now_us: int) -> DisputeReply:
+    """What an answer to our evidence, or to our giving in, says. Anything that makes no sense is UNKNOWN."""
+    if isinstance(answer, Silence):
+        return DisputeReply(bare(answer.outcome, now_us, code=answer.code))
+    try:
+        content = orjson.loads(answer.body)
+        if answer.status != 200:
+            return DisputeReply(refusal("answer_dispute", answer, content, now_us))
+        if content["id"] != dispute_ref:
+            return DisputeReply(bare(Outcome.UNKNOWN, now_us, answer.body, code="foreign_reference"))
+        return DisputeReply(bare(Outcome.DONE, now_us, answer.body), dispute_of(content))
+    except UNREADABLE:
+        return DisputeReply(bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unreadable_{answer.status}"))
 
 
 def warning_of(warning: Json) -> DisputeWord:

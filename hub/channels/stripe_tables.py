@@ -8,7 +8,7 @@ from hub.domain.payments import Outcome, Stage
 from hub.domain.statements import LineKind
 from hub.ports import AmountRange
 
-Flow = Literal["create", "capture", "void", "query", "refund", "query_refund"]
+Flow = Literal["create", "capture", "void", "query", "refund", "query_refund", "answer_dispute"]
 
 CODE = "stripe"
 # Where our references stand in the provider's records: of the payment (and by it of its charge), and of the refund.
@@ -58,6 +58,7 @@ OUTCOMES: dict[Flow, dict[tuple[int, str], Outcome]] = {
     "query": _READS | {(404, "resource_missing"): Outcome.DONE},
     "refund": _WRITES,
     "query_refund": _READS | {(404, "resource_missing"): Outcome.DONE},
+    "answer_dispute": _WRITES,
 }
 # A payment's status → what we know. Without a method it waits for the buyer; a failed method is a decline.
 INTENTS: dict[str, tuple[Outcome, Stage]] = {

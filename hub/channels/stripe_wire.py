@@ -63,6 +63,12 @@ class Wire:
     async def refunds(self, query: Any) -> Answer | Silence:
         return await told(self.v1.refunds.list_async(query))
 
+    async def answer_dispute(self, dispute: str, body: Any, key: str) -> Answer | Silence:
+        return await told(self.v1.disputes.update_async(dispute, body, {"idempotency_key": key}))
+
+    async def close_dispute(self, dispute: str, key: str) -> Answer | Silence:
+        return await told(self.v1.disputes.close_async(dispute, None, {"idempotency_key": key}))
+
     async def movements(self, query: Any) -> Answer | Silence:
         return await told(self.v1.balance_transactions.list_async(query))
 

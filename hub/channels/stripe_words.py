@@ -44,7 +44,7 @@ def intent_answer(flow: Flow, attempt: PaymentAttempt, answer: Answer | Silence,
         content = orjson.loads(answer.body)
         intent = content if answer.status == 200 else _error(content).get("payment_intent")
         if intent is None:
-            return _refusal(flow, answer, content, now_us)
+            return refusal(flow, answer, content, now_us)
         if intent["metadata"].get(ATTEMPT) != attempt.key:
             return bare(Outcome.UNKNOWN, now_us, answer.body, code="foreign_reference")
         return intent_result(intent, answer.body, now_us, expires_at_us=attempt.expires_at_us)
@@ -59,7 +59,7 @@ def refund_answer(flow: Flow, key: str, answer: Answer | Silence, now_us: int) -
     try:
         content = orjson.loads(answer.body)
         if answer.status != 200:
-            return _refusal(flow, answer, content, now_us)
+            return refusal(flow, answer, content, now_us)
         if content["metadata"].get(REFUND) != key:
             return bare(Outcome.UNKNOWN, now_us, answer.body, code="foreign_reference")
         return refund_result(content, answer.body, now_us)
@@ -138,7 +138,8 @@ def bare(
     )
 
 
-def _refusal(flow: Flow, answer: Answer, content: Json, now_us: int) -> Result:
+def refusal(flow: Flow, answer: Answer, content: Json, now_us: int) -> Result:
+    """What an error says, by the table of its flow. Raises KeyError or TypeError when it is none."""
     error = _error(content)
     word = text_of(error.get("code") or error["type"])[:CODE_LIMIT]
     rows = OUTCOMES[flow]

@@ -15,17 +15,25 @@ from hub.channels.exchange import Answer, Silence
 from hub.channels.stripe import CAPABILITIES, PAGE, StripeChannel, asked
 from hub.channels.stripe_tables import HARD_DECLINES, MINIMUM_MINOR, OUTCOMES, Flow
 from hub.channels.stripe_words import RATE_LIMITED_MS, bare, intent_answer
+from hub.domain.disputes import Dispute, DisputeState, Warned
 from hub.domain.money import CURRENCIES, Money
 from hub.domain.payments import CaptureMethod, Outcome, Result, Stage
 from hub.domain.statements import LineKind, StatementLine
-from hub.ports import StatementRefused
+from hub.ports import AnswersDisputes, DisputeReply, StatementRefused
 from tests.channels.bench_stripe import stripe_channel
 from tests.channels.benches import NOW_US, Clock, attempt, refund_of
 from tests.channels.stripe_peer import SECRET_KEY, THREE_DS, StripePeer, nested, stripe_listening
+from tests.channels.test_stripe_notices import DISPUTE
 from tests.sandbox.conftest import NOON
 
 ASKED = attempt(channel="stripe")
 PAYS = replace(ASKED, method="pm_card_visa")
+CONTESTED = Dispute(
+    id="dsp_1", order_id="ord_1", attempt_id="att_1", channel="stripe", channel_ref="du_1",
+    state=DisputeState.NEEDS_RESPONSE, amount=Money(1250, "USD"), reason="fraudulent", evidence_due_at_us=None,
+    fee=None, held_minor=1250, deducted_minor=0, excess_minor=0, reservation=None, warned=Warned.NO, answer=None,
+    answers=1, version=1, created_at_us=NOW_US,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -241,6 +249,8 @@ async def heard(peer: StripePeer, flow: Flow, status: int, content: Any) -> Resu
     channel = stripe_channel(peer.url, client=httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)))
     known = replace(ASKED, channel_ref="pi_1")
     back = replace(refund_of(known, 30), channel_ref="re_1")
+    if flow == "answer_dispute":
+        return (await channel.submit_evidence(known, CONTESTED, "she took it")).result
     calls = {
         "create": channel.create, "void": channel.void, "query": channel.query,
         "capture": lambda one: channel.capture(one, one.amount), "refund": lambda one: channel.refund(one, back),
@@ -379,3 +389,47 @@ async def test_statement_that_does_not_add_up_or_come_is_refused(channel: Stripe
 
 async def movements(channel: StripeChannel) -> list[StatementLine]:
     return [line async for line in channel.statement(datetime.fromtimestamp(NOON, UTC).date())]
+
+
+# ---- answering a dispute ---------------------------------------------------------------------------------------------
+
+
+async def answered(content: Any, *, gives_in: bool) -> tuple[DisputeReply, httpx.Request]:
+    """What the adapter makes of a dispute in Stripe's answer, and what it had asked."""
+    seen: list[httpx.Request] = []
+
+    def provider(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=content)
+
+    channel = stripe_channel("https://stripe.test", client=httpx.AsyncClient(transport=httpx.MockTransport(provider)))
+    assert isinstance(channel, AnswersDisputes)
+    if gives_in:
+        return await channel.accept_dispute(ASKED, CONTESTED), seen[0]
+    return await channel.submit_evidence(ASKED, CONTESTED, "she took it"), seen[0]
+
+
+async def test_evidence_is_submitted_once_and_the_dispute_is_under_review() -> None:
+    reply, request = await answered(DISPUTE | {"status": "under_review"}, gives_in=False)
+
+    assert (request.url.path, request.headers["idempotency-key"]) == ("/v1/disputes/du_1", "dsp_1-1")
+    told = nested(request.content.decode())
+    assert (told["evidence"], told["submit"]) == ({"uncategorized_text": "she took it"}, "true")
+    assert told["metadata"]["tongbao_attempt"] == "TB-7-1"
+    assert reply.word is not None
+    assert (said(reply.result), reply.word.state) == ((Outcome.DONE, Stage.NONE), DisputeState.UNDER_REVIEW)
+
+
+async def test_giving_in_closes_the_dispute_and_it_is_lost() -> None:
+    reply, request = await answered(DISPUTE | {"status": "lost"}, gives_in=True)
+
+    assert (request.url.path, request.headers["idempotency-key"]) == ("/v1/disputes/du_1/close", "dsp_1-1")
+    assert reply.word is not None
+    assert (said(reply.result), reply.word.state) == ((Outcome.DONE, Stage.NONE), DisputeState.LOST)
+
+
+@pytest.mark.parametrize("content", [DISPUTE | {"id": "du_2"}, DISPUTE | {"status": "odd"}, {"object": "dispute"}, []])
+async def test_reply_about_another_dispute_or_none_says_nothing(content: Any) -> None:
+    reply, _ = await answered(content, gives_in=False)
+
+    assert (said(reply.result), reply.word) == ((Outcome.UNKNOWN, Stage.NONE), None)
