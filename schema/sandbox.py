@@ -23,6 +23,7 @@ described(
         "VOID": "Closing what is unpaid.",
         "REFUND": "Asking to give back.",
         "QUERY_REFUND": "Asking what became of that.",
+        "ANSWER_DISPUTE": "Answering a dispute.",
         "STATEMENT": "Getting a day's statement.",
         "NOTICE": "A notice's delivery.",
         "ANY": "Every call; no notice.",

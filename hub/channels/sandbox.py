@@ -17,11 +17,13 @@ from hub.channels.sandbox_words import (
     Flow,
     Json,
     bare,
+    dispute_reply_of,
     notice_of,
     refund_result_of,
     result_of,
     verified_at,
 )
+from hub.domain.disputes import Dispute
 from hub.domain.money import Money
 from hub.domain.payments import Notice, Outcome, PaymentAttempt, Result
 from hub.domain.refunds import Refund
@@ -31,6 +33,7 @@ from hub.ports import (
     AmountRange,
     Capabilities,
     Clock,
+    DisputeReply,
     Finding,
     NoticeRefused,
     RawNotice,
@@ -152,6 +155,25 @@ class SandboxChannel:
         url, params = f"{self._base_url}/v1/refunds", {"reference": refund.key}
         answer = await exchange(self._client, "GET", url, headers=self._headers, params=params)
         return self._refund_result("query", refund, answer)
+
+    async def submit_evidence(self, attempt: PaymentAttempt, dispute: Dispute, evidence: str) -> DisputeReply:
+        """Answer a dispute with the merchant's evidence, once and for all."""
+        return await self._answer_dispute(attempt, dispute, "evidence", {"evidence": evidence})
+
+    async def accept_dispute(self, attempt: PaymentAttempt, dispute: Dispute) -> DisputeReply:
+        """Give in: the money is the payer's."""
+        return await self._answer_dispute(attempt, dispute, "accept", {})
+
+    async def _answer_dispute(self, attempt: PaymentAttempt, dispute: Dispute, what: str, said: Json) -> DisputeReply:
+        url, body = f"{self._base_url}/v1/disputes/{dispute.channel_ref}/{what}", {"payment_reference": attempt.key}
+        headers = self._headers | {"Idempotency-Key": dispute.answer_key}
+        answer = await exchange(self._client, "POST", url, headers=headers, json=body | said)
+        now_us = self._clock.now_us()
+        if isinstance(answer, Silence):
+            return DisputeReply(bare(answer.outcome, now_us, code=answer.code))
+        if verified_at(answer.headers.get(SIGNATURE_HEADER), answer.body, (self._answer_secret,)) is None:
+            return DisputeReply(bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unsigned_{answer.status}"))
+        return dispute_reply_of(answer, now_us)
 
     async def statement(self, day: date) -> AsyncIterator[StatementLine]:
         """A day of the provider's own books, in UTC, once it is over. Raises StatementRefused."""

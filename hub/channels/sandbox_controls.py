@@ -20,6 +20,7 @@ OPERATIONS: dict[SandboxOperation, str] = {
     SandboxOperation.VOID: "cancel",
     SandboxOperation.REFUND: "refund",
     SandboxOperation.QUERY_REFUND: "find_refund",
+    SandboxOperation.ANSWER_DISPUTE: "answer_dispute",
     SandboxOperation.STATEMENT: "statement",
     SandboxOperation.NOTICE: "notice",
     SandboxOperation.ANY: "*",

@@ -13,7 +13,7 @@ from hub.channels.exchange import Answer
 from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import NextAction, Notice, Outcome, Result, Stage
-from hub.ports import NoticeRefused
+from hub.ports import DisputeReply, NoticeRefused
 
 Flow = Literal["create", "capture", "void", "query"]
 Json = dict[str, Any]
@@ -57,6 +57,12 @@ REFUNDS: dict[str, tuple[Outcome, Stage]] = {
     "succeeded": (Outcome.DONE, Stage.REFUNDED),
     "failed": (Outcome.DECLINED, Stage.NONE),
 }
+# HTTP status → what we know of an answer to a dispute; 409: it awaits none any more.
+DISPUTE_ANSWERS: dict[int, Outcome] = {
+    400: Outcome.REJECTED, 401: Outcome.REJECTED, 403: Outcome.REJECTED, 404: Outcome.REJECTED, 409: Outcome.REJECTED,
+    429: Outcome.NOT_SENT,
+}  # fmt: skip
+AWAITS_NO_ANSWER = "dispute_unexpected_state"
 # After these the same card must not be tried again; every other decline is soft.
 HARD_DECLINES = frozenset({"stolen_card", "expired_card", "incorrect_cvc"})
 
@@ -119,6 +125,22 @@ def refund_result_of(flow: Flow, key: str, answer: Answer, now_us: int) -> Resul
         return refund_result(content, answer.body, now_us)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         return bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unreadable_{answer.status}")
+
+
+def dispute_reply_of(answer: Answer, now_us: int) -> DisputeReply:
+    """What a signed answer to evidence, or to giving in, says. Anything that makes no sense is UNKNOWN."""
+    try:
+        content = orjson.loads(answer.body)
+        if answer.status == 200:
+            return DisputeReply(_dispute_result(content, answer.body, now_us), dispute_word(content))
+        outcome = DISPUTE_ANSWERS.get(answer.status, Outcome.UNKNOWN)
+        code = _code_in(content)
+        if answer.status == 409 and code != AWAITS_NO_ANSWER:  # our first call with this key is still under way
+            outcome = Outcome.UNKNOWN
+        after_ms = _retry_after_ms(answer.headers) if answer.status == 429 else None
+        return DisputeReply(bare(outcome, now_us, answer.body, code=code, retry_after_ms=after_ms))
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+        return DisputeReply(bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unreadable_{answer.status}"))
 
 
 def refund_result(refund: Json, raw: bytes, now_us: int) -> Result:

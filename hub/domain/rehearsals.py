@@ -16,6 +16,7 @@ class SandboxOperation(StrEnum):
     VOID = "VOID"
     REFUND = "REFUND"
     QUERY_REFUND = "QUERY_REFUND"
+    ANSWER_DISPUTE = "ANSWER_DISPUTE"
     STATEMENT = "STATEMENT"
     NOTICE = "NOTICE"
     ANY = "ANY"  # every call; no notice

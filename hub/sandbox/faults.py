@@ -34,7 +34,8 @@ REMEMBERED = {  # what makes a thing, and what then denies it
     "refund": ("find_refund",),
 }
 PAYMENT_OPERATIONS = frozenset({
-    "create", "get", "find", "confirm", "capture", "cancel", "refund", "find_refund", STATEMENT,
+    "create", "get", "find", "confirm", "capture", "cancel", "refund", "find_refund", "answer_dispute",
+    STATEMENT,
 })  # fmt: skip
 PLATFORM_OPERATIONS = frozenset({"catalog", "publish", "member", "grant", "verify", "revoke", "launch"})
 EVERY = "*"

@@ -12,7 +12,10 @@ from hub.sandbox.wire import Answer, Peer, Refused, perform
 
 REFERENCE_LIMIT = 255  # characters
 # Every other refusal is 400.
-STATUS_OF = {"intent_unexpected_state": 409, "refund_unexpected_state": 409, "reference_in_use": 409}
+STATUS_OF = {
+    "intent_unexpected_state": 409, "refund_unexpected_state": 409, "dispute_unexpected_state": 409,
+    "reference_in_use": 409,
+}  # fmt: skip
 
 
 async def provide(

@@ -17,7 +17,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hub.sandbox import control, pay_page, payments, platform_pages, platforms, refund_routes, statement_route
+from hub.sandbox import (
+    control,
+    dispute_routes,
+    pay_page,
+    payments,
+    platform_pages,
+    platforms,
+    refund_routes,
+    statement_route,
+)
 from hub.sandbox.books import Books
 from hub.sandbox.catalogue import TITLES, stock
 from hub.sandbox.courier import RETRY_AFTER_S, Courier
@@ -130,6 +139,7 @@ def build_app(peer: Peer) -> Starlette:
         routes=[
             *payments.ROUTES,
             *refund_routes.ROUTES,
+            *dispute_routes.ROUTES,
             *statement_route.ROUTES,
             *pay_page.ROUTES,
             *platforms.ROUTES,

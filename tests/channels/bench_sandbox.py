@@ -17,7 +17,9 @@ from tests.sandbox.conftest import Clock as PeerClock
 from tests.sandbox.conftest import Merchant, Sandbox, merchant_listening, sandbox_in
 
 NEXT_SECRET = "whsec_next"
-OPERATIONS: dict[Flow, str] = {"create": "create", "capture": "capture", "void": "cancel", "refund": "refund"}
+OPERATIONS: dict[Flow, str] = {
+    "create": "create", "capture": "capture", "void": "cancel", "refund": "refund", "answer_dispute": "answer_dispute",
+}  # fmt: skip
 
 
 @asynccontextmanager

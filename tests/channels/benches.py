@@ -19,7 +19,7 @@ from tests.sandbox.conftest import NOON
 
 NOW_US = NOON * 1_000_000  # the moment of adapter and peer alike, unless a bench says otherwise
 
-Flow = Literal["create", "capture", "void", "refund"]
+Flow = Literal["create", "capture", "void", "refund", "answer_dispute"]
 
 
 @dataclass

@@ -1,19 +1,22 @@
 """The sandbox's control API as an operator's hands: against the living peer, and against nonsense."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from hub.channels.sandbox import SandboxChannel
 from hub.channels.sandbox_controls import OPERATIONS, SandboxControls
-from hub.domain.disputes import DisputeState
+from hub.domain.disputes import Dispute, DisputeState, Warned
 from hub.domain.money import Money
+from hub.domain.payments import Outcome
 from hub.domain.rehearsals import SandboxDispute, SandboxFault, SandboxFaultKind, SandboxOperation
 from hub.ports import RehearsalRefused, RehearsalUnavailable
 from hub.sandbox import faults
-from tests.channels.benches import NOW_US
+from tests.channels.benches import NOW_US, attempt_at, bench_of
 from tests.sandbox.conftest import Clock, Sandbox, sandbox_in
 
 DAY_US = 24 * 3600 * 1_000_000
@@ -128,3 +131,40 @@ async def test_answer_that_is_none_is_unavailable(answer: httpx.Response) -> Non
 
     with pytest.raises(RehearsalUnavailable):
         await controls.advance_clock(1)
+
+
+# ---- with the channel: what was rehearsed is what the adapter tells -----------------------------------------------
+
+
+def disputed(channel_ref: str) -> Dispute:
+    return Dispute(
+        id="dsp_1", order_id="ord_1", attempt_id="att_1", channel="sandbox", channel_ref=channel_ref,
+        state=DisputeState.NEEDS_RESPONSE, amount=Money(1250, "USD"), reason=None, evidence_due_at_us=None, fee=None,
+        held_minor=0, deducted_minor=0, excess_minor=0, reservation=None, warned=Warned.NO, answer=None, answers=0,
+        version=1, created_at_us=NOW_US,
+    )  # fmt: skip
+
+
+async def test_dispute_is_answered_and_an_answer_may_be_lost(tmp_path: Path) -> None:
+    async with bench_of("sandbox", tmp_path) as bench:
+        channel = bench.channel
+        assert isinstance(channel, SandboxChannel)
+        paid = attempt_at(bench, method="pm_card_createDispute")
+        await channel.create(paid)
+        raw = [channel.verify_notice(await bench.notice(n), bench.now_us) for n in (1, 2)]
+        [word] = [notice.dispute for notice in raw if notice.dispute]
+        dispute = disputed(word.channel_ref)
+        await bench.lose("answer_dispute", "after")
+
+        lost = await channel.submit_evidence(paid, dispute, "They read it all.")
+        again = await channel.submit_evidence(paid, dispute, "They read it all.")
+        other = await channel.accept_dispute(paid, replace(dispute, answers=1))
+
+    assert (lost.result.outcome, lost.word) == (Outcome.UNKNOWN, None)
+    assert again.result.outcome is Outcome.DONE
+    assert again.word == replace(word, state=DisputeState.UNDER_REVIEW)
+    assert (other.result.outcome, other.result.code, other.word) == (
+        Outcome.REJECTED,
+        "dispute_unexpected_state",
+        None,
+    )

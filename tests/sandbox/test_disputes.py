@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sandbox.conftest import NOON, Merchant, Sandbox
+from tests.sandbox.conftest import NOON, Clock, Merchant, Sandbox
 
 WEEK_S = 7 * 24 * 60 * 60
 
@@ -77,3 +77,54 @@ async def test_dispute_that_cannot_be_is_refused(sandbox: Sandbox, fields: dict[
     await sandbox.create("open")
 
     assert (await move(sandbox, **({"status": "lost"} | fields))).status_code == status
+
+
+async def answer(sandbox: Sandbox, how: str, dispute_id: str, **fields: Any) -> httpx.Response:
+    body = {"payment_reference": "TB-1-1", **fields}
+    headers = sandbox.as_hub | {"Idempotency-Key": "TB-1-1-D"}
+    return await sandbox.client.post(f"/v1/disputes/{dispute_id}/{how}", json=body, headers=headers)
+
+
+@pytest.mark.parametrize(("how", "fields", "status"), [
+    ("evidence", {"evidence": "They read it all."}, "under_review"), ("accept", {}, "accepted"),
+])  # fmt: skip
+async def test_merchant_answers_once(sandbox: Sandbox, how: str, fields: dict[str, Any], status: str) -> None:
+    await sandbox.create(payment_method="pm_card_visa")
+    dispute_id = (await move(sandbox, "needs_response")).json()["id"]
+
+    first, again = [await answer(sandbox, how, dispute_id, **fields) for _ in range(2)]
+    other = await sandbox.client.post(
+        f"/v1/disputes/{dispute_id}/accept", json={"payment_reference": "TB-1-1"}, headers=sandbox.as_hub
+    )
+
+    assert (first.status_code, first.json()["status"]) == (200, status)
+    assert (again.json(), again.headers["Idempotent-Replayed"]) == (first.json(), "true")
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "dispute_unexpected_state")
+
+
+@pytest.mark.parametrize(
+    ("dispute_id", "fields", "status"),
+    [
+        ("dp_none", {"evidence": "x"}, 404),
+        (None, {"evidence": ""}, 400),
+        (None, {"evidence": "x" * 20_001}, 400),
+        (None, {"evidence": "x", "payment_reference": "none"}, 404),
+    ],
+)
+async def test_answer_that_cannot_be_taken_is_refused(
+    sandbox: Sandbox, dispute_id: str | None, fields: dict[str, Any], status: int
+) -> None:
+    await sandbox.create(payment_method="pm_card_visa")
+    real = (await move(sandbox, "needs_response")).json()["id"]
+
+    assert (await answer(sandbox, "evidence", dispute_id or real, **fields)).status_code == status
+
+
+async def test_answer_comes_too_late_after_a_week(sandbox: Sandbox, clock: Clock) -> None:
+    await sandbox.create(payment_method="pm_card_visa")
+    dispute_id = (await move(sandbox, "needs_response")).json()["id"]
+    clock.now_s += WEEK_S
+
+    late = await answer(sandbox, "accept", dispute_id)
+
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "dispute_unexpected_state")
