@@ -397,6 +397,16 @@ def is_signed_in_its_body(bench: Bench, raw: RawNotice) -> bool:
     return True
 
 
+async def test_05_15_notice_is_refused_at_every_other_channels_endpoint(bench: Bench, tmp_path: Path) -> None:
+    await charge(bench, attempt_at(bench))
+    raw = await bench.notice(1)
+
+    for code in sorted(CHANNELS.keys() - {bench.channel.code}):
+        async with bench_of(code, tmp_path / code) as other:
+            with pytest.raises(NoticeRefused):
+                other.channel.verify_notice(raw, bench.now_us)
+
+
 @pytest.mark.parametrize("by", ["current", "next"])
 async def test_either_of_two_secrets_verifies_while_one_replaces_the_other(bench: Bench, by: str) -> None:
     only_if(bench.rotates, "has one key of its provider")
