@@ -7,40 +7,27 @@ import ipaddress
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import date, datetime
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
-import orjson
 
 from hub.channels import wechat_words as words
 from hub.channels.connecting import ChannelSettingRefused, Surroundings, demand_known
-from hub.channels.exchange import ANSWER_LIMIT, Answer, Silence, exchange
-from hub.channels.wechat_bill import BILL_LIMIT, CHINA, bill_lines, demand_whole
-from hub.channels.wechat_wire import TOLERANCE_US, Merchant, SignatureRefused, merchant_of
-from hub.channels.wechat_words import CODE, CURRENCY, NEVER_SEEN, REJECTED, UNKNOWN, Flow, Json, bare, json_of, text_of
+from hub.channels.exchange import Answer
+from hub.channels.wechat_bill import CHINA, lines_of_day
+from hub.channels.wechat_check import findings
+from hub.channels.wechat_gateway import Gateway, gateway_of
+from hub.channels.wechat_wire import Merchant, SignatureRefused, merchant_of
+from hub.channels.wechat_words import CODE, CURRENCY, REJECTED, UNKNOWN, Json, bare, json_of, text_of
 from hub.domain.money import Money
 from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.refunds import Refund
 from hub.domain.statements import StatementLine
-from hub.ports import (
-    Ack,
-    AmountRange,
-    Capabilities,
-    Clock,
-    Finding,
-    NoticeProbed,
-    NoticeRefused,
-    RawNotice,
-    StatementRefused,
-)
+from hub.ports import Ack, AmountRange, Capabilities, Clock, Finding, NoticeProbed, NoticeRefused, RawNotice
 
-GATEWAY = "https://api.mch.weixin.qq.com"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-AGENT = "tongbao"  # WeChat refuses calls without a User-Agent
 TRADES = "/v3/pay/transactions"
 REFUNDS = "/v3/refund/domestic/refunds"
 CHECKED = "hub-channel-check"  # a reference that no attempt has
-NONCE_LENGTH = 32  # characters of hexadecimal: 128 bits
 REASON_BYTES = 80  # of a refund's reason, by WeChat's word
 H5_LIFE_US = 5 * 60 * 1_000_000  # after which WeChat's page refuses, by WeChat's word
 CAPABILITIES = Capabilities(
@@ -74,12 +61,11 @@ class WeChatChannel:
     ) -> None:
         """`payer_client_ip` stands for the payer's in H5 where `method` names none. `client` is closed by us."""
         self._merchant = merchant
-        self._gateway_url = gateway_url
+        self._gateway = Gateway(merchant, gateway_url, client, clock, draw_seed)
         self._notice_url = notice_url
         self._payer_client_ip = payer_client_ip
         self._client = client
         self._clock = clock
-        self._draw_seed = draw_seed
 
     @classmethod
     def connected(cls, settings: Mapping[str, str], surroundings: Surroundings) -> "WeChatChannel":
@@ -92,7 +78,7 @@ class WeChatChannel:
             raise ChannelSettingRefused("notice_url", text)
         return cls(
             merchant=merchant_of(settings),
-            gateway_url=_gateway(settings.get("gateway_url", GATEWAY)),
+            gateway_url=gateway_of(settings),
             notice_url=notice_url,
             payer_client_ip=_address_set(settings.get("payer_client_ip")),
             client=surroundings.client,
@@ -109,7 +95,7 @@ class WeChatChannel:
             order = self._order(attempt, product, argument)
         except ValueError as error:
             return bare(REJECTED, self._clock.now_us(), code=str(error))
-        heard = self._heard("create", await self._call("POST", f"{TRADES}/{product}", order))
+        heard = await self._gateway.ask("create", "POST", f"{TRADES}/{product}", order)
         if isinstance(heard, Result):
             return heard
         try:
@@ -120,15 +106,15 @@ class WeChatChannel:
 
     async def void(self, attempt: PaymentAttempt) -> Result:
         """Close the order (关单). What WeChat will not close is asked about: it was paid, closed, or never there."""
-        answer = await self._call("POST", f"{_trade(attempt)}/close", {"mchid": self._merchant.mchid})
-        heard = self._heard("void", answer)
+        closing = {"mchid": self._merchant.mchid}
+        heard = await self._gateway.ask("void", "POST", f"{_trade(attempt)}/close", closing)
         if isinstance(heard, Answer):
             return bare((Outcome.DONE, Stage.VOIDED), self._clock.now_us(), heard.body)
         return await self.query(attempt) if heard.outcome is Outcome.REJECTED else heard
 
     async def query(self, attempt: PaymentAttempt) -> Result:
         """What WeChat has under our reference."""
-        heard = self._heard("query", await self._call("GET", f"{_trade(attempt)}?mchid={self._merchant.mchid}"))
+        heard = await self._gateway.ask("query", "GET", f"{_trade(attempt)}?mchid={self._merchant.mchid}")
         if isinstance(heard, Result):
             return heard
         return words.trade_result(self._merchant, attempt, heard.body, self._clock.now_us())
@@ -151,14 +137,14 @@ class WeChatChannel:
         }
         if refund.reason:
             asked["reason"] = refund.reason.encode()[:REASON_BYTES].decode(errors="ignore")
-        heard = self._heard("refund", await self._call("POST", REFUNDS, asked))
+        heard = await self._gateway.ask("refund", "POST", REFUNDS, asked)
         if isinstance(heard, Result):
             return heard
         return words.refund_result(attempt, refund.key, heard.body, self._clock.now_us())
 
     async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
         """What became of a refund, by our key."""
-        heard = self._heard("query_refund", await self._call("GET", f"{REFUNDS}/{quote(refund.key, safe='')}"))
+        heard = await self._gateway.ask("query_refund", "GET", f"{REFUNDS}/{quote(refund.key, safe='')}")
         if isinstance(heard, Result):
             return heard
         return words.refund_result(attempt, refund.key, heard.body, self._clock.now_us())
@@ -166,51 +152,12 @@ class WeChatChannel:
     async def statement(self, day: date) -> AsyncIterator[StatementLine]:
         """The trade bill (交易账单) of a day of China's, from 10 o'clock of the next. Nothing is told of a file that
         is not whole. Raises StatementRefused."""
-        answer = await self._call("GET", f"/v3/bill/tradebill?bill_date={day.isoformat()}&bill_type=ALL")
-        heard = self._heard("query", answer)
-        if isinstance(heard, Result):
-            if heard.code == "NO_STATEMENT_EXIST":  # a day without a movement
-                return
-            raise StatementRefused(f"WeChat gives no bill of {day} ({heard.code}): it is there after 10:00 of the next")
-        try:
-            place = json_of(heard.body)
-            url, kind, digest = (text_of(place[name]) for name in ("download_url", "hash_type", "hash_value"))
-            is_safe = url.startswith(("https://", f"{self._gateway_url}/")) and httpx.URL(url).host
-        except (KeyError, TypeError, ValueError, httpx.InvalidURL) as error:
-            raise StatementRefused("WeChat's word on where the bill lies makes no sense") from error
-        if not is_safe:
-            raise StatementRefused("the bill lies at an address that is not safe to ask")
-        file = await self._send("GET", url, b"", limit=BILL_LIMIT)
-        if isinstance(file, Silence) or file.status != 200:
-            told = file.code if isinstance(file, Silence) else file.status
-            raise StatementRefused(f"the bill could not be loaded ({told}): ask again")
-        demand_whole(file.body, kind, digest)
-        for line in bill_lines(file.body, self._merchant.mchid):
+        for line in await lines_of_day(self._gateway, day):
             yield line
 
     async def check(self) -> Sequence[Finding]:
         """One signed look for a trade that is not there; and WeChat's certificates, which only the APIv3 key opens."""
-        answer = await self._call("GET", f"{TRADES}/out-trade-no/{CHECKED}?mchid={self._merchant.mchid}")
-        if isinstance(answer, Silence):
-            return [Finding("reach", False, f"WeChat does not answer: {answer.code}")]
-        told, doubt = words.refused("query", answer, 0), self._doubt(answer)
-        is_signed = doubt is None and "wechatpay-signature" in answer.headers
-        found = [
-            Finding("reach", True, "WeChat answers"),
-            Finding(
-                "credentials",
-                (told.outcome, told.stage) == NEVER_SEEN,
-                f"it answers {answer.status} {told.code} to a question about no order",
-            ),
-            Finding(
-                "keys", is_signed, f"its answer is signed with a key that we have: {'yes' if is_signed else doubt}"
-            ),
-        ]
-        if seconds := words.seconds_in(answer.headers):
-            apart_s = abs(self._clock.now_us() // 10**6 - seconds)
-            is_near = apart_s * 10**6 <= TOLERANCE_US
-            found.append(Finding("clock", is_near, f"its clock and ours are {apart_s} s apart"))
-        return [*found, self._certificates(await self._call("GET", "/v3/certificates"))]
+        return await findings(self._gateway, f"{TRADES}/out-trade-no/{CHECKED}?mchid={self._merchant.mchid}")
 
     def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
         """Check the signature, its date and what is sealed in a notice. Raises NoticeRefused, NoticeIgnored."""
@@ -264,7 +211,7 @@ class WeChatChannel:
 
     def _jsapi_parameters(self, prepay_id: str) -> dict[str, str]:
         """What WeixinJSBridge takes to open the payment, under our signature."""
-        seconds, nonce, package = str(self._clock.now_us() // 10**6), self._nonce(), f"prepay_id={prepay_id}"
+        seconds, nonce, package = str(self._clock.now_us() // 10**6), self._gateway.nonce(), f"prepay_id={prepay_id}"
         return {
             "appId": self._merchant.appid,
             "timeStamp": seconds,
@@ -273,59 +220,6 @@ class WeChatChannel:
             "signType": "RSA",
             "paySign": self._merchant.signature(self._merchant.appid, seconds, nonce, package),
         }
-
-    def _nonce(self) -> str:
-        return self._draw_seed().hex()[:NONCE_LENGTH].upper()
-
-    async def _call(self, method: str, target: str, content: Json | None = None) -> Answer | Silence:
-        return await self._send(method, self._gateway_url + target, b"" if content is None else orjson.dumps(content))
-
-    async def _send(self, method: str, url: str, body: bytes, limit: int = ANSWER_LIMIT) -> Answer | Silence:
-        seconds, target = self._clock.now_us() // 10**6, httpx.URL(url).raw_path.decode()
-        headers = {
-            "Authorization": self._merchant.authorization(method, target, body, seconds, self._nonce()),
-            "Accept": "application/json",
-            "User-Agent": AGENT,
-        }
-        if body:
-            headers["Content-Type"] = "application/json"
-        if self._merchant.wanted_serial:
-            headers["Wechatpay-Serial"] = self._merchant.wanted_serial
-        return await exchange(self._client, method, url, limit=limit, headers=headers, content=body)
-
-    # ---- what is heard -----------------------------------------------------------------------------------------------
-
-    def _heard(self, flow: Flow, answer: Answer | Silence) -> Answer | Result:
-        """A yes that WeChat signed, or else what the answer comes to."""
-        now_us = self._clock.now_us()
-        if isinstance(answer, Silence):
-            return bare((answer.outcome, Stage.NONE), now_us, code=answer.code)
-        if doubt := self._doubt(answer):
-            return bare(UNKNOWN, now_us, answer.body, code=f"signature_{doubt}_{answer.status}")
-        return answer if answer.status in (200, 204) else words.refused(flow, answer, now_us)
-
-    def _doubt(self, answer: Answer) -> str | None:
-        """Why an answer is not believed, in a word. A no may come unsigned, from WeChat's outer doors; a yes may not,
-        and nothing may come with a wrong signature."""
-        try:
-            self._merchant.signed_at_us(answer.headers, answer.body, self._clock.now_us())
-        except SignatureRefused as refused:
-            return None if refused.kind == "absent" and answer.status >= 400 else refused.kind
-        return None
-
-    def _certificates(self, answer: Answer | Silence) -> Finding:
-        """Whether the APIv3 key opens WeChat's certificates, and whether we have the keys of all of them."""
-        if isinstance(answer, Silence) or answer.status != 200:
-            told = answer.code if isinstance(answer, Silence) else answer.status
-            text = f"WeChat shows no certificate ({told}): the APIv3 key proves itself at the first notice"
-            return Finding("api_v3_key", not isinstance(answer, Silence) and answer.status == 404, text)
-        try:
-            serials = words.certificates_in(self._merchant, answer.body)
-        except (KeyError, TypeError, ValueError):
-            return Finding("api_v3_key", False, "it does not open WeChat's certificates")
-        unknown = [serial for serial in serials if serial not in self._merchant.platform_keys]
-        text = "it opens WeChat's certificates" + (f"; platform_keys lacks {', '.join(unknown)}" if unknown else "")
-        return Finding("api_v3_key", True, text)
 
 
 def _trade(attempt: PaymentAttempt) -> str:
@@ -346,15 +240,3 @@ def _address_set(given: str | None) -> str | None:
         return None if given is None else str(ipaddress.ip_address(given))
     except ValueError:
         raise ChannelSettingRefused("payer_client_ip", "this is no IPv4 or IPv6 address") from None
-
-
-def _gateway(url: str) -> str:
-    """Scheme, host and port alone: what is signed is the path as it is sent, and a prefix would be in it."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    if not is_safe or not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
-        raise ChannelSettingRefused("gateway_url", "an https address without a path, such as the default")
-    return f"{parts.scheme}://{parts.netloc}"

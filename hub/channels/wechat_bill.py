@@ -8,10 +8,15 @@ import hmac
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from itertools import chain, count
 
-from hub.channels.wechat_words import CODE, CURRENCY, EPOCH
+import httpx
+
+from hub.channels.exchange import Silence
+from hub.channels.wechat_gateway import Gateway
+from hub.channels.wechat_words import CODE, CURRENCY, EPOCH, json_of, text_of
+from hub.domain.payments import Result
 from hub.domain.statements import LineKind, StatementLine
 from hub.ports import StatementRefused
 
@@ -23,6 +28,29 @@ YUAN = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,2})0*)?")  # a sub-fen is ref
 KINDS = {"SUCCESS": LineKind.PAYMENT, "REFUND": LineKind.REFUND, "REVOKED": LineKind.REFUND}
 
 Row = Mapping[str, str]
+
+
+async def lines_of_day(gateway: Gateway, day: date) -> list[StatementLine]:
+    """The movements of one of China's days, from 10 o'clock of the next. Raises StatementRefused."""
+    heard = await gateway.ask("query", "GET", f"/v3/bill/tradebill?bill_date={day.isoformat()}&bill_type=ALL")
+    if isinstance(heard, Result):
+        if heard.code == "NO_STATEMENT_EXIST":  # a day without a movement
+            return []
+        raise StatementRefused(f"WeChat gives no bill of {day} ({heard.code}): it is there after 10:00 of the next")
+    try:
+        place = json_of(heard.body)
+        url, kind, digest = (text_of(place[name]) for name in ("download_url", "hash_type", "hash_value"))
+        is_safe = gateway.is_safe(url)
+    except (KeyError, TypeError, ValueError, httpx.InvalidURL) as error:
+        raise StatementRefused("WeChat's word on where the bill lies makes no sense") from error
+    if not is_safe:
+        raise StatementRefused("the bill lies at an address that is not safe to ask")
+    file = await gateway.send("GET", url, limit=BILL_LIMIT)
+    if isinstance(file, Silence) or file.status != 200:
+        told = file.code if isinstance(file, Silence) else file.status
+        raise StatementRefused(f"the bill could not be loaded ({told}): ask again")
+    demand_whole(file.body, kind, digest)
+    return bill_lines(file.body, gateway.merchant.mchid)
 
 
 def demand_whole(file: bytes, kind: str, digest: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from hub.channels import wechat
+from hub.channels import wechat_gateway
+from hub.channels.exchange import exchange
 from hub.channels.wechat import WeChatChannel
 from hub.domain.money import Money
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
@@ -54,7 +55,7 @@ async def connected(peer: WeChatPeer, merchant: Merchant) -> AsyncIterator[Conne
     """An adapter of other settings over the peer, closed at the end."""
     made: list[WeChatChannel] = []
 
-    def connect(*, clock: Clock | None = None, **settings: str) -> WeChatChannel:
+    def connect(*, clock: Clock | None = None, **settings: Any) -> WeChatChannel:
         made.append(wechat_channel(peer, clock=clock, notice_url=merchant.url, **settings))
         return made[-1]
 
@@ -248,7 +249,7 @@ async def test_close_that_is_not_provable_is_no_end(peer: WeChatPeer, channel: W
 async def test_answer_slower_than_our_patience_is_unknown_and_the_notice_tells_first(
     peer: WeChatPeer, channel: WeChatChannel, merchant: Merchant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wechat, "exchange", partial(wechat.exchange, timeouts=httpx.Timeout(5, read=0.05)))
+    monkeypatch.setattr(wechat_gateway, "exchange", partial(exchange, timeouts=httpx.Timeout(5, read=0.05)))
     peer.faults = [("create", "hold")]
 
     lost = await channel.create(ASKED)
@@ -444,11 +445,19 @@ async def test_keys_change_in_mid_flight_and_nothing_is_lost(
     both = connected(platform_keys=keys_of(CERTIFICATE, NEXT_CERTIFICATE))
     old = connected(platform_keys=keys_of(CERTIFICATE), api_v3_key="0" * 32)
     await both.create(ASKED)
-    peer.signs_with, peer.seals_with = NEXT_CERTIFICATE, NEXT_API_V3_KEY
+    new = connected(platform_keys=keys_of(NEXT_CERTIFICATE), api_v3_key=NEXT_API_V3_KEY)
+    before = RawNotice(*peer.notice("TRANSACTION.SUCCESS", {}))
+    peer.signs_with = NEXT_CERTIFICATE
+    signed_anew = RawNotice(*peer.notice("TRANSACTION.SUCCESS", {}))
+    peer.seals_with = NEXT_API_V3_KEY
     await peer.buyer_pays(ASKED.key)
     raw = RawNotice(*(await merchant.got(1))[0])
 
     assert said(both.verify_notice(raw, NOW_US).result) == CHARGED
+    assert said(new.verify_notice(raw, NOW_US).result) == CHARGED
+    for gone, why in [(before, "a key that we do not have"), (signed_anew, "none of this merchant's")]:
+        with pytest.raises(NoticeRefused, match=why):
+            new.verify_notice(gone, NOW_US)
     assert said(await both.query(ASKED)) == CHARGED
     assert (await old.query(ASKED)).code == "signature_serial_200"
     with pytest.raises(NoticeRefused, match="a key that we do not have"):
