@@ -30,6 +30,8 @@ from hub.wakeups.memory import MemoryWakeups
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # a partner that is being developed beside the hub
 # The sandbox answers within this, or the outcome is UNKNOWN: chapter 05's budgets.
 CONNECT_S, READ_S = 3.0, 10.0
+# Calls of one adapter at once, and connections kept open after them: a provider that takes its time holds up nobody else.
+CALLS_AT_ONCE, KEPT_OPEN = 1_000, 100
 
 
 class SystemClock:
@@ -179,4 +181,5 @@ def _platforms(sandbox: SandboxAddress | None, failpoint: Failpoint) -> Mapping[
 
 
 def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=httpx.Timeout(READ_S, connect=CONNECT_S), trust_env=False)
+    limits = httpx.Limits(max_connections=CALLS_AT_ONCE, max_keepalive_connections=KEPT_OPEN)
+    return httpx.AsyncClient(timeout=httpx.Timeout(READ_S, connect=CONNECT_S), limits=limits, trust_env=False)
