@@ -29,6 +29,7 @@ NOUNS = {
     "AnchorBatch": "anchor_batch",
     "Break": "break",
     "Dispute": "dispute",
+    "Refund": "refund",
     "ApiKey": "api_key",
     "TrustedIssuer": "trusted_issuer",
     "AuditEntry": "audit_entry",

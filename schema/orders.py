@@ -7,7 +7,7 @@ import strawberry
 from hub.domain import orders as domain
 from hub.domain.disputes import DisputeState
 from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, OrderStatus
-from resolvers import anchors, orders
+from resolvers import anchors, orders, refunds
 from resolvers.scalars import Instant
 from schema.anchors import AnchorBatch, Proof, Receipt
 from schema.catalogue import Course, Listing, Platform
@@ -22,8 +22,10 @@ from schema.people import User
 if TYPE_CHECKING:
     from schema.disputes import Dispute
     from schema.entitlements import Entitlement
+    from schema.refunds import Refund
 
 LazyDispute = Annotated["Dispute", strawberry.lazy("schema.disputes")]
+LazyRefund = Annotated["Refund", strawberry.lazy("schema.refunds")]
 LazyEntitlement = Annotated["Entitlement", strawberry.lazy("schema.entitlements")]
 
 
@@ -58,6 +60,11 @@ class Order(Node):
     receipt: Receipt | None = resolved_by(
         anchors.receipt, "The hub's signed word with the opening: the buyer's alone, null for everybody else.", FREE
     )
+    refunded_amount: Money = resolved_by(refunds.refunded_amount, "All that was given back.", FREE)
+    refundable: Money = resolved_by(
+        refunds.refundable, "What is neither given back nor on its way; an open dispute stops all of it.", FREE
+    )
+    refunds: list[LazyRefund] = relation("refunds", "Its refunds, the oldest first; at most 100.", most=100)
     dispute_status: DisputeState | None = resolved_by(
         orders.dispute_status,
         "The state of the dispute that needs somebody most; null if there is none that you may see.",

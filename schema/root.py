@@ -31,6 +31,7 @@ from schema.payments import PaymentMutations, PaymentQueries
 from schema.people import PeopleMutations, PeopleQueries
 from schema.reconciliation import ReconciliationQueries
 from schema.sandbox import SandboxMutations
+from schema.refunds import RefundMutations, RefundQueries
 from schema.scalars import SCALARS
 from schema.scopes import guard
 from schema.webhooks import WebhookMutations, WebhookQueries
@@ -42,7 +43,7 @@ _TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
 class Query(
     PeopleQueries, CatalogueQueries, OrderQueries, PaymentQueries, EntitlementQueries, AnchorQueries,
     ReconciliationQueries, EventQueries, NodeQueries, EntityQueries, KeyQueries, IssuerQueries, AuditQueries,
-    WebhookQueries, DisputeQueries,
+    WebhookQueries, DisputeQueries, RefundQueries,
 ):  # fmt: skip
     pass
 
@@ -50,7 +51,7 @@ class Query(
 @strawberry.type(description="What can be done: each takes one input and answers with its object or why not.")
 class Mutation(
     OrderMutations, PaymentMutations, CatalogueMutations, PeopleMutations, EntitlementMutations, KeyMutations,
-    IssuerMutations, WebhookMutations, SandboxMutations,
+    IssuerMutations, WebhookMutations, SandboxMutations, RefundMutations,
 ):  # fmt: skip
     pass
 

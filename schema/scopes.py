@@ -54,6 +54,7 @@ Resolver = Callable[..., object]
 SCOPES: dict[str, Rule] = {
     "Order": _scope("orders:read"),
     "PaymentAttempt": _scope("orders:read"),
+    "Refund": _scope("orders:read"),
     "Entitlement": _scope("entitlements:read"),
     "Break": _scope("operations:read"),
     "Dispute": _scope("orders:read"),
@@ -80,6 +81,9 @@ SCOPES: dict[str, Rule] = {
     "Mutation.orderCancel": _BUYING,
     "Mutation.paymentCreate": _BUYING,
     "Mutation.paymentCapture": _OWN_PAYMENTS,
+    "Mutation.refundCreate": _OWN_PAYMENTS,
+    "Mutation.refundCancel": _OWN_PAYMENTS,
+    "Mutation.merchantPolicySet": _OWN_PAYMENTS,
     "Mutation.paymentVoid": _OWN_PAYMENTS,
     "Mutation.listingUpsert": _OWN_LISTINGS,
     "Mutation.memberUpsert": _OWN_MEMBERS,

@@ -12,9 +12,10 @@ from hub.domain.keys import ApiKey
 from hub.domain.people import OPERATOR_SCOPES, PARTNER_SCOPES, ViewerKind
 from hub.entry import wiring
 from hub.entry.chain import ChainSide, bring_up, chain_side
+from hub.entry.checks import SHOWN, Check
 from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
-from hub.entry.verification import SHOWN, Check, verified
+from hub.entry.verification import verified
 from hub.flows import retention
 from hub.flows.catalogue import connect_platform
 from hub.flows.keys import add_key

@@ -5,37 +5,17 @@ Every check reads; none mends. A check that fails names what differs, and the co
 
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from hub.domain.orders import ChargeStatus, Order, OrderStatus, charge_status
+from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, charge_status
 from hub.domain.payments import LIVE, AttemptState, Fact, PaymentAttempt, reduce
 from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf
+from hub.entry import refund_checks
+from hub.entry.checks import PAGE, SHOWN, Check
 from hub.flows.anchors import planted
 from hub.flows.records import commitment
 from hub.ports import ChainRefused, ChainUnavailable, Hub, LeafClaim
 from hub.store.transactions import Rx
-
-PAGE = 500
-SHOWN = 5  # examples of what differs, per check
-
-
-@dataclass(slots=True)
-class Check:
-    """One row of the table: how many were looked at, and what was wrong with which."""
-
-    name: str
-    looked_at: int = 0
-    wrong: list[str] = field(default_factory=list)
-    note: str = ""
-
-    @property
-    def is_fine(self) -> bool:
-        return not self.wrong
-
-    def expect(self, is_so: bool, otherwise: str) -> None:
-        self.looked_at += 1
-        if not is_so:
-            self.wrong.append(otherwise)
 
 
 async def verified(hub: Hub, *, with_chain: bool, progress: Callable[[str], None] = lambda _name: None) -> list[Check]:
@@ -46,6 +26,8 @@ async def verified(hub: Hub, *, with_chain: bool, progress: Callable[[str], None
         ("balances equal their postings", _folds),
         ("escrow per order", _escrow),
         ("states follow from facts", _states),
+        ("refunds follow from facts", refund_checks.refunds),
+        ("promises end once", refund_checks.promises),
         ("one right per paid order", _rights),
         ("log dense", _log),
         ("one leaf per ended request", _leaves),
@@ -87,18 +69,26 @@ async def _folds(hub: Hub, rx: Rx) -> Check:
 
 
 async def _escrow(hub: Hub, rx: Rx) -> Check:
-    """I5: an order's escrow holds exactly what the order says was received; no other escrow exists."""
+    """I5: an order's escrow holds exactly what it received, less what was given back and what disputes have cost its
+    parties; no other escrow exists."""
     check = Check("escrow per order = received")
     held = {
         balance.account_id: balance.credits - balance.debits
         for balance in await rx.ledger.balances()
         if balance.account_id.startswith("order:")
     }
-    async for order in _orders(rx):
-        escrow = held.pop(f"order:{order.id}:escrow/{order.total.currency}", 0)
-        check.expect(
-            escrow == order.received_minor, f"{order.number}: escrow {escrow}, received {order.received_minor}"
-        )
+    after = ""
+    while page := await rx.orders.page(after, PAGE):
+        lost: dict[str, int] = {}
+        for dispute in await rx.disputes.of_orders([order.id for order in page]):
+            lost[dispute.order_id] = lost.get(dispute.order_id, 0) + dispute.deducted_minor
+        for order in page:
+            escrow = held.pop(f"order:{order.id}:escrow/{order.total.currency}", 0)
+            expected = order.received_minor - order.refunded_minor - lost.get(order.id, 0)
+            words = f"{order.number}: escrow {escrow}, received {order.received_minor}"
+            words += f", refunded {order.refunded_minor}, lost {lost.get(order.id, 0)}"
+            check.expect(escrow == expected, words)
+        after = page[-1].id
     for account_id, amount in held.items():
         check.expect(False, f"{account_id} holds {amount} of no order")
     return check
@@ -136,10 +126,10 @@ async def _rights(hub: Hub, rx: Rx) -> Check:
     check = Check("one right per paid order, none without")
     granted = await rx.entitlements.grants_per_order()
     async for order in _orders(rx):
-        expected = 1 if order.status is OrderStatus.PAID else 0
+        expected = 1 if order.status in PAID_ONCE else 0
         count = granted.pop(order.id, 0)
         check.expect(count == expected, f"{order.number} is {order.status} and has given {count} rights")
-        if order.status is OrderStatus.PAID:
+        if order.status in PAID_ONCE:
             is_covered = order.charge_status in (ChargeStatus.FULL, ChargeStatus.OVERCHARGED)
             check.expect(is_covered, f"{order.number} is PAID with charge {order.charge_status}")
     for order_id, count in granted.items():

@@ -6,7 +6,22 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from hub.flows import access, anchors, attempts, deliveries, disputes, notices, orders, purchase, retention, tasks
+from hub.flows import (
+    access,
+    anchors,
+    attempts,
+    deliveries,
+    disputes,
+    late,
+    notices,
+    orders,
+    purchase,
+    refund_facts,
+    refund_sending,
+    retention,
+    surplus,
+    tasks,
+)
 from hub.ports import ChainUnavailable, Hub
 from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
 
@@ -25,12 +40,15 @@ HANDLERS: dict[str, Handler] = {
     "revoke_leaf": anchors.revoke_leaf,
     access.KIND: access.open_or_close,
     disputes.DUE: disputes.warn,
+    refund_facts.RESOLVE: refund_sending.resolve,
+    late.RETURN: surplus.return_money,
     deliveries.DELIVER: deliveries.deliver,
 }
 # Money and the chain are asked about for ever, deliveries count their own attempts; anything else waits for a person
 # after MAX_TRIES.
 TIRELESS = frozenset({
     attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", "revoke_leaf", deliveries.DELIVER,
+    refund_facts.RESOLVE, late.RETURN,
 })  # fmt: skip
 
 # Tasks worked on at once: each holds at most one remote call. Those of pools, whose ends partners choose, have hands of
@@ -207,7 +225,7 @@ class Worker:
         pruned = await retention.prune_log(self._hub, self._keep_days)
         if pruned.moved:
             log.info("%d events have left the log, which begins at %d now", pruned.moved, pruned.oldest)
-        for late in pruned.late:
-            log.warning("%s has not read event %d of %s, which is due to leave the log", late.name, late.position,
-                        late.stream)  # fmt: skip
+        for behind in pruned.late:
+            log.warning("%s has not read event %d of %s, which is due to leave the log", behind.name, behind.position,
+                        behind.stream)  # fmt: skip
         return PRUNE_EVERY_S

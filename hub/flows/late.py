@@ -1,12 +1,16 @@
 """Money too late or too much: a closed order opens again where its merchant wants that, else it goes back by a Task."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hub.domain.entitlements import EntitlementState
 from hub.domain.ids import Draw
 from hub.domain.orders import Order, reopened
+from hub.domain.people import Viewer, ViewerKind
 from hub.domain.refunds import LateMoney
+from hub.domain.refusals import NotFound
+from hub.domain.requests import Answer
+from hub.flows import audit
+from hub.ports import Hub
 
 if TYPE_CHECKING:
     from hub.store.transactions import Tx
@@ -32,6 +36,15 @@ def give_back(tx: "Tx", order: Order, movement: str, draw: Draw) -> None:
     tx.tasks.add(RETURN, f"{order.id}/{movement}", {"order": order.id}, draw.now_us)
 
 
-def without_refunds(order: Order) -> Order:
-    """The order as if nothing had gone back, for whoever rebuilds it from its charges first."""
-    return replace(order, refunded_minor=0, refund_reserved_minor=0, returned_minor=0)
+async def set_policy(hub: Hub, viewer: Viewer, merchant_id: str, wish: LateMoney) -> Answer[LateMoney]:
+    """A merchant's platform, or an operator, says what becomes of late money from now on."""
+    return await hub.store.write(keep_policy, viewer, merchant_id, wish, hub.draw())
+
+
+async def keep_policy(tx: "Tx", viewer: Viewer, merchant_id: str, wish: LateMoney, draw: Draw) -> Answer[LateMoney]:
+    seller = await tx.refunds.seller_of(merchant_id)
+    if seller is None or (viewer.kind is not ViewerKind.OPERATOR and viewer.platform_id != seller):
+        return Answer(refusal=NotFound("merchantId"))
+    await tx.refunds.set_late_money(merchant_id, wish, draw.now_us)
+    await audit.note(tx, viewer, "merchantPolicySet", merchant_id, draw, platform_id=seller, lateMoney=str(wish))
+    return Answer(wish)

@@ -38,13 +38,13 @@ FIRST_LOOK_US = 2 * 1_000_000
 
 async def send(hub: Hub, refund: Refund) -> Refund:
     """SUBMITTED is committed, then the channel is asked, then what it says is recorded."""
-    sent = await hub.store.write(submit, refund.id, hub.draw(), hub.vault)
+    sent = await hub.store.write(submit_refund, refund.id, hub.draw(), hub.vault)
     if sent is None:
         return await _now(hub, refund)
     refund, attempt = sent
     channel = hub.channels[attempt.channel]
     result = await asked(hub, attempt.channel, "refund", lambda: channel.refund(attempt, refund))
-    return await hub.store.write(record, refund.id, result, Source.ANSWER, hub.draw(), hub.vault)
+    return await hub.store.write(record_refund, refund.id, result, Source.ANSWER, hub.draw(), hub.vault)
 
 
 async def _now(hub: Hub, refund: Refund) -> Refund:
@@ -52,7 +52,7 @@ async def _now(hub: Hub, refund: Refund) -> Refund:
         return await rx.refunds.by_id(refund.id) or refund
 
 
-async def submit(tx: "Tx", refund_id: str, draw: Draw, vault: Vault) -> tuple[Refund, PaymentAttempt] | None:
+async def submit_refund(tx: "Tx", refund_id: str, draw: Draw, vault: Vault) -> tuple[Refund, PaymentAttempt] | None:
     """REQUESTED becomes SUBMITTED; None: somebody else sends it, or it was called off."""
     order, before, attempt = await locked(tx, refund_id)
     if before.state is not RefundState.REQUESTED:
@@ -62,7 +62,7 @@ async def submit(tx: "Tx", refund_id: str, draw: Draw, vault: Vault) -> tuple[Re
     return refund, attempt
 
 
-async def record(tx: "Tx", refund_id: str, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
+async def record_refund(tx: "Tx", refund_id: str, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
     """What an answer or a query says; the Task that asks stays as long as there is something to ask."""
     refund = await apply_fact(tx, refund_id, result, source, draw, vault)
     if not refund.is_open:
@@ -84,7 +84,7 @@ async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
         return None
     now_us = hub.clock.now_us()
     if now_us - (refund.sent_at_us or refund.created_at_us) >= UNRESOLVED_AFTER_US:
-        await hub.store.write(report_unresolved, refund, hub.draw())
+        await hub.store.write(report_refund_unresolved, refund, hub.draw())
     return now_us + next_query_after_s(max(task.attempts - 1, 0)) * 1_000_000
 
 
@@ -105,12 +105,12 @@ async def ask_once(hub: Hub, refund: Refund) -> Refund:
         told = await ask(channel.query_refund(attempt, refund), now_us)
         if _was_never_there(told) and not _may_be_believed(channel, refund, now_us):
             return refund
-        refund = await hub.store.write(record_query, refund.id, told, hub.draw(), hub.vault)
+        refund = await hub.store.write(record_refund_query, refund.id, told, hub.draw(), hub.vault)
     is_young = refund.calls == 0 or now_us - refund.created_at_us <= RESEND_WITHIN_US
     return await send(hub, refund) if refund.state is RefundState.REQUESTED and is_young else refund
 
 
-async def record_query(tx: "Tx", refund_id: str, result: Result, draw: Draw, vault: Vault) -> Refund:
+async def record_refund_query(tx: "Tx", refund_id: str, result: Result, draw: Draw, vault: Vault) -> Refund:
     return await apply_fact(tx, refund_id, result, Source.QUERY, draw, vault)
 
 
@@ -124,6 +124,6 @@ def _may_be_believed(channel: Channel, refund: Refund, now_us: int) -> bool:
     return after_ms is not None and now_us - (refund.sent_at_us or now_us) >= after_ms * 1000
 
 
-async def report_unresolved(tx: "Tx", refund: Refund, draw: Draw) -> None:
+async def report_refund_unresolved(tx: "Tx", refund: Refund, draw: Draw) -> None:
     detail = f"nobody has said what became of refund {refund.key}"
     await open_break(tx, BreakKind.UNRESOLVED, refund.id, refund.order_id, detail, draw)

@@ -10,10 +10,10 @@ surplus        the Task that returns late and surplus money by itself
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hub.domain.ids import Draw, fingerprint
-from hub.domain.ledger import Reservation, ReservationState
+from hub.domain.ledger import Posting, Reservation, ReservationState
 from hub.domain.money import Money
 from hub.domain.orders import Order
 from hub.domain.people import Viewer, ViewerKind
@@ -41,7 +41,7 @@ class RefundRequest:
     idempotency_key: str
 
     @property
-    def normalised(self) -> dict[str, Any]:
+    def normalised(self) -> dict[str, object]:
         amount = self.amount and [self.amount.amount_minor, self.amount.currency]
         return {"orderId": self.order_id, "amount": amount, "reason": self.reason}
 
@@ -64,7 +64,7 @@ async def request(hub: Hub, viewer: Viewer, asked: RefundRequest) -> Answer[Refu
     if refund is None or opened.is_replay:
         return Answer(refund, opened.refusal, opened.is_replay)
     refund = await (ask_once if opened.is_resumed else send)(hub, refund)
-    return Answer(await hub.store.write(finish_request, refund.id, key, hub.draw()))
+    return Answer(await hub.store.write(finish_refund_request, refund.id, key, hub.draw()))
 
 
 async def open_refund(
@@ -89,6 +89,23 @@ async def open_refund(
     await promise(tx, order, refund, plan, draw, vault)
     await audit.note_staff(tx, viewer, "refundCreate", refund.id, draw, platform_id=order.platform_id)
     return Opened(refund)
+
+
+async def preview(hub: Hub, viewer: Viewer, asked: RefundRequest) -> Answer[Plan]:
+    """What `request` would promise, or why it would refuse: nothing is written."""
+    async with hub.store.reading() as rx:
+        order = await rx.orders.get(asked.order_id)
+        if order is None or not may_refund(viewer, order):
+            return Answer(refusal=NotFound("orderId"))
+        plan = await planned(rx, order, asked.amount, abilities(hub))
+    return Answer(refusal=plan) if isinstance(plan, Refusal) else Answer(plan)
+
+
+async def promised(hub: Hub, refund: Refund) -> tuple[Posting, ...]:
+    """Who gives back how much of a refund."""
+    async with hub.store.reading() as rx:
+        reservation = await rx.ledger.reservation(reference(refund))
+    return () if reservation is None else reservation.postings
 
 
 def may_refund(viewer: Viewer, order: Order) -> bool:
@@ -149,7 +166,7 @@ async def promise(tx: "Tx", order: Order, refund: Refund, plan: Plan, draw: Draw
     tx.tasks.lease(RESOLVE, refund.id, {"refund": refund.id}, draw)
 
 
-async def finish_request(tx: "Tx", refund_id: str, key: RequestKey, draw: Draw) -> Refund:
+async def finish_refund_request(tx: "Tx", refund_id: str, key: RequestKey, draw: Draw) -> Refund:
     refund = await held(tx, refund_id)
     await tx.requests.finish(key, None)
     return refund

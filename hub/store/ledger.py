@@ -156,6 +156,10 @@ class Ledger:
         """The ids of an order's journal entries, oldest first."""
         return await self._rx.many(_ENTRIES_OF, str, about=order_id)
 
+    async def references_of(self, order_id: str) -> list[str]:
+        """What an order's journal entries are known by, oldest first."""
+        return await self._rx.many(_REFERENCES_OF, str, about=order_id)
+
     async def balances(self) -> list["Balance"]:
         """Every account with its sums, for `hub verify`."""
         return await self._rx.many(_BALANCES, Balance)
@@ -216,6 +220,11 @@ _MOVE = _upsert.on_conflict_do_update(
 )
 _ENTRIES_OF = (
     select(journal_entry.c.id)
+    .where(journal_entry.c.order_id == bindparam("about"))
+    .order_by(journal_entry.c.recorded_at_us, journal_entry.c.id)
+)
+_REFERENCES_OF = (
+    select(journal_entry.c.reference)
     .where(journal_entry.c.order_id == bindparam("about"))
     .order_by(journal_entry.c.recorded_at_us, journal_entry.c.id)
 )

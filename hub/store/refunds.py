@@ -23,6 +23,7 @@ from sqlalchemy import (
 from hub.domain.money import Money
 from hub.domain.payments import PaymentAttempt, Source
 from hub.domain.refunds import OPEN, LateMoney, Refund, Refundable, RefundFact, RefundFactKind, RefundState
+from hub.store.catalogue import merchant
 from hub.store.metadata import Serial, inserted, integer, is_one_of, metadata, text
 from hub.store.payments import Heard, attempt_of, channel_fact, payment_attempt
 
@@ -144,6 +145,10 @@ class Refunds:
     async def page(self, after_id: str, limit: int) -> list[Refund]:
         """Refunds in the order of their ids, for whoever looks at all of them."""
         return await self._rx.many(_PAGE, refund_of, after_id=after_id, most=limit)
+
+    async def seller_of(self, merchant_id: str) -> str | None:
+        """The platform on which a merchant sells; None: there is no such merchant."""
+        return await self._rx.one(_SELLER_OF, str, merchant_id_=merchant_id)
 
     async def late_money(self, merchant_id: str) -> LateMoney:
         """What a merchant wants done with money for a closed order; it goes back where nothing was said."""
@@ -267,6 +272,7 @@ _FACTS = (
     .order_by(_f.id)
 )  # fmt: skip
 _PAGE = select(refund).where(_c.id > bindparam("after_id")).order_by(_c.id).limit(bindparam("most", type_=BigInteger()))
+_SELLER_OF = select(merchant.c.platform_id).where(merchant.c.id == bindparam("merchant_id_"))
 _LATE_MONEY = select(merchant_policy.c.late_money).where(merchant_policy.c.merchant_id == bindparam("merchant_id_"))
 _set = inserted(merchant_policy)
 _SET_LATE_MONEY = _set.on_conflict_do_update(

@@ -16,7 +16,20 @@ from hub.domain.payments import AttemptState, PaymentAttempt, PaymentRequest
 from hub.domain.people import Viewer
 from hub.domain.reconciliation import Break
 from hub.domain.requests import Answer
-from hub.flows import access, anchors, attempts, deliveries, disputes, notices, purchase, tasks
+from hub.flows import (
+    access,
+    anchors,
+    attempts,
+    deliveries,
+    disputes,
+    late,
+    notices,
+    purchase,
+    refund_facts,
+    refund_sending,
+    surplus,
+    tasks,
+)
 from hub.flows.purchase import CheckoutRequest
 from hub.ports import ChainUnavailable, Hub, Vault
 from hub.security.exchange import PartnerKeys
@@ -48,6 +61,8 @@ HANDLERS = {
     "revoke_leaf": anchors.revoke_leaf,
     access.KIND: access.open_or_close,
     disputes.DUE: disputes.warn,
+    refund_facts.RESOLVE: refund_sending.resolve,
+    late.RETURN: surplus.return_money,
     deliveries.DELIVER: deliveries.deliver,
 }
 

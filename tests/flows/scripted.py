@@ -15,6 +15,7 @@ from hub.domain.events import Logged
 from hub.domain.money import Money
 from hub.domain.payments import Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import Viewer
+from hub.domain.refunds import Refund
 from hub.domain.webhooks import Sent, SentOutcome
 from hub.ports import (
     Access,
@@ -57,6 +58,11 @@ def charged(attempt: PaymentAttempt, **more: Any) -> Result:
 
 def authorised(attempt: PaymentAttempt, **more: Any) -> Result:
     return result(Outcome.DONE, Stage.AUTHORIZED, more.pop("amount", attempt.amount), **more)
+
+
+def given_back(refund: Refund, **more: Any) -> Result:
+    """The money of a refund went back."""
+    return result(Outcome.DONE, Stage.REFUNDED, more.pop("amount", refund.amount), **more)
 
 
 NEVER_SEEN = result(Outcome.DONE, Stage.NONE)
@@ -106,7 +112,13 @@ class ScriptedChannel:
     async def query(self, attempt: PaymentAttempt) -> Result:
         return await self._do("query", attempt, charged)
 
-    async def _do(self, method: str, attempt: PaymentAttempt, otherwise: Step) -> Result:
+    async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        return await self._do("refund", refund, lambda _refund: given_back(refund))
+
+    async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        return await self._do("query_refund", refund, lambda _refund: given_back(refund))
+
+    async def _do(self, method: str, attempt: Any, otherwise: Step) -> Result:
         _outside_of_units()
         self.calls.append((method, attempt.key))
         steps = self.steps.get(method)
@@ -140,6 +152,13 @@ def delivery(event_id: str, attempt_key: str, told: Result, *, digest: bytes | N
     content = digest or hashlib.sha256(repr((event_id, attempt_key, told)).encode()).digest()
     notice = Notice(event_id, attempt_key, told, content, "payment")
     NOTICES[content] = notice
+    return RawNotice({}, content)
+
+
+def word_of_refund(event_id: str, attempt_key: str, refund_key: str, told: Result) -> RawNotice:
+    """A notice about a refund, likewise."""
+    content = hashlib.sha256(repr((event_id, refund_key, told)).encode()).digest()
+    NOTICES[content] = Notice(event_id, attempt_key, told, content, "refund", refund_key=refund_key)
     return RawNotice({}, content)
 
 

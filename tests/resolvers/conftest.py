@@ -12,6 +12,7 @@ import pytest
 
 from hub.domain.payments import NextAction, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import Viewer
+from hub.domain.refunds import Refund
 from hub.entry.event_documents import PartnerDocuments
 from hub.ports import AmountRange, Capabilities, ChainUnavailable, Hub, LeafClaim
 from hub.security.signing import Cursors, SignedReceipts
@@ -46,7 +47,14 @@ class SpokenChannel:
     calls: int = 0
     gate: asyncio.Event | None = None
     capabilities: Capabilities = field(
-        default_factory=lambda: Capabilities({"CNY": AmountRange(1, 2**53)}, None, is_dated=False, is_test_only=True)
+        default_factory=lambda: Capabilities(
+            {"CNY": AmountRange(1, 2**53)},
+            None,
+            is_dated=False,
+            is_test_only=True,
+            can_refund=True,
+            can_refund_partly=True,
+        )
     )
 
     async def create(self, attempt: PaymentAttempt) -> Result:
@@ -64,6 +72,9 @@ class SpokenChannel:
             decline="soft" if self.outcome is Outcome.DECLINED else None,
             next_action=NextAction("redirect", "https://pay.example/1") if self.outcome is Outcome.ACTION else None,
         )
+
+    async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        return Result(Outcome.DONE, Stage.REFUNDED, b"\0" * 32, attempt.sent_at_us + 2, amount=refund.amount)
 
 
 @dataclass(slots=True)

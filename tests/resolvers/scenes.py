@@ -5,9 +5,12 @@ from typing import Any
 
 from hub.domain.catalogue import Listing, Platform
 from hub.domain.disputes import Dispute, DisputeState, DisputeWord
+from hub.domain.money import Money
 from hub.domain.payments import Outcome, Result, Source, Stage
 from hub.domain.people import ANONYMOUS, User, Viewer
-from hub.flows import disputes
+from hub.domain.refunds import Refund
+from hub.flows import disputes, refunds
+from hub.flows.refunds import RefundRequest
 from tests.resolvers.conftest import Api
 from tests.world import DAY_US, learner, operator, partner
 
@@ -71,6 +74,14 @@ async def buy(api: Api, user: User, listing: Listing, key: str) -> dict[str, Any
     order: dict[str, Any] = data["checkout"]["order"]
     assert order["status"] == "PAID"
     return order
+
+
+async def refunded(api: Api, order_id: str, minor: int) -> Refund:
+    """A part of the order's money, given back."""
+    asked = RefundRequest(order_id, Money(minor, "CNY"), "a gift", f"refund {order_id}")
+    answer = await refunds.request(api.hub, operator(), asked)
+    assert answer.value is not None, answer.refusal
+    return answer.value
 
 
 async def contested(api: Api, order_id: str, state: DisputeState = DisputeState.EARLY_WARNING) -> Dispute:

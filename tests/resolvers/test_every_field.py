@@ -35,7 +35,7 @@ from resolvers.loaders import MAX_NODES
 from resolvers.nodes import ENTITIES, NOUNS
 from schema import schema
 from tests.resolvers.conftest import Api
-from tests.resolvers.scenes import Market, contested, market
+from tests.resolvers.scenes import Market, contested, market, refunded
 from tests.resolvers.test_keys import created
 from tests.resolvers.test_verifying import anchored
 from tests.resolvers.test_webhooks import delivered, made
@@ -209,13 +209,15 @@ async def made_by_others(api: Api, scene: Market) -> dict[str, str]:
         assert await tx.breaks.open(differing)
 
     await api.hub.store.write(put)
+    refund = await refunded(api, scene.mine["id"], 100)
     dispute = await contested(api, scene.mine["id"])
     await anchored(api)
     endpoint = await made(api, scene.viewers["seller"])
     await api.data(scene.viewers["seller"], LIST, input={"externalId": "x1", "title": "Knots, again"})
     await delivered(api)
     return keys | {
-        "the difference": differing.id, "the seller's endpoint": endpoint["id"], "my dispute": dispute.id
+        "the difference": differing.id, "the seller's endpoint": endpoint["id"], "my dispute": dispute.id,
+        "my refund": refund.id,
     }  # fmt: skip
 
 
@@ -227,21 +229,24 @@ def both(*names: str) -> set[str]:
 
 
 SHOWN: dict[str, set[str]] = {
-    "buyer": {f"my {name}" for name in ("order", "number", "attempt", "receipt", "right", "user", "member", "account")},
+    "buyer": {
+        f"my {name}"
+        for name in ("order", "number", "attempt", "refund", "receipt", "right", "user", "member", "account")
+    },
     "other": {f"their {name}" for name in ("order", "number", "attempt", "receipt", "right", "user")},
     "seller": both("order", "number", "right", "name at the seller")
-    | {"my member", "my account", "my dispute", "the seller's key", "the seller's endpoint"},
+    | {"my member", "my account", "my dispute", "my refund", "the seller's key", "the seller's endpoint"},
     "honouring": both("right", "name at the honouring"),
     "stranger": set(),
     "operator": both("order", "number", "attempt", "right", "user")
-    | {"my member", "my account", "my dispute", "the seller's key", "the staff's key", "the difference",
+    | {"my member", "my account", "my dispute", "my refund", "the seller's key", "the staff's key", "the difference",
        "the seller's endpoint"},
     "anonymous": set(),
     # Events are the stream's own words: `events:read` shows which order, and nothing that hangs on it.
     "seller without orders": both("order", "number", "right", "name at the seller")
-    | {"my member", "my account", "my dispute", "the seller's key", "the seller's endpoint"},
+    | {"my member", "my account", "my dispute", "my refund", "the seller's key", "the seller's endpoint"},
     "buyer without rights": {
-        f"my {name}" for name in ("order", "number", "attempt", "receipt", "user", "member", "account")
+        f"my {name}" for name in ("order", "number", "attempt", "refund", "receipt", "user", "member", "account")
     },
 }
 # Types of which a market has no object: their own tests make them.

@@ -35,7 +35,10 @@ REFUSALS = [
     if isinstance(of, type) and issubclass(of, refusals.Refusal) and of is not refusals.Refusal
 ]
 # Mutations that move money or rights: a repeat must be harmless whatever happened to the first answer.
-OF_MONEY_OR_RIGHTS = {"checkout", "orderCreate", "orderCancel", "paymentCreate", "entitlementRevoke"}
+OF_MONEY_OR_RIGHTS = {
+    "checkout", "orderCreate", "orderCancel", "paymentCreate", "paymentCapture", "paymentVoid", "refundCreate",
+    "refundCancel", "entitlementRevoke",
+}
 
 
 def types() -> Iterator[Any]:
@@ -112,6 +115,10 @@ def test_whole_numbers_that_may_pass_31_bits_are_no_int() -> None:
     assert ints == {
         "Money.scale", "Course.version", "Listing.version", "Entitlement.version",
         "PaymentAttempt.number",  # at most 10
+        "Refund.number",  # at most 50
+        "RoutingChoice.weight", "RoutingChoice.costBps", "RoutingCandidate.weight", "RoutingCandidate.costBps",
+        "RoutingCandidate.score", "RoutingCandidate.successBps", "RoutingCandidate.tried",  # at most 1,000,000
+        "RoutingRule.priority", "RoutingRule.version", "Notice.tries",  # counted by people, or hourly
         "WebhookDelivery.attempts", "WebhookAttempt.number",  # ten in three days, and some more after a redelivery
         "SandboxFault.value", "SandboxFault.times", "SandboxFault.chancePercent",  # at most 1,000,000
         "WebhookAttempt.status", "WebhookAttempt.latencyMs",  # at most 10,000
@@ -152,7 +159,10 @@ def test_mutation_has_one_input_and_a_payload(name: str) -> None:
 def test_mutations_are_the_listed_ones() -> None:
     assert {*mutations()} == OF_MONEY_OR_RIGHTS | {
         "listingUpsert", "memberUpsert", "memberRemove", "identityLink", "apiKeyCreate", "apiKeyRotate", "apiKeyRevoke",
-        "trustedIssuerUpsert", "sandboxFaultSet", "sandboxFaultsClear", "sandboxDisputeMove", "sandboxClockAdvance",
+        "routingRuleUpsert", "routingRuleDelete", "noticeReplay",
+        "merchantPolicySet",
+        "trustedIssuerUpsert", "sandboxFaultSet", "sandboxFaultsClear", "sandboxDisputeMove",
+        "sandboxClockAdvance",
         "webhookEndpointCreate", "webhookEndpointUpdate", "webhookEndpointDelete", "webhookEndpointPause",
         "webhookEndpointResume", "webhookEndpointRotateSecret", "webhookRedeliver",
     }  # fmt: skip

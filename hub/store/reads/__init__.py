@@ -17,6 +17,7 @@ from hub.store.reads import (
     people,
     plans,
     reconciliation,
+    refunds,
     webhooks,
 )
 from hub.store.reads.plans import NOTHING, Row, Slice, Sorting, Want, Window, Windows
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["NOTHING", "Reads", "Row", "Slice", "Want", "Window"]
 # Importing a noun's page makes it known; named here so that none is left out.
 PAGES = (
-    people, catalogue, orders, payments, disputes, entitlements, anchors, reconciliation, keys, issuers, audit, webhooks
+    people, catalogue, orders, payments, refunds, disputes, entitlements, anchors, reconciliation, keys, issuers, audit,
+    webhooks,
 )  # fmt: skip
 
 
 class Reads:
-    """Batch functions of every noun: `user member platform merchant course listing order payment_attempt entitlement
-    dispute grant access anchor_batch break api_key trusted_issuer audit_entry webhook_endpoint webhook_delivery
-    webhook_attempt`."""
+    """Batch functions of every noun: `user member platform merchant course listing order payment_attempt refund
+    entitlement dispute grant access anchor_batch break api_key trusted_issuer audit_entry webhook_endpoint
+    webhook_delivery webhook_attempt`."""
 
     def __init__(self, rx: "Rx") -> None:
         self._rx = rx

@@ -35,6 +35,8 @@ class OrderRow:
     intent_status: str | None
     attempts: int
     received_minor: int
+    refunded_minor: int
+    refund_reserved_minor: int
     deadline_us: int
     paid_at_us: int | None
     closed_at_us: int | None
@@ -98,6 +100,7 @@ known(
             "attempts": ToMany(
                 "payment_attempt", "order_id", lambda row: row.id, Sorting(("number", "id"), is_descending=False)
             ),
+            "refunds": ToMany("refund", "order_id", lambda row: row.id, Sorting(is_descending=False)),
             "disputes": ToMany("dispute", "order_id", lambda row: row.id, Sorting(is_descending=False)),
         },
         needs={"unknown_since": "attempts", "dispute_status": "disputes"},
