@@ -6,19 +6,18 @@ know is looked for in the list of those created about the time when we asked: th
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
-
-import orjson
 
 from hub.channels.connecting import ChannelSettingRefused, Surroundings, demand_known
 from hub.channels.exchange import Answer, Silence
 from hub.channels.stripe_checks import CLOCKS_APART_S, clock_in, credentials_in, demand_url, endpoint_in, is_live_by
 from hub.channels.stripe_events import notice_of, reply_of
+from hub.channels.stripe_lists import MAX_PAGES_OF_DAY, PAGE, listed, pages
 from hub.channels.stripe_tables import AMOUNTS, ATTEMPT, CODE, ORDER, ORDER_ID, REFUND, Flow, is_exact
-from hub.channels.stripe_words import Json, bare, intent_answer, line_of, page_in, refund_answer
+from hub.channels.stripe_words import Json, bare, intent_answer, line_of, refund_answer
 from hub.domain.disputes import Dispute
 from hub.domain.money import Money
 from hub.domain.payments import CaptureMethod, Notice, Outcome, PaymentAttempt, Result
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 
 SIGNATURE_HEADER = "stripe-signature"
 TOLERANCE_US = CLOCKS_APART_S * 1_000_000  # how far a signed time may lie from ours, both ways
-PAGE = 100  # the most that a list gives at once
-MAX_PAGES_SOUGHT = 20  # 2,000 payments of about one moment; after that a person looks
-MAX_PAGES_OF_DAY = 10_000
 CAPABILITIES = Capabilities(
     currencies=AMOUNTS,
     not_found_after_ms=60_000,  # a slow first call may still land before
@@ -157,7 +153,7 @@ class StripeChannel:
             ref = await self._ref(attempt)
             if not isinstance(ref, str):
                 return self._unplaced("query_refund", attempt, ref)
-            found = await _listed(self._wire.refunds, {"payment_intent": ref}, REFUND, refund.key)
+            found = await listed(self._wire.refunds, {"payment_intent": ref}, REFUND, refund.key)
         if found is None:
             return self._unplaced("query_refund", attempt, None)
         return refund_answer("query_refund", refund.key, found, self._clock.now_us())
@@ -178,7 +174,7 @@ class StripeChannel:
         currency that it settles in. Raises StatementRefused."""
         starts = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
         query = {"created": {"gte": starts, "lt": starts + 24 * 3600}, "expand": ["data.source"]}
-        async for line in _pages(self._wire.movements, query, MAX_PAGES_OF_DAY):
+        async for line in pages(self._wire.movements, query, MAX_PAGES_OF_DAY):
             if isinstance(line, Answer | Silence):
                 told = line.code if isinstance(line, Silence) else line.status
                 raise StatementRefused(f"Stripe did not give the day ({told}): ask again")
@@ -233,7 +229,7 @@ class StripeChannel:
             "lte": attempt.sent_at_us // 1_000_000 + CLOCKS_APART_S,
         }
         query = {"created": created, "expand": ["data.latest_charge"]}
-        return await _listed(self._wire.intents, query, ATTEMPT, attempt.key)
+        return await listed(self._wire.intents, query, ATTEMPT, attempt.key)
 
     def _unplaced(self, flow: Flow, attempt: PaymentAttempt, instead: Answer | Silence | None) -> Result:
         """The result of a call for a payment that could not be found: nothing but the look for it was sent."""
@@ -283,33 +279,3 @@ def marks_of(attempt: PaymentAttempt) -> dict[str, str]:
         ORDER: attempt.key.removesuffix(f"-{attempt.number}"),
         ORDER_ID: attempt.order_id,
     }
-
-
-Page = Callable[[Json], Awaitable[Answer | Silence]]
-
-
-async def _listed(page: Page, query: Json, name: str, key: str) -> Answer | Silence | None:
-    """The one with our key in its metadata, as an answer of its own; None when the list ends without it."""
-    async for one in _pages(page, query, MAX_PAGES_SOUGHT):
-        if isinstance(one, Answer | Silence):
-            return one
-        if (one.get("metadata") or {}).get(name) == key:
-            return Answer(200, {}, orjson.dumps(one))
-    return None
-
-
-async def _pages(page: Page, query: Json, most: int) -> AsyncIterator[Json | Answer | Silence]:
-    """What a list holds, page after page; last of all an answer that is no page, if one comes."""
-    after: Json = {}
-    for _ in range(most):
-        answer = await page({**query, **after, "limit": PAGE})
-        listed = page_in(answer)
-        if isinstance(listed, Answer | Silence):
-            yield listed
-            return
-        for one in listed.data:
-            yield one
-        if not listed.has_more:
-            return
-        after = {"starting_after": listed.data[-1]["id"]}
-    yield Silence(Outcome.UNKNOWN, "too_many_to_look_through")

@@ -195,7 +195,8 @@ def page_in(answer: Answer | Silence) -> Page | Answer | Silence:
     try:
         content = orjson.loads(answer.body)
         data, has_more = content["data"], content["has_more"] is True
-        if content["object"] != "list" or not all(isinstance(one["id"], str) for one in data):
+        is_whole = all(isinstance(one["id"], str) and isinstance(one.get("metadata") or {}, dict) for one in data)
+        if content["object"] != "list" or not is_whole:
             raise ValueError("not a list")
         return Page(data, has_more and bool(data))
     except UNREADABLE:

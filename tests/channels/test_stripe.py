@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.channels.exchange import Answer, Silence
-from hub.channels.stripe import CAPABILITIES, PAGE, StripeChannel, asked
+from hub.channels.stripe import CAPABILITIES, StripeChannel, asked
+from hub.channels.stripe_lists import PAGE
 from hub.channels.stripe_tables import HARD_DECLINES, MINIMUM_MINOR, OUTCOMES, Flow
 from hub.channels.stripe_words import RATE_LIMITED_MS, bare, intent_answer
 from hub.domain.disputes import Dispute, DisputeState, Warned
@@ -141,13 +142,29 @@ async def test_payment_of_another_time_is_not_looked_at(channel: StripeChannel) 
 async def test_too_many_payments_of_one_moment_are_for_a_person(
     channel: StripeChannel, peer: StripePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub.channels.stripe.MAX_PAGES_SOUGHT", 2)
+    monkeypatch.setattr("hub.channels.stripe_lists.MAX_PAGES_SOUGHT", 2)
     for n in range(3 * PAGE):
         peer.intents[f"pi_{n}"] = {"id": f"pi_{n}", "created": NOON, "metadata": {}, "latest_charge": None}
 
     result = await channel.query(ASKED)
 
     assert (said(result), result.code) == ((Outcome.UNKNOWN, Stage.NONE), "too_many_to_look_through")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, [], {"object": "list"}, {"object": "list", "data": [1], "has_more": False},
+     {"object": "list", "data": [{"id": 1}], "has_more": False},
+     {"object": "list", "data": [{"id": "pi_1", "metadata": [1]}], "has_more": False},
+     {"object": "search_result", "data": [], "has_more": False}],
+)  # fmt: skip
+async def test_list_that_makes_no_sense_is_not_taken_for_an_empty_one(content: Any) -> None:
+    answer = httpx.Response(200, json=content)
+    client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer))
+
+    result = await stripe_channel("https://stripe.test", client=client).query(ASKED)
+
+    assert said(result) == (Outcome.UNKNOWN, Stage.NONE)
 
 
 @pytest.mark.parametrize("call", ["void", "capture", "refund"])
