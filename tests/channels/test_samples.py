@@ -4,16 +4,21 @@ A sample is {flow, status, headers?, body, known}: `body` JSON or text, `known` 
 (`amount` as [minor units, currency]). Adding a channel is its file, its line in hub.channels.CHANNELS and these.
 """
 
+import ast
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hub.channels import CHANNELS
+from hub.channels.sandbox import SandboxChannel
 from hub.domain.money import Money
 from hub.domain.payments import PaymentAttempt, Result
+from hub.entry import wiring
+from hub.entry.failpoints import Failpoint
+from hub.entry.settings import SettingRefused, read_settings
 from hub.ports import Channel
 from tests.channels.benches import attempt_at, bench_of, refund_of
 
@@ -68,3 +73,45 @@ async def test_each_recorded_answer_keeps_its_meaning(code: str, tmp_path: Path)
 def shown(result: Result, name: str) -> Any:
     value = getattr(result, name)
     return [value.amount_minor, value.currency] if isinstance(value, Money) else value
+
+
+# ---- one more channel --------------------------------------------------------------------------------------------
+
+
+class ToyChannel(SandboxChannel):
+    """All that one more channel is: a file with such a class, and its line in the dict."""
+
+    code = "toy"
+
+
+async def test_one_more_channel_is_one_line_and_its_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(CHANNELS, ToyChannel.code, ToyChannel)
+    given = {"BASE_URL": "http://127.0.0.1:9", "API_KEY": "sk_1", "ANSWER_SECRET": "a", "NOTICE_SECRET": "n"}
+    environ = {f"HUB_CHANNEL_TOY_{name}": value for name, value in given.items()}
+
+    wiring.demand_startable(read_settings(environ | {"HUB_DATA": str(tmp_path)}))
+    [channel] = connected(environ).values()
+
+    assert (channel.code, type(channel)) == ("toy", ToyChannel)
+    await channel.aclose()
+    with pytest.raises(SettingRefused, match="HUB_CHANNEL_TOY_ANSWER_SECRET"):
+        connected({"HUB_CHANNEL_TOY_BASE_URL": "http://127.0.0.1:9"})
+
+
+def connected(environ: dict[str, str]) -> Mapping[str, Channel]:
+    return wiring._channels(read_settings(environ), None, None, wiring.SystemClock(), Failpoint(None))
+
+
+def test_no_source_but_its_own_names_a_channel() -> None:
+    """Whoever adds one touches nothing else: nowhere is asked which channel it is. The sandbox is a rehearsal besides."""
+    codes = set(CHANNELS) - {"sandbox"}
+    named = [
+        f"{path}: {node.value}"
+        for folder in ("hub", "resolvers", "schema")
+        for path in sorted(Path(folder).rglob("*.py"))
+        if not path.is_relative_to("hub/channels")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in codes
+    ]
+
+    assert named == []

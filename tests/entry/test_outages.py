@@ -269,3 +269,19 @@ async def test_late_money_of_a_canceled_order_is_kept_and_shown_and_grants_nothi
 async def test_books_are_right_after_all_of_it(shop: Shop) -> None:
     """Last in this file: what the tests above have done is verified."""
     await shop.house.verified()
+
+
+REHEARSE = """mutation($input: SandboxFaultSetInput!) { sandboxFaultSet(input: $input) {
+  armed { faults { operation fault times } } userErrors { code message } } }"""
+
+
+async def test_operator_rehearses_a_lost_answer_by_a_mutation(shop: Shop) -> None:
+    sold = await shop.fresh()
+
+    set_ = await shop.operator.mutate(REHEARSE, {"operation": "CREATE", "fault": "DROP_AFTER_COMMIT"})
+    made = await shop.checkout(sold)
+
+    assert set_["armed"] == {"faults": [{"operation": "CREATE", "fault": "DROP_AFTER_COMMIT", "times": 1}]}
+    assert made["paymentAttempt"]["state"] == "UNKNOWN"
+    order = await reached(shop.learner, made["order"]["id"], status="PAID")
+    assert [attempt["state"] for attempt in order["paymentIntent"]["attempts"]] == ["CHARGED"]

@@ -1,12 +1,15 @@
 """Armed faults at the peer: what each makes of an answer or a notice, and that chance repeats by its seed."""
 
 import json
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.sandbox.conftest import NOON, Clock, Merchant, Sandbox
+from tests.sandbox.conftest import NOON, Clock, Merchant, Sandbox, merchant_listening, sandbox_in
 
 PAID = {"payment_method": "pm_card_visa"}
 
@@ -143,3 +146,44 @@ async def test_impossible_fault_is_refused(sandbox: Sandbox, fields: dict[str, A
     answer = await sandbox.client.post("/control/faults", json=body, headers=sandbox.as_controller)
 
     assert answer.status_code == 400
+
+
+async def test_same_seed_gives_the_same_transcript_of_answers_notices_and_faults(tmp_path: Path) -> None:
+    """Ids, amounts, times, signatures, which calls are struck and which notices: all of it, or none is of use."""
+    runs = (("a", "1"), ("b", "1"), ("c", "2"))
+    first, again, other = [await transcript(tmp_path / name, seed) for name, seed in runs]
+
+    assert first == again
+    assert first != other
+    assert any("cut" in line for line in first)
+    assert any("dispute" in line for line in first)
+
+
+async def transcript(directory: Path, seed: str) -> list[str]:
+    clock = Clock()
+    async with merchant_listening() as merchant, sandbox_in(directory, clock, seed) as sandbox:
+        await sandbox.arm("payments", "create", "drop_after_commit", chance=40, seed=seed, times=0)
+        await sandbox.arm("payments", "refund", "http_500_after", chance=40, seed=seed, times=0)
+        await sandbox.arm("payments", "notice", "never", chance=30, seed=seed, times=0)
+        lines = []
+        for n in range(6):
+            clock.now_s += 1
+            method = "pm_card_createDispute" if n == 2 else "pm_card_visa"
+            lines.append(await said(sandbox.create(f"TB-{n}-1", payment_method=method, notice_url=merchant.url)))
+            await sandbox.tick()
+            body = {"reference": f"TB-{n}-1-R1", "payment_reference": f"TB-{n}-1", "amount": 100}
+            lines.append(await said(sandbox.client.post("/v1/refunds", json=body, headers=sandbox.as_hub)))
+            await sandbox.tick()
+        clock.now_s += 24 * 60 * 60
+        day = datetime.fromtimestamp(NOON, UTC).date().isoformat()
+        lines.append(await said(sandbox.client.get("/v1/statement", params={"day": day}, headers=sandbox.as_hub)))
+        told = sorted(headers["sandbox-signature"] + body.decode() for headers, body in merchant.received)
+    return lines + told
+
+
+async def said(call: Awaitable[httpx.Response]) -> str:
+    try:
+        answer = await call
+    except httpx.RemoteProtocolError:
+        return "cut"
+    return f"{answer.status_code} {answer.headers['Sandbox-Signature']} {answer.text}"
