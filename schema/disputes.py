@@ -7,9 +7,10 @@ from resolvers import disputes
 from resolvers.scalars import Instant
 from schema.connections import Connection, Node
 from schema.cost import FREE
-from schema.fields import plain, relation, represents, resolved_by
+from schema.fields import changed_by, plain, relation, represents, resolved_by
 from schema.money import Money
 from schema.orders import Order
+from schema.payloads import Payload
 
 
 @represents("DisputeRow")
@@ -41,4 +42,25 @@ class DisputeQueries:
     dispute: Dispute | None = resolved_by(disputes.dispute, "One dispute; null alike for unknown and not yours.")
     disputes: Connection[Dispute] = resolved_by(
         disputes.all_disputes, "The disputes that you may see, the newest first: for platforms and operators."
+    )
+
+
+@strawberry.type(description="What disputeSubmitEvidence came to.")
+class DisputeSubmitEvidencePayload(Payload):
+    dispute: Dispute | None = relation("dispute", "The dispute; null if there is none that is yours.")
+
+
+@strawberry.type(description="What disputeAccept came to.")
+class DisputeAcceptPayload(Payload):
+    dispute: Dispute | None = relation("dispute", "The dispute; null if there is none that is yours.")
+
+
+@strawberry.type
+class DisputeMutations:
+    dispute_submit_evidence: DisputeSubmitEvidencePayload = changed_by(
+        disputes.dispute_submit_evidence,
+        "Answer a dispute with evidence, once. Sent again until the channel is known to have taken or refused it.",
+    )
+    dispute_accept: DisputeAcceptPayload = changed_by(
+        disputes.dispute_accept, "Give in to a dispute: the money is the payer's, for good."
     )

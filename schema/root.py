@@ -16,7 +16,7 @@ from resolvers.execution import Attribute, PlainFirst
 from schema.anchors import AnchorQueries
 from schema.audit import AuditQueries
 from schema.catalogue import CatalogueMutations, CatalogueQueries
-from schema.disputes import DisputeQueries
+from schema.disputes import DisputeMutations, DisputeQueries
 from schema.entitlements import EntitlementMutations, EntitlementQueries
 from schema.errors import USER_ERRORS
 from schema.events import EventQueries, EventSubscriptions
@@ -32,7 +32,6 @@ from schema.people import PeopleMutations, PeopleQueries
 from schema.reconciliation import ReconciliationQueries
 from schema.sandbox import SandboxMutations
 from schema.refunds import RefundMutations, RefundQueries
-from schema.routing import RoutingMutations, RoutingQueries
 from schema.scalars import SCALARS
 from schema.scopes import guard
 from schema.webhooks import WebhookMutations, WebhookQueries
@@ -44,7 +43,7 @@ _TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
 class Query(
     PeopleQueries, CatalogueQueries, OrderQueries, PaymentQueries, EntitlementQueries, AnchorQueries,
     ReconciliationQueries, EventQueries, NodeQueries, EntityQueries, KeyQueries, IssuerQueries, AuditQueries,
-    WebhookQueries, DisputeQueries, RefundQueries, RoutingQueries,
+    WebhookQueries, DisputeQueries, RefundQueries,
 ):  # fmt: skip
     pass
 
@@ -52,7 +51,7 @@ class Query(
 @strawberry.type(description="What can be done: each takes one input and answers with its object or why not.")
 class Mutation(
     OrderMutations, PaymentMutations, CatalogueMutations, PeopleMutations, EntitlementMutations, KeyMutations,
-    IssuerMutations, WebhookMutations, SandboxMutations, RefundMutations, RoutingMutations,
+    IssuerMutations, WebhookMutations, SandboxMutations, RefundMutations, DisputeMutations,
 ):  # fmt: skip
     pass
 

@@ -11,6 +11,7 @@ from hub.flows import (
     anchors,
     attempts,
     deliveries,
+    dispute_answers,
     disputes,
     late,
     notices,
@@ -40,6 +41,7 @@ HANDLERS: dict[str, Handler] = {
     "revoke_leaf": anchors.revoke_leaf,
     access.KIND: access.open_or_close,
     disputes.DUE: disputes.warn,
+    dispute_answers.SEND: dispute_answers.send_again,
     refund_facts.RESOLVE: refund_sending.resolve,
     late.RETURN: surplus.return_money,
     deliveries.DELIVER: deliveries.deliver,
@@ -48,6 +50,7 @@ HANDLERS: dict[str, Handler] = {
 # after MAX_TRIES.
 TIRELESS = frozenset({
     attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", "revoke_leaf", deliveries.DELIVER,
+    dispute_answers.SEND,
     refund_facts.RESOLVE, late.RETURN,
 })  # fmt: skip
 

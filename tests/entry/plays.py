@@ -106,6 +106,34 @@ async def in_two_steps(stage: Stage, name: str) -> None:
         await _sold(stage, learner, made["order"]["id"])
 
 
+async def contested(stage: Stage, name: str) -> None:
+    """Paid by a card whose payer disputes it at once; the seller answers, and the bank looks at it."""
+    async with stage.learner() as learner, stage.partner() as seller:
+        asked = await learner.mutate(CHECKOUT, stage.listings[name].bought(name, method="pm_card_createDispute"))
+        order_id = asked["order"]["id"]
+        disputes: list[dict[str, Any]] = []
+
+        async def is_disputed() -> bool:
+            order = (await seller.query(DISPUTES_OF, {"id": order_id}))["order"]
+            disputes[:] = order["disputes"] if order else []
+            return bool(disputes)
+
+        await until(is_disputed, within_s=60, what="the dispute told")
+        answer = {"disputeId": disputes[0]["id"], "evidence": "they opened it daily", "idempotencyKey": name}
+        await seller.mutate(SUBMIT_EVIDENCE, answer)
+
+        async def is_taken() -> bool:
+            return await is_disputed() and disputes[0]["answerState"] == "TAKEN"
+
+        await until(is_taken, within_s=90, what="the evidence taken")
+        await reached(learner, order_id, status="PAID", chainStatus="CONFIRMED", within_s=60)
+
+
+DISPUTES_OF = "query($id: ID!) { order(id: $id) { disputes { id state answerState } } }"
+SUBMIT_EVIDENCE = """mutation($input: DisputeSubmitEvidenceInput!) {
+  disputeSubmitEvidence(input: $input) { dispute { state } userErrors { message } } }"""
+
+
 async def undecided(stage: Stage, name: str) -> None:
     """The pay page stands open while the hub asks about it; paid in the end."""
     async with stage.learner() as learner:
@@ -156,6 +184,104 @@ async def revoked(stage: Stage, name: str) -> None:
             return states[HONOURER] == "CLOSED" and left == [(0,)]
 
         await until(is_closed, within_s=60, what="revoked everywhere")
+
+
+async def given_back(stage: Stage, name: str) -> None:
+    """The seller gives a whole price back: once, and the right ends."""
+    order_id = await _bought(stage, name)
+    async with stage.partner() as seller:
+        await seller.mutate(REFUND, {"orderId": order_id, "idempotencyKey": name})
+        await reached(seller, order_id, status="REFUNDED", fulfilmentStatus="REVOKED", within_s=60)
+
+
+async def called_off(stage: Stage, name: str) -> None:
+    """A refund that the channel did not take is called off; one that has gone meanwhile stays gone."""
+    order_id = await _bought(stage, name)
+    async with stage.partner() as seller:
+        asked = await seller.mutate(REFUND, {"orderId": order_id, "idempotencyKey": name})
+        answer = await seller.query(
+            REFUND_CANCEL, {"input": {"refundId": asked["refund"]["id"], "idempotencyKey": name}}
+        )
+        told = answer["refundCancel"]
+        assert told["refund"]["state"] == "CANCELED" or told["userErrors"]
+
+
+async def refund_lost(stage: Stage, name: str) -> None:
+    """Before any death: the money goes back, the answer is lost, and the channel says nothing more."""
+    order_id = await _bought(stage, name)
+    await stage.sandbox.arm("refund", "drop_after_commit")
+    await stage.sandbox.arm("notice", "never", times=0)
+    await stage.sandbox.arm("find_refund", "unavailable", times=0)
+    async with stage.partner() as seller:
+        asked = await seller.mutate(REFUND, {"orderId": order_id, "idempotencyKey": name})
+    assert asked["refund"]["state"] == "UNKNOWN"
+
+
+async def refund_unresolved(stage: Stage, name: str) -> None:
+    """A day without a word: a person is told; then the channel speaks."""
+    order_id = await _bought(stage, name)
+    async with stage.operator() as operator:
+
+        async def is_shown() -> bool:
+            breaks = (await operator.query(BREAKS, {}))["breaks"]["nodes"]
+            return ("UNRESOLVED", order_id) in [(one["kind"], (one["order"] or {}).get("id")) for one in breaks]
+
+        if not stage.is_last:
+            await until(is_shown, what="a Break")
+        else:
+            await reached(operator, order_id, status="REFUNDED", within_s=90)
+
+
+async def paid_late(stage: Stage, name: str) -> None:
+    """Given up, and then paid all the same: the money goes back by itself."""
+    async with stage.learner() as learner:
+        asked = await learner.mutate(CHECKOUT, stage.listings[name].bought(name, method=None))
+        order_id, reference = asked["order"]["id"], f"{asked['order']['number']}-1"
+
+        async def is_given_up() -> bool:
+            answer = await learner.query(CANCEL, {"input": {"orderId": order_id, "idempotencyKey": name}})
+            return bool((await order_of(learner, order_id))["status"] == "CANCELED" or not answer)
+
+        await until(is_given_up, what="given up")
+        [movement] = await stage.sandbox.find(reference)
+        if movement["status"] == "canceled":
+            await stage.sandbox.charge(reference)
+
+        async def is_back() -> bool:
+            order = (await learner.query(REFUNDS_OF, {"id": order_id}))["order"]
+            return [(one["state"], one["isAutomatic"]) for one in order["refunds"]] == [("SUCCEEDED", True)]
+
+        await until(is_back, within_s=60, what="the money back")
+
+
+async def policed(stage: Stage, name: str) -> None:
+    """A merchant says what becomes of late money."""
+    async with stage.partner() as seller:
+        merchant = (await seller.query("{ viewer { platform { merchant { id } } } }", {}))["viewer"]["platform"]
+        told = await seller.mutate(POLICY, {"merchantId": merchant["merchant"]["id"], "lateMoney": "REFUND"})
+    assert told["lateMoney"] == "REFUND"
+
+
+async def _bought(stage: Stage, name: str) -> str:
+    """The paid order of a checkout, which is answered again to whoever asks again."""
+    async with stage.learner() as learner:
+        bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+        order_id = str(bought["order"]["id"])
+
+        async def is_paid() -> bool:
+            return (await order_of(learner, order_id))["status"] != "AWAITING_PAYMENT"
+
+        await until(is_paid, within_s=60, what="paid")
+    return order_id
+
+
+REFUND = """mutation($input: RefundCreateInput!) { refundCreate(input: $input) {
+  refund { id state } userErrors { code message } } }"""
+REFUND_CANCEL = """mutation($input: RefundCancelInput!) { refundCancel(input: $input) {
+  refund { state } userErrors { code } } }"""
+REFUNDS_OF = "query($id: ID!) { order(id: $id) { refunds { state isAutomatic } } }"
+POLICY = """mutation($input: MerchantPolicySetInput!) { merchantPolicySet(input: $input) {
+  lateMoney userErrors { code message } } }"""
 
 
 async def partnership(stage: Stage, name: str) -> None:
@@ -482,6 +608,10 @@ def forget_at_once() -> None:
     import_module("hub.flows.deliveries").__dict__["KEEP_DELIVERIES_US"] = -1_000_000
 
 
+def warn_at_once() -> None:
+    import_module("hub.flows.disputes").__dict__["WARN_BEFORE_US"] = 30 * 24 * 3600 * 1_000_000
+
+
 # ---- which play gets to which point ----------------------------------------------------------------------------------
 
 
@@ -530,6 +660,8 @@ async def old(stage: Stage, name: str) -> None:
     await stage.house.change("UPDATE event SET occurred_at_us = 1 WHERE position = (SELECT oldest FROM log_head)")
 
 
+LOST_REFUND = ("payments", "refund", "drop_after_commit", None)
+
 SCENES: dict[str, Scene] = {
     # purchase
     "admit_order": Scene(in_two_steps),
@@ -550,6 +682,22 @@ SCENES: dict[str, Scene] = {
     "take": Scene(),
     "take_waiting": Scene(unheard_of),
     "keep_waiting": Scene(spoil=fail_to_apply),
+    # disputes
+    "tell_due": Scene(contested, spoil=warn_at_once),
+    "open_dispute_answer": Scene(contested),
+    "record_dispute_answer": Scene(contested),
+    # refunds
+    "open_refund": Scene(given_back),
+    "submit_refund": Scene(given_back),
+    "record_refund": Scene(given_back),
+    "finish_refund_request": Scene(given_back),
+    "record_refund_query": Scene(given_back, fault=LOST_REFUND),
+    "report_refund_unresolved": Scene(refund_unresolved, before=refund_lost, ahead_s=AFTER_A_DAY_S),
+    "cancel_refund": Scene(called_off, fault=("payments", "refund", "rate_limit", 30)),
+    "open_return": Scene(paid_late),
+    "keep_policy": Scene(policed),
+    "channel.refund": Scene(given_back),
+    "channel.query_refund": Scene(given_back, fault=LOST_REFUND),
     # platforms
     "tell_platforms": Scene(),
     "keep_access": Scene(),

@@ -37,8 +37,8 @@ REFUSALS = [
 # Mutations that move money or rights: a repeat must be harmless whatever happened to the first answer.
 OF_MONEY_OR_RIGHTS = {
     "checkout", "orderCreate", "orderCancel", "paymentCreate", "paymentCapture", "paymentVoid", "refundCreate",
-    "refundCancel", "entitlementRevoke",
-}
+    "refundCancel", "disputeSubmitEvidence", "disputeAccept", "entitlementRevoke",
+}  # fmt: skip
 
 
 def types() -> Iterator[Any]:
@@ -208,7 +208,7 @@ def test_every_field_of_an_event_is_shown() -> None:
         shown = {"".join(f"_{c.lower()}" if c.isupper() else c for c in name) for name in type_.fields}
         if "amount_minor" in told:
             told = told - {"amount_minor", "currency"} | {"amount"}
-        assert shown == told, event.__name__
+        assert shown == {name.removesuffix("_us") for name in told}, event.__name__
 
 
 def test_every_node_can_be_asked_by_its_id() -> None:
