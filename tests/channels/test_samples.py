@@ -103,7 +103,7 @@ def connected(environ: dict[str, str]) -> Mapping[str, Channel]:
 
 
 def test_no_source_but_its_own_names_a_channel() -> None:
-    """Whoever adds one touches nothing else: nowhere is asked which channel it is. The sandbox is a rehearsal besides."""
+    """Whoever adds one touches nothing else: nowhere is asked which channel it is. The sandbox rehearses besides."""
     codes = set(CHANNELS) - {"sandbox"}
     named = [
         f"{path}: {node.value}"
