@@ -9,8 +9,10 @@ from hub.domain.money import Money
 from hub.domain.orders import Order
 from hub.domain.payments import AttemptState, CaptureMethod, PaymentAttempt, PaymentRequest
 from hub.domain.requests import Answer
-from hub.flows import captures, purchase
+from hub.flows import captures, purchase, routing
+from hub.ports import Capabilities
 from resolvers.context import Info
+from resolvers.errors import bad_input
 from resolvers.inputs import MoneyInput, id_of, key, money, storable, web_address
 from resolvers.lookahead import Wanted, wanted
 from resolvers.orders import IdempotencyKey, ListingToBuy, OrderId, is_plain
@@ -23,7 +25,18 @@ if TYPE_CHECKING:
 MAX_CODE = 64  # characters of a channel's code or a method's token
 
 ChannelCode = Annotated[
-    str, strawberry.argument(description="Code of a payment channel, at most 64 characters: see `channels`.")
+    str | None,
+    strawberry.argument(
+        description="Code of a payment channel, at most 64 characters: see `channels`. If it is left out, the hub "
+        "chooses by the merchant's rules, and goes on to another channel where nothing was done at the first."
+    ),
+]
+Replaced = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(
+        description="The order's attempt that waits for the buyer, to be closed at its channel first: for a buyer who "
+        "changes the channel. While that channel does not confirm it, the new attempt is refused."
+    ),
 ]
 Expected = Annotated[
     MoneyInput, strawberry.argument(description="What the buyer saw: an assertion. Any other price is refused.")
@@ -50,9 +63,9 @@ HeldAttempt = Annotated[strawberry.ID, strawberry.argument(description="The AUTH
 async def checkout(
     info: Info,
     listing_id: ListingToBuy,
-    channel: ChannelCode,
     expected_amount: Expected,
     idempotency_key: IdempotencyKey,
+    channel: ChannelCode = None,
     method: Method = None,
     return_url: ReturnUrl = None,
     capture_method: CaptureMethodChoice = CaptureMethod.AUTOMATIC,
@@ -62,7 +75,7 @@ async def checkout(
     async def flow() -> Answer[PaymentAttempt | Order]:
         request = purchase.CheckoutRequest(
             listing_id=id_of("Listing", listing_id, "listingId"),
-            channel=storable(channel, "channel", MAX_CODE),
+            channel=None if channel is None else storable(channel, "channel", MAX_CODE),
             expected=money(expected_amount, "expectedAmount"),
             idempotency_key=key(idempotency_key),
             method=None if method is None else storable(method, "method", MAX_CODE),
@@ -77,24 +90,26 @@ async def checkout(
 async def payment_create(
     info: Info,
     order_id: OrderId,
-    channel: ChannelCode,
     expected_amount: Expected,
     idempotency_key: IdempotencyKey,
+    channel: ChannelCode = None,
     method: Method = None,
     return_url: ReturnUrl = None,
     capture_method: CaptureMethodChoice = CaptureMethod.AUTOMATIC,
+    replaces: Replaced = None,
 ) -> Payload:
     """Ask one channel to collect an order's money."""
 
     async def flow() -> Answer[PaymentAttempt]:
         request = PaymentRequest(
             order_id=id_of("Order", order_id, "orderId"),
-            channel=storable(channel, "channel", MAX_CODE),
+            channel=None if channel is None else storable(channel, "channel", MAX_CODE),
             expected=money(expected_amount, "expectedAmount"),
             idempotency_key=key(idempotency_key),
             method=None if method is None else storable(method, "method", MAX_CODE),
             return_url=None if return_url is None else web_address(return_url, "returnUrl"),
             capture_method=capture_method,
+            replaces=None if replaces is None else id_of("PaymentAttempt", replaces, "replaces"),
         )
         return await purchase.request_payment(info.context.hub, info.context.viewer, request)
 
@@ -190,8 +205,16 @@ class ChannelView:
 
     code: str
     amounts: list["AmountsView"]
-    is_test_only: bool
-    can_void: bool
+    methods: list[str]
+    capabilities: Capabilities
+
+    @property
+    def is_test_only(self) -> bool:
+        return self.capabilities.is_test_only
+
+    @property
+    def can_void(self) -> bool:
+        return self.capabilities.can_void
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,18 +225,55 @@ class AmountsView:
     maximum: Money
 
 
-def channels(info: Info) -> list[ChannelView]:
-    """The channels of this hub, by code."""
+async def channels(
+    info: Info,
+    order_id: Annotated[
+        strawberry.ID | None, strawberry.argument(description="Only those that can take what this order costs.")
+    ] = None,
+    listing_id: Annotated[
+        strawberry.ID | None, strawberry.argument(description="Only those that can take this listing's price.")
+    ] = None,
+    capture_method: CaptureMethodChoice = CaptureMethod.AUTOMATIC,
+) -> list[ChannelView]:
+    """The channels of this hub, by code; those that fit, if it is said what is to be paid."""
+    if order_id is not None and listing_id is not None:
+        raise bad_input("give either orderId or listingId")
     found = info.context.hub.channels
-    return [
-        ChannelView(
-            code,
-            [
-                AmountsView(Money(amounts.minimum_minor, currency), Money(amounts.maximum_minor, currency))
-                for currency, amounts in sorted(found[code].capabilities.currencies.items())
-            ],
-            found[code].capabilities.is_test_only,
-            found[code].capabilities.can_void,
+    fitting = sorted(found)
+    if order_id is not None or listing_id is not None or capture_method is not CaptureMethod.AUTOMATIC:
+        fitting = await routing.fitting(
+            info.context.hub,
+            info.context.viewer,
+            routing.Wish(None, capture_method),
+            order_id=order_id,
+            listing_id=listing_id,
         )
-        for code in sorted(found)
+    return [_channel_view(code, found[code].capabilities) for code in fitting]
+
+
+def _channel_view(code: str, capabilities: Capabilities) -> ChannelView:
+    amounts = [
+        AmountsView(Money(amounts.minimum_minor, currency), Money(amounts.maximum_minor, currency))
+        for currency, amounts in sorted(capabilities.currencies.items())
     ]
+    return ChannelView(code, amounts, list(capabilities.methods), capabilities)
+
+
+def can_authorize(root: strawberry.Parent[ChannelView]) -> bool:
+    return root.capabilities.can_authorize
+
+
+def can_capture_partly(root: strawberry.Parent[ChannelView]) -> bool:
+    return root.capabilities.can_capture_partly
+
+
+def can_refund(root: strawberry.Parent[ChannelView]) -> bool:
+    return root.capabilities.can_refund
+
+
+def can_refund_partly(root: strawberry.Parent[ChannelView]) -> bool:
+    return root.capabilities.can_refund_partly
+
+
+def has_disputes(root: strawberry.Parent[ChannelView]) -> bool:
+    return root.capabilities.has_disputes

@@ -112,7 +112,15 @@ class Channel:
     code: str = plain("What `channel` takes.")
     amounts: list[ChannelAmounts] = plain("What it takes, by currency.", costs=FREE)
     is_test_only: bool = plain("Whether no real money moves.")
+    methods: list[str] = plain("What `method` may be, or begin with before a colon; empty: a token of the provider.")
     can_void: bool = plain("Whether an unpaid attempt can be closed at the channel.")
+    can_authorize: bool = resolved_by(payments.can_authorize, "Whether it takes captureMethod MANUAL.", FREE)
+    can_capture_partly: bool = resolved_by(
+        payments.can_capture_partly, "Whether part of held money can be taken; the rest is given back.", FREE
+    )
+    can_refund: bool = resolved_by(payments.can_refund, "Whether money can be given back.", FREE)
+    can_refund_partly: bool = resolved_by(payments.can_refund_partly, "Whether part of it can.", FREE)
+    has_disputes: bool = resolved_by(payments.has_disputes, "Whether payers' banks can ask for money back.", FREE)
 
 
 @strawberry.type(description="What checkout came to.")
@@ -146,7 +154,11 @@ class PaymentVoidPayload(Payload):
 
 @strawberry.type
 class PaymentQueries:
-    channels: list[Channel] = resolved_by(payments.channels, "The payment channels of this hub, by code.", at_most(10))
+    channels: list[Channel] = resolved_by(
+        payments.channels,
+        "The payment channels of this hub, by code; or those that fit what is to be paid.",
+        at_most(10),
+    )
 
 
 @strawberry.type

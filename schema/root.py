@@ -30,8 +30,9 @@ from schema.orders import OrderMutations, OrderQueries
 from schema.payments import PaymentMutations, PaymentQueries
 from schema.people import PeopleMutations, PeopleQueries
 from schema.reconciliation import ReconciliationQueries
-from schema.sandbox import SandboxMutations
 from schema.refunds import RefundMutations, RefundQueries
+from schema.routing import RoutingMutations, RoutingQueries
+from schema.sandbox import SandboxMutations
 from schema.scalars import SCALARS
 from schema.scopes import guard
 from schema.webhooks import WebhookMutations, WebhookQueries
@@ -43,7 +44,7 @@ _TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
 class Query(
     PeopleQueries, CatalogueQueries, OrderQueries, PaymentQueries, EntitlementQueries, AnchorQueries,
     ReconciliationQueries, EventQueries, NodeQueries, EntityQueries, KeyQueries, IssuerQueries, AuditQueries,
-    WebhookQueries, DisputeQueries, RefundQueries,
+    WebhookQueries, DisputeQueries, RefundQueries, RoutingQueries,
 ):  # fmt: skip
     pass
 
@@ -51,7 +52,7 @@ class Query(
 @strawberry.type(description="What can be done: each takes one input and answers with its object or why not.")
 class Mutation(
     OrderMutations, PaymentMutations, CatalogueMutations, PeopleMutations, EntitlementMutations, KeyMutations,
-    IssuerMutations, WebhookMutations, SandboxMutations, RefundMutations, DisputeMutations,
+    IssuerMutations, WebhookMutations, SandboxMutations, RefundMutations, DisputeMutations, RoutingMutations,
 ):  # fmt: skip
     pass
 

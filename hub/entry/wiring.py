@@ -30,7 +30,7 @@ from hub.wakeups.memory import MemoryWakeups
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # a partner that is being developed beside the hub
 # The sandbox answers within this, or the outcome is UNKNOWN: chapter 05's budgets.
 CONNECT_S, READ_S = 3.0, 10.0
-# Calls of one adapter at once, and connections kept open after them: a provider that takes its time holds up nobody else.
+# Calls of one adapter at once, and connections kept open after them: a slow provider's payments wait for no other.
 CALLS_AT_ONCE, KEPT_OPEN = 1_000, 100
 
 

@@ -41,13 +41,15 @@ class Wish:
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
 
 
-def cannot_take(capabilities: Capabilities | None, money: Money, wish: Wish, standing: Standing | None) -> str | None:
-    """Why a channel could not take this payment, known without asking it; None: it could."""
+def cannot_take(
+    capabilities: Capabilities | None, money: Money | None, wish: Wish, standing: Standing | None
+) -> str | None:
+    """Why a channel could not take this payment (None: of any amount), known without asking it; None: it could."""
     if capabilities is None:
         return "it is not configured here"
     if standing is not None and standing.state is not StandingState.RUNNING:
         return NOTHING_NEW
-    if not capabilities.takes(money):
+    if money is not None and not capabilities.takes(money):
         return f"it does not take {money.amount_minor} minor units of {money.currency}"
     if wish.method is not None and capabilities.methods and wish.method.partition(":")[0] not in capabilities.methods:
         return f"it has no such method: {', '.join(capabilities.methods)}"
@@ -67,6 +69,27 @@ async def plan(hub: Hub, wish: Wish, *, order_id: str | None = None, listing_id:
             return None
         made = await rx.payments.of_order(order_id) if order_id is not None else []
         return await _plan(hub, rx, payable.merchant_id, payable.price, wish, made)
+
+
+async def fitting(
+    hub: Hub, viewer: Viewer, wish: Wish, *, order_id: str | None = None, listing_id: str | None = None
+) -> list[str]:
+    """The codes of the channels that can take it now: of an order for its buyer, its merchant and operators."""
+    async with hub.store.reading() as rx:
+        payable = await payable_of(rx, order_id=order_id, listing_id=listing_id)
+        standings = await rx.routing.standings()
+    price = None
+    if order_id is not None or listing_id is not None:
+        if payable is None or payable.price is None:
+            return []
+        if payable.user_id not in (None, viewer.user_id) and not is_ones(viewer, payable.platform_id):
+            return []
+        price = payable.price
+    return [
+        code
+        for code in sorted(hub.channels)
+        if cannot_take(hub.channels[code].capabilities, price, wish, standings.get(code)) is None
+    ]
 
 
 async def payable_of(rx: "Rx", *, order_id: str | None, listing_id: str | None) -> "Payable | None":
