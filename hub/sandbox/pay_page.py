@@ -28,6 +28,8 @@ COOKIE_BYTES = 16
 FORM_FIELDS_LIMIT = 10  # the card form has four
 BACK_TO_SHOP_AFTER_S = 5  # long enough to read the result
 
+HELD = '<p class="soft">The shop takes the amount later; until then it is only held.</p>'
+
 Form = dict[str, str]
 
 
@@ -38,7 +40,7 @@ async def shown(request: Request) -> Response:
     if intent is None:
         return _no(404, "No such payment", "This address belongs to no payment. Go back to the shop and try again.")
     if intent.status != "requires_action":
-        return _result(intent)
+        return _result(peer, intent)
     payer = request.cookies.get(COOKIE) or secrets.token_hex(COOKIE_BYTES)
     csrf = _csrf(peer, intent, payer)
     if intent.step == "authenticate":
@@ -149,10 +151,14 @@ def _csrf(peer: Peer, intent: Intent, payer: str) -> str:
 
 def amount_of(intent: Intent) -> str:
     """The amount as people write it: `USD 12.50`, `JPY 1250`."""
-    digits = MINOR_DIGITS.get(intent.currency, 2)
+    return written(intent.amount, intent.currency)
+
+
+def written(amount: int, currency: str) -> str:
+    digits = MINOR_DIGITS.get(currency, 2)
     if digits == 0:
-        return f"{intent.currency} {intent.amount}"
-    return f"{intent.currency} {intent.amount // 10**digits}.{intent.amount % 10**digits:0{digits}d}"
+        return f"{currency} {amount}"
+    return f"{currency} {amount // 10**digits}.{amount % 10**digits:0{digits}d}"
 
 
 def _head(intent: Intent) -> str:
@@ -161,6 +167,7 @@ def _head(intent: Intent) -> str:
         f"<h1>{escape(intent.description or 'Payment')}</h1>"
         f'<p class="amount">{escape(amount_of(intent))}</p>'
         f'<p class="soft"><small>Reference {escape(intent.reference)} · payable until {until}</small></p>'
+        + (HELD if intent.capture_method == "manual" else "")
     )
 
 
@@ -248,7 +255,7 @@ def _authentication(intent: Intent, csrf: str) -> str:
     )
 
 
-def _result(intent: Intent) -> Response:
+def _result(peer: Peer, intent: Intent) -> Response:
     if intent.status == "succeeded":
         title, said, mood = "Paid", "Thank you. The payment went through.", "good"
     elif intent.status == "requires_capture":
@@ -265,7 +272,23 @@ def _result(intent: Intent) -> Response:
         address = escape(_returning(intent, intent.return_url))
         back = f'<a class="button" href="{address}">Back to the shop</a>'
         head = f'<meta http-equiv="refresh" content="{BACK_TO_SHOP_AFTER_S};url={address}">\n'
-    return page(title, f'{_head_of_result(intent, title)}<p class="{mood}" role="status">{said}</p>{back}', head=head)
+    return page(
+        title,
+        f'{_head_of_result(intent, title)}<p class="{mood}" role="status">{said}</p>{_returned(peer, intent)}{back}',
+        head=head,
+    )
+
+
+def _returned(peer: Peer, intent: Intent) -> str:
+    """What has been given back, or taken less than was held."""
+    rows = [
+        f"<tr><td>{escape(written(refund.amount, refund.currency))}</td><td>refund {refund.status}</td></tr>"
+        for refund in peer.refunds.of(intent)
+    ]
+    if 0 < intent.amount_received < intent.amount:
+        taken = escape(written(intent.amount_received, intent.currency))
+        rows.insert(0, f"<tr><td>{taken}</td><td>taken; the rest was released</td></tr>")
+    return f"<table><tbody>{''.join(rows)}</tbody></table>" if rows else ""
 
 
 def _head_of_result(intent: Intent, title: str) -> str:

@@ -244,3 +244,29 @@ async def test_unknown_page_is_404_and_says_so(sandbox: Sandbox) -> None:
 
     assert (answer.status_code, form.status_code) == (404, 404)
     assert "No such payment" in answer.text
+
+
+@pytest.mark.parametrize("method", ["card", "qr"])
+async def test_held_amount_is_shown_as_held_and_then_as_taken_and_given_back(sandbox: Sandbox, method: str) -> None:
+    buyer = await buyer_at(sandbox, capture_method="manual")
+    assert "only held" in buyer.page
+    if method == "qr":
+        await buyer.open("?method=qr")
+        await buyer.send("qr", decision="pay")
+    else:
+        await buyer.send("card", number="4242 4242 4242 4242", **GOOD)
+    held = buyer.heading
+
+    body: dict[str, Any] = {"reference": "TB-1-1", "amount_to_capture": 1000}
+    await sandbox.client.post("/v1/payment_intents/capture", json=body, headers=sandbox.as_hub)
+    body = {"reference": "R1", "payment_reference": "TB-1-1", "amount": 250}
+    await sandbox.client.post("/v1/refunds", json=body, headers=sandbox.as_hub)
+    after = await buyer.open()
+
+    assert (held, buyer.heading) == ("Authorised", "Paid")
+    assert re.findall(r"<td>(.*?)</td>", after) == [
+        "USD 10.00",
+        "taken; the rest was released",
+        "USD 2.50",
+        "refund succeeded",
+    ]
