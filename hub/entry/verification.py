@@ -10,7 +10,7 @@ from dataclasses import replace
 from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, charge_status
 from hub.domain.payments import LIVE, AttemptState, Fact, PaymentAttempt, reduce
 from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf
-from hub.entry import refund_checks
+from hub.entry import dispute_checks, refund_checks
 from hub.entry.checks import PAGE, SHOWN, Check
 from hub.flows.anchors import planted
 from hub.flows.records import commitment
@@ -28,6 +28,7 @@ async def verified(hub: Hub, *, with_chain: bool, progress: Callable[[str], None
         ("states follow from facts", _states),
         ("refunds follow from facts", refund_checks.refunds),
         ("promises end once", refund_checks.promises),
+        ("disputes follow from facts", dispute_checks.disputes),
         ("one right per paid order", _rights),
         ("log dense", _log),
         ("one leaf per ended request", _leaves),

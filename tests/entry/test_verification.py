@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import PaymentAttempt
 from hub.entry.verification import verified
-from hub.flows import deliveries, refunds, webhooks
+from hub.flows import deliveries, notices, refunds, webhooks
 from hub.flows.refunds import RefundRequest
 from hub.ports import LeafClaim
 from hub.store.database import open_store
 from tests.flows.benches import Bench
 from tests.flows.scripted import DECLINED, PENDING, ScriptedChain
+from tests.flows.scripted import contested as scripted_dispute
 from tests.world import World, operator, partner
 
 
@@ -38,6 +40,7 @@ async def bench(sqlite_url: str) -> AsyncIterator[Bench]:
     await bench.record()
     await deliveries.gather(bench.hub)
     await given_back(bench)
+    await contested(bench)
     yield bench
     await store.aclose()
 
@@ -56,10 +59,21 @@ async def given_back(bench: Bench) -> None:
     await bench.record()
 
 
+async def contested(bench: Bench) -> None:
+    """One charge is disputed, another was lost by a dispute."""
+    for state in (DisputeState.NEEDS_RESPONSE, DisputeState.LOST):
+        listing = await bench.world.listing()
+        attempt = (await bench.buy(await bench.world.learner(), listing, f"disputed {state}")).value
+        assert isinstance(attempt, PaymentAttempt)
+        word = DisputeWord(f"dp {state}", state, attempt.amount, "fraudulent", None, Money(1500, "CNY"))
+        await notices.receive(bench.hub, "sandbox", scripted_dispute(attempt, word))
+    await bench.record()
+
+
 async def wrong(bench: Bench) -> dict[str, list[str]]:
     """The checks that fail, with what they name."""
     checks = await verified(bench.hub, with_chain=True)
-    assert [check.looked_at > 0 for check in checks[:-1]] == [True] * 11
+    assert [check.looked_at > 0 for check in checks[:-1]] == [True] * 12
     return {check.name: check.wrong for check in checks if not check.is_fine}
 
 
@@ -67,6 +81,7 @@ async def test_true_house_passes_every_check(bench: Bench) -> None:
     assert await wrong(bench) == {}
 
 
+DISPUTES = "disputes and the rights they touch follow from facts"
 REFUNDS, PROMISES = "refunds follow from facts, within what was captured", "each promise of the books ends once"
 
 
@@ -93,7 +108,15 @@ REFUNDS, PROMISES = "refunds follow from facts, within what was captured", "each
         ("UPDATE refund_fact SET kind = 'FAILED' WHERE kind = 'SUCCEEDED'", {REFUNDS}),
         ("UPDATE reservation SET state = 'PENDING' WHERE state = 'VOIDED'", {PROMISES}),
         ("UPDATE reservation SET state = 'POSTED' WHERE state = 'PENDING'", {PROMISES}),
-        ("UPDATE reservation SET reference = 'refund/none' WHERE state = 'PENDING'", {PROMISES}),
+        ("UPDATE reservation SET reference = 'refund/none' WHERE state = 'PENDING' AND kind = 'refund'", {PROMISES}),
+        ("UPDATE dispute SET state = 'WON' WHERE state = 'LOST'", {DISPUTES}),
+        ("UPDATE dispute SET held_minor = held_minor + 1 WHERE state = 'NEEDS_RESPONSE'", {DISPUTES}),
+        ("UPDATE dispute SET deducted_minor = 9800 WHERE state = 'LOST'", {DISPUTES, "escrow per order = received"}),
+        ("UPDATE dispute SET fee_minor = 1400", {DISPUTES}),
+        ("UPDATE dispute_fact SET state = 'WON' WHERE state = 'NEEDS_RESPONSE'", {DISPUTES}),
+        ("UPDATE grant_ SET state = 'ACTIVE' WHERE state = 'SUSPENDED'", {DISPUTES}),
+        ("UPDATE grant_ SET suspended_by = '', state = 'ACTIVE' WHERE state = 'SUSPENDED'", {DISPUTES}),
+        ("UPDATE grant_ SET revoked_by = 'refund' WHERE state = 'REVOKED'", {DISPUTES}),
         ("UPDATE grant_ SET source_ref = 'ord_none'", {"one right per paid order, none without"}),
         ("UPDATE log_head SET position = position + 1", {"log dense"}),
         ("UPDATE webhook_delivery SET event_id = 'evt_none' || id", {"every delivered event exists"}),
