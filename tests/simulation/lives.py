@@ -17,6 +17,7 @@ from hub.flows import orders, purchase, refunds
 from hub.flows.purchase import CheckoutRequest
 from hub.flows.refunds import RefundRequest
 from hub.ports import Hub
+from hub.store.transactions import Unavailable
 from tests.simulation.providers import MANNERS
 from tests.world import operator
 
@@ -73,10 +74,10 @@ class Life:
         return self._known(answers)
 
     async def _ordered(self) -> str | None:
-        answer = await purchase.create_order(
+        call = purchase.create_order(
             self._hub(), self.buyer, listing_id=self.listing.id, expected=None, idempotency_key=self._key()
         )
-        return self._known([answer])
+        return self._known([await _patient(call)])
 
     async def _pay(self, order_id: str, channel: str) -> None:
         assert self.listing.price is not None
@@ -133,10 +134,10 @@ class Life:
 
 
 async def _patient(call: Any) -> Any:
-    """None where the same request is under way in another process."""
+    """None where the same request is under way in another process, or the database is too busy."""
     try:
         return await call
-    except InProgress:
+    except (InProgress, Unavailable):
         return None
 
 

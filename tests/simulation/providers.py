@@ -17,7 +17,7 @@ from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Res
 from hub.domain.refunds import Refund
 from hub.flows import notices
 from hub.ports import Ack, AmountRange, Capabilities, Hub, NoticeRefused, RawNotice
-from hub.store.transactions import running_unit
+from hub.store.transactions import Unavailable, running_unit
 
 if TYPE_CHECKING:
     from tests.simulation.town import Town
@@ -184,7 +184,7 @@ class Provider:
         self._under_way.discard(key)
         await self._tell_during(key)
         if fault == "slow":
-            await self.town.sleep(chance.uniform(1, 20))
+            await self.town.sleep(chance.uniform(1, 4))
         if fault == "lost after":
             return self._result(Outcome.UNKNOWN)
         if fault == "forgets":
@@ -452,7 +452,13 @@ class Provider:
         raw = RawNotice({"stamp": stamp, "signature": self._signature(notice.digest, stamp)}, notice.digest)
         if chance.random() < 0.08:
             await self._refused(hub, chance, raw)
-        ack = await notices.receive(hub, self.code, raw)
+        try:
+            ack = await notices.receive(hub, self.code, raw)
+        except Unavailable:  # answered by "send it again"
+            self.town.busy += 1
+            await self.town.sleep(chance.uniform(5, 60))
+            await self._deliver(notice, chance)
+            return
         assert ack.status == 200, notice.event_id
         order_id = self.town.books.order_named(notice.attempt_key.rpartition("-")[0])
         if order_id is not None:
