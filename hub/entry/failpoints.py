@@ -14,7 +14,7 @@ VARIABLE = "HUB_FAILPOINT"
 EXIT_CODE = 137  # what a shell shows after SIGKILL
 
 CALLS = {
-    "channel": ("create", "void", "query"),
+    "channel": ("create", "capture", "void", "query", "refund", "query_refund"),
     "chain": ("send",),
     "platform": ("grant_access", "revoke_access"),
     "sender": ("post",),

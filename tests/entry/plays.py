@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,41 @@ async def given_up(stage: Stage, name: str) -> None:
     assert (movement["status"], movement["amount_received"]) == ("canceled", 0)
 
 
+async def held(stage: Stage, name: str) -> None:
+    """Its money is held, and its merchant takes it."""
+    async with stage.learner() as learner, stage.partner() as partner:
+        asked = await learner.mutate(CHECKOUT, {**stage.listings[name].bought(name), "captureMethod": "MANUAL"})
+        attempt_id = asked["paymentAttempt"]["id"]
+
+        async def is_held() -> bool:
+            order = await order_of(learner, asked["order"]["id"])
+            return order["paymentIntent"]["status"] in ("REQUIRES_CAPTURE", "SUCCEEDED")
+
+        if (await order_of(learner, asked["order"]["id"]))["status"] != "PAID":
+            await until(is_held, within_s=60, what="held")
+            taken = {"input": {"paymentAttemptId": attempt_id, "idempotencyKey": name}}
+            await partner.query(TAKE, taken)  # refused where the money was taken by the hub's own second try
+        await _sold(stage, learner, asked["order"]["id"])
+
+
+TAKE = """mutation($input: PaymentCaptureInput!) {
+  paymentCapture(input: $input) { paymentAttempt { id state } userErrors { code } } }"""
+
+
+async def ruled(stage: Stage, name: str) -> None:
+    """A merchant makes a rule and takes it back. Its currency is nobody's here: it chooses for no other play."""
+    async with stage.partner() as partner:
+        choices = [{"channel": "sandbox", "weight": 2}]
+        made = await partner.mutate(RULE_PUT, {"name": name, "currency": "ISK", "choices": choices})
+        await partner.mutate(RULE_DELETE, {"routingRuleId": made["routingRule"]["id"]})
+
+
+RULE_PUT = """mutation($input: RoutingRuleUpsertInput!) {
+  routingRuleUpsert(input: $input) { routingRule { id } userErrors { code message } } }"""
+RULE_DELETE = """mutation($input: RoutingRuleDeleteInput!) {
+  routingRuleDelete(input: $input) { deletedId userErrors { code message } } }"""
+
+
 async def revoked(stage: Stage, name: str) -> None:
     """Staff end a right whose leaf is on chain: its access list and its leaf follow."""
     await sale(stage, name)
@@ -192,6 +227,15 @@ async def given_back(stage: Stage, name: str) -> None:
     async with stage.partner() as seller:
         await seller.mutate(REFUND, {"orderId": order_id, "idempotencyKey": name})
         await reached(seller, order_id, status="REFUNDED", fulfilmentStatus="REVOKED", within_s=60)
+
+
+async def given_back_in_silence(stage: Stage, name: str) -> None:
+    """Likewise, but the answer is lost and no notice comes: the hub asks."""
+    await _bought(stage, name)
+    if not stage.is_last:
+        await stage.sandbox.arm("refund", "drop_after_commit")
+        await stage.sandbox.arm("notice", "never")
+    await given_back(stage, name)
 
 
 async def called_off(stage: Stage, name: str) -> None:
@@ -650,6 +694,16 @@ async def _buried(stage: Stage, name: str) -> None:
     stage.house.data.with_name(f"dead-{name}").write_text(str(dead_id))
 
 
+async def _unplaced(stage: Stage, name: str) -> None:
+    await unheard_of(replace(stage, is_last=True), name)
+    [(notice_id,)] = await stage.house.rows(f"SELECT id FROM notice_inbox WHERE event_id = 'evt_{name}'")
+    stage.house.data.with_name(f"notice-{name}").write_text(notice_id)
+
+
+def _replay(stage: Stage, name: str) -> list[str]:
+    return ["channel", "replay", stage.house.data.with_name(f"notice-{name}").read_text()]
+
+
 def _settle(word: str) -> Callable[[Stage, str], list[str]]:
     return lambda stage, name: ["tasks", word, stage.house.data.with_name(f"dead-{name}").read_text()]
 
@@ -659,8 +713,6 @@ async def old(stage: Stage, name: str) -> None:
     await sale(stage, name)
     await stage.house.change("UPDATE event SET occurred_at_us = 1 WHERE position = (SELECT oldest FROM log_head)")
 
-
-LOST_REFUND = ("payments", "refund", "drop_after_commit", None)
 
 SCENES: dict[str, Scene] = {
     # purchase
@@ -677,10 +729,17 @@ SCENES: dict[str, Scene] = {
     "record_void": Scene(given_up),
     "send_again": Scene(in_two_steps, before=lost, ahead_s=AFTER_LEASES_S),
     "record_answer": Scene(in_two_steps, before=lost, ahead_s=AFTER_LEASES_S),
+    "instruct": Scene(held),
+    "record_instructed": Scene(held),
+    "finish_instructed": Scene(held),
+    "keep_rule": Scene(ruled),
+    "drop_rule": Scene(ruled),
+    "keep_standing": Scene(command=lambda *_: ["channel", "start", "sandbox"]),
     "report_unresolved": Scene(unresolved, before=silent, ahead_s=AFTER_A_DAY_S),
     # notices
     "take": Scene(),
     "take_waiting": Scene(unheard_of),
+    "take_again": Scene(before=_unplaced, command=_replay),
     "keep_waiting": Scene(spoil=fail_to_apply),
     # disputes
     "tell_due": Scene(contested, spoil=warn_at_once),
@@ -691,13 +750,13 @@ SCENES: dict[str, Scene] = {
     "submit_refund": Scene(given_back),
     "record_refund": Scene(given_back),
     "finish_refund_request": Scene(given_back),
-    "record_refund_query": Scene(given_back, fault=LOST_REFUND),
+    "record_refund_query": Scene(given_back_in_silence),
     "report_refund_unresolved": Scene(refund_unresolved, before=refund_lost, ahead_s=AFTER_A_DAY_S),
     "cancel_refund": Scene(called_off, fault=("payments", "refund", "rate_limit", 30)),
     "open_return": Scene(paid_late),
     "keep_policy": Scene(policed),
     "channel.refund": Scene(given_back),
-    "channel.query_refund": Scene(given_back, fault=LOST_REFUND),
+    "channel.query_refund": Scene(given_back_in_silence),
     # platforms
     "tell_platforms": Scene(),
     "keep_access": Scene(),
@@ -749,6 +808,7 @@ SCENES: dict[str, Scene] = {
     "prune": Scene(before=old, command=lambda _, name: ["log", "prune"]),
     # calls
     "channel.create": Scene(),
+    "channel.capture": Scene(held),
     "channel.void": Scene(given_up),
     "channel.query": Scene(undecided),
     "chain.send": Scene(),

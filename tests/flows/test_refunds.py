@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.ledger import escrow
 from hub.domain.money import Money
 from hub.domain.orders import Order
@@ -25,6 +26,7 @@ from tests.flows.scripted import (
     PENDING,
     UNKNOWN,
     charged,
+    contested,
     delivery,
     given_back,
     result,
@@ -494,3 +496,44 @@ async def test_surplus_beside_a_refund_of_the_price_goes_back_as_well(shop: Benc
     await notices.receive(shop.hub, "sandbox", delivery(f"one {order.id}", attempt.key, twice))
     await shop.work()
     assert await figures(shop, order) == ("PARTIALLY_REFUNDED", "FULL", "FULFILLED", 1300, 0, 700, ["ACTIVE"])
+
+
+# ---- beside a dispute ------------------------------------------------------------------------------------------------
+
+
+async def test_what_the_payers_bank_asks_for_is_not_given_back_before_that_ends(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    await given(shop, seller, order, 300, "before")
+    [attempt] = await shop.attempts(order.id)
+
+    async def word(state: DisputeState, at: int) -> None:
+        told = DisputeWord("dp_1", state, Money(1000, "CNY"), None, None)
+        await notices.receive(shop.hub, "sandbox", contested(attempt, told, AT + at))
+
+    await word(DisputeState.NEEDS_RESPONSE, 1)
+    refused = (await ask(shop, seller, order, 100, "during")).refusal
+    assert refused is not None
+    assert (refused.code, shop.channel.count("refund")) == ("DISPUTE_OPEN", 1)
+    await word(DisputeState.LOST, 2)
+    refused = (await ask(shop, seller, order, 1, "after")).refusal
+    assert refused is not None
+    assert refused.code == "REFUND_EXCEEDS"  # one deduction: what was left of it is lost
+    assert await shop.balance(escrow(order.id)) == 0
+    await word(DisputeState.WON, 3)
+    assert (await given(shop, seller, order, 700, "won")).state == "SUCCEEDED"
+    await shop.assert_books_fold()
+
+
+async def test_surplus_waits_for_the_end_of_a_dispute(shop: Bench) -> None:
+    order, _ = await sold(shop)
+    [attempt] = await shop.attempts(order.id)
+    for state, at in ((DisputeState.NEEDS_RESPONSE, 1), (DisputeState.WON, 2)):
+        told = DisputeWord("dp_1", state, Money(1000, "CNY"), None, None)
+        await notices.receive(shop.hub, "sandbox", contested(attempt, told, AT + at))
+        twice = charged(attempt, movement_ref="again")
+        await notices.receive(shop.hub, "sandbox", delivery(f"again {order.id}", attempt.key, twice))
+        await shop.work()
+        assert shop.channel.count("refund") == 0
+    shop.clock.pass_us(2 * 3600 * SECOND_US)
+    await shop.work()
+    assert (await figures(shop, order))[1:6] == ("FULL", "FULFILLED", 1000, 0, 1000)
