@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, charge_status
-from hub.domain.payments import LIVE, AttemptState, Fact, PaymentAttempt, reduce
+from hub.domain.payments import LIVE, AttemptState, Fact, PaymentAttempt, reassured, reduce
 from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf
 from hub.entry import dispute_checks, refund_checks
 from hub.entry.checks import PAGE, SHOWN, Check
@@ -105,8 +105,9 @@ async def _states(hub: Hub, rx: Rx) -> Check:
             facts = [fact for attempt_id, fact, _ in told if attempt_id == attempt.id]
             rebuilt = _rebuilt(attempt, facts).state
             is_kept_down = rebuilt in LIVE and attempt.state not in LIVE and len(attempts) > 1
+            is_in_doubt = attempt.is_instructed and rebuilt is reassured(attempt).state
             check.expect(
-                rebuilt is attempt.state or is_kept_down,
+                rebuilt is attempt.state or is_kept_down or is_in_doubt,
                 f"{attempt.key} is {attempt.state}, its facts say {rebuilt}",
             )
         check.expect(
