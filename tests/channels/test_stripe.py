@@ -95,6 +95,28 @@ async def test_nothing_of_this_machine_is_told(channel: StripeChannel, peer: Str
         assert {"telemetry_id", "platform", "uname", "hostname"}.isdisjoint(told)
 
 
+async def test_no_secret_is_logged_however_much_is(
+    channel: StripeChannel, peer: StripePeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG"):
+        created = await channel.create(ASKED)
+    told = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith(("stripe", "hub")))
+
+    assert created.next_action is not None
+    assert created.next_action.data not in told
+    assert SECRET_KEY not in told
+    assert peer.seen
+
+
+async def test_connected_account_is_named_in_each_call(peer: StripePeer) -> None:
+    channel = stripe_channel(peer.url, account="acct_1")
+    await channel.create(PAYS)
+    await channel.query(PAYS)
+    await channel.aclose()
+
+    assert [headers["stripe-account"] for _, _, headers, _ in peer.seen] == ["acct_1"] * 2
+
+
 async def test_adapter_sends_once_whatever_comes_back(channel: StripeChannel, peer: StripePeer) -> None:
     peer.faults += [("create", "drop_after")]
 

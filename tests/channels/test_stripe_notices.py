@@ -124,6 +124,14 @@ def test_forged_events_are_refused(channel: StripeChannel) -> None:
         heard(channel, "payment_intent.succeeded", INTENT, secret="whsec_of_a_stranger")
 
 
+def test_event_signed_for_another_channel_is_refused(channel: StripeChannel) -> None:
+    """The sandbox signs by the same scheme: neither its header nor its secret opens this endpoint."""
+    theirs = raw("payment_intent.succeeded", INTENT, secret="whsec_of_the_sandbox")
+    for headers in (theirs.headers, {"sandbox-signature": theirs.headers["stripe-signature"]}):
+        with pytest.raises(NoticeRefused):
+            channel.verify_notice(RawNotice(headers, theirs.body), NOW_US)
+
+
 def test_events_of_the_other_mode_or_account_are_refused(channel: StripeChannel) -> None:
     for other in ({"livemode": True}, {"livemode": None}, {"account": "acct_2"}):
         with pytest.raises(NoticeRefused, match="other"):
