@@ -60,9 +60,9 @@ async def _right(rx: Rx, order: Order, found: list[Dispute], check: Check) -> No
     """What is against the grants of an order: its open and lost disputes, its refund, and staff."""
     right = await rx.entitlements.of(order.user_id, order.course_id)
     grants = [] if right is None else await rx.entitlements.grants(right.id)
-    holding = {one.id for one in found if one.state in OPEN}
-    ending = {one.id for one in found if one.state in TAKEN}
-    ending |= {REFUND} if order.status is OrderStatus.REFUNDED else set()
+    holding = frozenset(one.id for one in found if one.state in OPEN)
+    ending = frozenset(one.id for one in found if one.state in TAKEN)
+    ending |= {REFUND} if order.status is OrderStatus.REFUNDED else frozenset()
     for grant in [one for one in grants if _is_of(one, order)]:
         against = (grant.suspended_by, grant.revoked_by - {STAFF})
         check.expect(against == (holding, ending), f"{order.number}: other causes are against its right than there are")
