@@ -266,7 +266,8 @@ async def called(world: World, call: str) -> Result:
 @pytest.mark.parametrize("fault", ["bad_signature", "unsigned", "html", "truncated", "500", "502", "302", "204"])
 async def test_05_5_what_alipay_has_not_signed_is_unknown(world: World, call: str, fault: str) -> None:
     await world.channel.create(asked())
-    world.peer.pays(REFERENCE)
+    if call != "create":
+        world.peer.pays(REFERENCE)
     world.peer.faults.append((call, fault))
 
     result = await called(world, call)

@@ -164,6 +164,7 @@ def test_05_21_what_is_no_bill_is_refused(spoil: str) -> None:
         "a byte": good[:300] + bytes([good[300] ^ 1]) + good[301:],
         "no details": zipped(SAMPLE.read_bytes(), name="账务明细"),
         "utf-8": zipped(text.encode()),
+        "a character": zipped(SAMPLE.read_bytes().replace("第一讲".encode("gbk"), b"\xff\xff")),
         "no column": zipped(text.replace("服务费", "服务").encode("gbk")),
         "short row": zipped(text.replace(",,0.00,0.00,,", ",").encode("gbk")),
         "amount": zipped(text.replace("100.00", "1e2").encode("gbk")),
