@@ -170,6 +170,31 @@ async def test_nobody_listening_is_provably_not_sent(bench: Bench) -> None:
     assert not any(finding.is_good for finding in (await bench.unreachable.check())[:1])
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, b"{}"), (502, b"<h1>Bad Gateway</h1>"), (200, b"<h1>ok</h1>"), (200, b""), (200, b"[]"), (200, b'{"id": 1')],
+)
+async def test_answer_that_makes_no_sense_is_unknown_and_no_query_believes_it(
+    bench: Bench, status: int, body: bytes
+) -> None:
+    channel, can = bench.hearing(status, {"Content-Type": "application/json"}, body), bench.channel.capabilities
+    asked = attempt_at(bench, channel_ref="x")
+    back = refund_of(asked, 1)
+
+    writes = [
+        await channel.create(replace(asked, method=bench.pays or bench.waits)),
+        *([await channel.capture(asked, bench.amount)] if can.can_authorize else []),
+        *([await channel.refund(asked, back)] if can.can_refund else []),
+    ]
+    closed = [await channel.void(asked)] if can.can_void else []
+    looks = [await channel.query(asked), *([await channel.query_refund(asked, back)] if can.can_refund else [])]
+
+    assert {said(result) for result in writes + looks} == {LOST}
+    # A signed yes to closing may be its status alone: WeChat's has no body.
+    assert {said(result) for result in closed} <= ({LOST, VOIDED} if status == 200 else {LOST})
+    await channel.aclose()
+
+
 async def test_check_finds_a_good_channel_good(bench: Bench) -> None:
     found = await bench.channel.check()
 
