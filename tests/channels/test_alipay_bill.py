@@ -147,6 +147,7 @@ def test_names_in_utf8_are_read_too() -> None:
         "a byte",
         "no details",
         "utf-8",
+        "a character",
         "no column",
         "short row",
         "amount",
