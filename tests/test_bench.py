@@ -20,13 +20,27 @@ FIGURES = {
     "memory": ["memory_hub", "memory_node"],
     "fanout": ["fanout_20", "fanout_20_stock", "fanout_20_memory", "fanout_40"],
     "replay": ["replay"],
+    "engine": ["engine_cpu", "engine_units_cpu", "engine_20_at_once"],
+    "notices": ["notices"],
+    "simulation": ["simulation"],
 }
 
 
 # The bars that do not depend on the machine.
 MOST = {"checkout_statements": 24, "checkout_commits": 3, "anchor_gas_256": 60_000, "anchor_gas_256_an_order": 240}
-# These start servers as processes of their own, which takes longer than all the others together.
-SERVED = {"checkout_http", "ready", "memory", "reads", "event_delay", "fanout", "replay"}
+# These start servers as processes of their own, or run for long: longer than all the others together.
+SERVED = {
+    "checkout_http",
+    "ready",
+    "memory",
+    "reads",
+    "event_delay",
+    "fanout",
+    "replay",
+    "notices",
+    "engine",
+    "simulation",
+}
 
 
 @pytest.mark.parametrize(

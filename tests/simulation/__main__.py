@@ -128,7 +128,9 @@ async def _judge(town: Town, providers: Sequence[Provider]) -> None:
             expect(mine == theirs, "the providers' books", f"{provider.code} has {theirs} {currency}, the hub {mine}")
 
 
-async def _run(orders: int, seed: int, database: str | None) -> Report:
+async def simulated(orders: int, seed: int, database: str | None) -> Report:
+    """One simulation on an empty database, or on a SQLite file that is thrown away."""
+    logging.disable(logging.ERROR)  # adapters that raise are faults of the simulation, each with a trace
     with tempfile.TemporaryDirectory(prefix="tongbao-simulation-") as folder:
         url = database or f"sqlite:///{folder}/simulation.sqlite3"
         await migrate(url)
@@ -137,6 +139,7 @@ async def _run(orders: int, seed: int, database: str | None) -> Report:
             return await simulate(store, orders=orders, seed=seed)
         finally:
             await store.aclose()
+            logging.disable(logging.NOTSET)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,15 +151,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(10**9) if parsed.seed is None else parsed.seed
     print(f"simulation: {parsed.orders} orders, seed {seed}", flush=True)
-    logging.disable(logging.ERROR)  # adapters that raise are faults of the simulation, each with a trace
     try:
-        report = asyncio.run(_run(parsed.orders, seed, parsed.database))
+        report = asyncio.run(simulated(parsed.orders, seed, parsed.database))
     except Exception as fault:
         print(f"broken by seed {seed} with {parsed.orders} orders: {type(fault).__name__}: {fault}", file=sys.stderr)
         traceback.print_exception(fault)
         return 1
-    finally:
-        logging.disable(logging.NOTSET)
     print(report.text)
     return 0
 
