@@ -57,6 +57,8 @@ async def apply_word(
     assert held_rows is not None, attempt_id
     order, attempt = held_rows
     assert attempt.state is AttemptState.CHARGED, attempt_id
+    if not word.amount.amount_minor:  # a network's early warning names no amount, and so no currency
+        word = replace(word, amount=Money(0, attempt.amount.currency))
     fact = fact_of(attempt.channel, word, source, result.provider_at_us, result.observed_at_us)
     before = await tx.disputes.by_ref(attempt.channel, word.channel_ref)
     if before is not None and before.attempt_id != attempt_id:

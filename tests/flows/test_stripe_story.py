@@ -14,7 +14,7 @@ from hub.flows.refunds import RefundRequest
 from hub.ports import RawNotice
 from tests.channels.bench_stripe import stripe_channel
 from tests.channels.stripe_peer import WEBHOOK_SECRET, StripePeer, event_of, signed, stripe_listening
-from tests.channels.test_stripe_notices import DISPUTE
+from tests.channels.test_stripe_notices import DISPUTE, WARNING
 from tests.flows.benches import Bench
 from tests.sandbox.conftest import Merchant, merchant_listening
 from tests.world import SECOND_US, partner
@@ -94,6 +94,23 @@ async def test_lost_answer_is_resolved_by_the_list_and_charged_once(shop: Shop, 
     assert len(asked) == (2 if when == "before" else 1)
 
 
+async def test_early_warning_is_shown_in_the_orders_currency_and_takes_nothing(shop: Shop) -> None:
+    bench = shop.bench
+    viewer, listing = await bench.world.learner(), await bench.world.listing()
+    answer = await bench.buy(viewer, listing, channel="stripe", method="pm_card_visa")
+    assert isinstance(answer.value, PaymentAttempt), answer.refusal
+    [charge] = shop.peer.charges.values()
+    told = WARNING | {"charge": charge["id"], "payment_intent": charge["payment_intent"]}
+
+    raw = event(bench, "radar.early_fraud_warning.created", told)
+    assert (await notices.receive(bench.hub, "stripe", raw)).status == 200
+
+    rows = await bench.rows("SELECT channel_ref, state, amount_minor, currency, held_minor FROM dispute")
+    assert rows == [("issfr_1", "EARLY_WARNING", 0, "CNY", 0)]
+    [grant] = await bench.grants(viewer.user_id or "", listing.course_id)
+    assert grant.state.value == "ACTIVE"
+
+
 async def test_dispute_of_a_card_suspends_the_right_and_names_no_key_of_ours(shop: Shop) -> None:
     bench = shop.bench
     viewer, listing = await bench.world.learner(), await bench.world.listing()
@@ -104,14 +121,17 @@ async def test_dispute_of_a_card_suspends_the_right_and_names_no_key_of_ours(sho
     lines = [{"fee": 1500, "currency": "cny"}]
     contested = DISPUTE | {"charge": charge["id"], "payment_intent": charge["payment_intent"], "amount": 9900}
     told = contested | {"currency": "cny", "balance_transactions": lines}
-    at_s = bench.clock.now_us() // 1_000_000
 
-    body = json.dumps(event_of("charge.dispute.created", told, at_s)).encode()
-    raw = RawNotice({"stripe-signature": signed(body, WEBHOOK_SECRET, at_s)}, body)
-    assert (await notices.receive(bench.hub, "stripe", raw)).status == 200
+    assert (await notices.receive(bench.hub, "stripe", event(bench, "charge.dispute.created", told))).status == 200
 
     rows = await bench.rows("SELECT order_id, channel_ref, state, held_minor FROM dispute")
     assert rows == [(order.id, "du_1", "NEEDS_RESPONSE", 9900)]
     [grant] = await bench.grants(order.user_id, order.course_id)
     assert grant.state.value == "SUSPENDED"
     await bench.assert_books_fold()
+
+
+def event(bench: Bench, kind: str, told: dict[str, object]) -> RawNotice:
+    at_s = bench.clock.now_us() // 1_000_000
+    body = json.dumps(event_of(kind, told, at_s)).encode()
+    return RawNotice({"stripe-signature": signed(body, WEBHOOK_SECRET, at_s)}, body)
