@@ -13,8 +13,15 @@ from hub.store.database import open_store
 from hub.store.migrate import migrate
 from hub.store.transactions import Store
 from tests.databases import Lending
+from tests.ordering import mixed
 from tests.servers import PostgresServer, open_postgres
 from tests.world import World
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Only where several processes share the tests: who runs some of them sees them in their own order."""
+    if hasattr(config, "workerinput"):
+        items[:] = mixed(items)
 
 
 @pytest.fixture(scope="session")
