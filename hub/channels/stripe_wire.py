@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import httpx
+import orjson
 import stripe
 
 from hub.channels.exchange import CONNECT_S, TIMEOUTS, Answer, Silence, exchange
@@ -89,7 +90,7 @@ async def told(call: Awaitable[stripe.StripeObject]) -> Answer | Silence:
         return unanswered.silence
     except stripe.StripeError as error:
         return Answer(error.http_status or 0, error.headers or {}, (error.http_body or "").encode())
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return Answer(200, {}, b"")  # a 200 that is no object of Stripe's: the SDK stumbles over it
 
 
@@ -132,10 +133,19 @@ class _Transport(stripe.HTTPClient):
             raise _Unanswered(answer)
         # Any other header stays out: the SDK turns one of them into a warning of the process.
         kept = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
-        return answer.body, answer.status, kept
+        return answer.body if _is_readable(answer.body) else b"", answer.status, kept
 
     async def close_async(self) -> None:
         """The client is not ours."""
+
+
+def _is_readable(body: bytes) -> bool:
+    """The SDK's parser goes as deep as it is led, beyond the end of the stack where the recursion limit was raised."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 _KEPT = ("date", "request-id", "retry-after")

@@ -1,6 +1,7 @@
 """The Stripe adapter's own rules: what is sent, how a payment is found, what each answer means, amounts, statement."""
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -279,6 +280,19 @@ async def test_everything_else_is_unknown(peer: StripePeer, flow: Flow, status: 
 
     assert said(result) == (Outcome.UNKNOWN, Stage.NONE)
     assert result.amount is None
+
+
+@pytest.mark.parametrize("limit", [1_000, 100_000])  # libraries raise it
+@pytest.mark.parametrize(("status", "depth"), [(200, 900), (200, 100_000), (400, 900), (400, 100_000)])
+async def test_however_deep_an_answer_is_it_is_unknown(peer: StripePeer, status: int, depth: int, limit: int) -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, limit))
+    try:
+        result = await heard(peer, "create", status, b'{"error":' * depth + b"1" + b"}" * depth)
+    finally:
+        sys.setrecursionlimit(before)
+
+    assert said(result) == (Outcome.UNKNOWN, Stage.NONE)
 
 
 async def heard(peer: StripePeer, flow: Flow, status: int, content: Any) -> Result:
