@@ -11,23 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hub.sandbox import disputes, faults, refunds
+from hub.sandbox.fields import ADDRESS_LIMIT, integer, known_only, optional_integer, required_text, text, web_address
 from hub.sandbox.intent_rows import MAXIMUM_MINOR, IntentRefused
 from hub.sandbox.provider import referred
 from hub.sandbox.time import FARTHEST_S
-from hub.sandbox.wire import (
-    ADDRESS_LIMIT,
-    Peer,
-    Refused,
-    authorise,
-    body_of,
-    integer,
-    known_only,
-    optional_integer,
-    required_text,
-    signed,
-    text,
-    web_address,
-)
+from hub.sandbox.wire import Peer, Refused, authorise, body_of, signed
 
 TIMES_LIMIT = 1_000_000
 NAME_LIMIT = 255  # characters of a peer, operation, fault or reference

@@ -7,9 +7,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hub.sandbox.disputes import DisputeStatus
+from hub.sandbox.fields import known_only, required_text
 from hub.sandbox.intent_rows import IntentRefused
 from hub.sandbox.provider import REFERENCE_LIMIT, provide, referred
-from hub.sandbox.wire import Answer, Peer, Refused, known_only, required_text
+from hub.sandbox.wire import Answer, Peer, Refused
 
 EVIDENCE_LIMIT = 20_000  # characters, the narrowest of Stripe's texts
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hub.sandbox.cards import BY_TOKEN, Card
+from hub.sandbox.fields import integer, known_only, required_text, text, web_address
 from hub.sandbox.intent_rows import (
     LIFETIME_S,
     LONGEST_LIFETIME_S,
@@ -21,7 +22,7 @@ from hub.sandbox.intent_rows import (
     Intent,
 )
 from hub.sandbox.provider import REFERENCE_LIMIT, provide, referred
-from hub.sandbox.wire import Answer, Peer, Refused, integer, known_only, required_text, text, web_address
+from hub.sandbox.wire import Answer, Peer, Refused
 
 DESCRIPTION_LIMIT = 500  # characters; shown on the pay page
 METADATA_LIMIT = 50  # pairs, as Stripe has it

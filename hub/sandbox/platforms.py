@@ -14,17 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hub.sandbox.catalogue import TITLES, Work, publish
-from hub.sandbox.wire import (
-    Answer,
-    Peer,
-    Refused,
-    known_only,
-    optional_integer,
-    perform,
-    required_text,
-    signed,
-    text,
-)
+from hub.sandbox.fields import known_only, optional_integer, required_text, text
+from hub.sandbox.wire import Answer, Peer, Refused, perform, signed
 
 PAGE_DEFAULT, PAGE_LIMIT = 20, 100  # listings
 ID_LIMIT = 200  # characters of a course's or member's id

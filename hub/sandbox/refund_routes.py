@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from hub.sandbox.fields import integer, known_only, required_text
 from hub.sandbox.intent_rows import MAXIMUM_MINOR
 from hub.sandbox.provider import REFERENCE_LIMIT, provide, referred
-from hub.sandbox.wire import Answer, Peer, Refused, integer, known_only, required_text
+from hub.sandbox.wire import Answer, Peer, Refused
 
 
 async def create(request: Request) -> Response:
