@@ -8,6 +8,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from hub.domain.breakers import OPEN_AFTER
+from hub.domain.payments import Outcome
 from hub.entry.metrics import Metrics, measured
 from hub.entry.metrics_port import metrics_listener, metrics_served
 from hub.flows.retention import OWN_READERS
@@ -114,3 +116,14 @@ async def test_metrics_on_a_port_of_their_own_answer_nowhere_else(store: Store) 
 
 def test_there_is_no_second_port_unless_one_is_named() -> None:
     assert metrics_listener(settings_of()) is None
+
+
+async def test_breakers_are_measured_by_channel_and_class_of_call(store: Store) -> None:
+    toys = ToyHub(store=store)
+    for _ in range(OPEN_AFTER + 1):
+        admission = toys.breakers.admit("stripe", "create", toys.clock.now_us())
+        toys.breakers.of("stripe", "create").record(admission, Outcome.UNKNOWN, toys.clock.now_us())
+    async with client(toys) as app:
+        lines = (await app.get("/metrics")).text.splitlines()
+    assert 'hub_channel_breaker{channel="stripe",operation="create"} 2' in lines
+    assert 'hub_channel_breaker_refused{channel="stripe",operation="create"} 1' in lines

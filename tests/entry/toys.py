@@ -11,6 +11,7 @@ import strawberry
 from starlette.applications import Starlette
 from strawberry.schema.config import StrawberryConfig
 
+from hub.domain.breakers import Breakers
 from hub.domain.ids import Draw
 from hub.domain.people import LEARNER_SCOPES
 from hub.entry.app import create_app
@@ -123,6 +124,7 @@ class ToyHub:
     vault: object = None
     wakeups: object = None
     sender: object = None
+    breakers: Breakers = field(default_factory=Breakers)
     is_production: bool = False
     bought: list[int] = field(default_factory=list)
     followers: int = 0
