@@ -156,6 +156,8 @@ async def record_dispute_answer(
         if said != dispute.answer:
             dispute = await tx.disputes.update(replace(dispute, answer=said))
             await tx.tasks.drop(SEND, dispute.answer_key)
+            if said.state is AnswerState.TAKEN:
+                await disputes.forget_deadline(tx, dispute)
         elif key is not None:
             body = {"dispute": dispute.id, "number": dispute.answers}
             await tx.tasks.put_back(SEND, dispute.answer_key, body, draw.now_us + FIRST_LOOK_US, draw)

@@ -76,6 +76,8 @@ async def apply_word(
         return after
     audiences = await audiences_of(tx, order, vault)
     after = await tx.disputes.update(after)
+    if before is not None and not (after.needs_answer and after.evidence_due_at_us == before.evidence_due_at_us):
+        await forget_deadline(tx, before)
     _tell(tx, before, after, f"{source}: {word.state}", audiences, draw)
     await _move_right(tx, order, after, audiences, draw, vault)
     await _break_on(tx, after, told, draw)
@@ -113,7 +115,18 @@ def _tell(tx: "Tx", before: Dispute | None, after: Dispute, cause: str, audience
     if after.needs_answer and after.evidence_due_at_us is not None:
         due_us = after.evidence_due_at_us
         body = {"dispute": after.id, "due": due_us}
-        tx.tasks.add(DUE, f"{after.id}:{due_us}", body, max(due_us - WARN_BEFORE_US, draw.now_us))
+        tx.tasks.add(DUE, _deadline(after), body, max(due_us - WARN_BEFORE_US, draw.now_us))
+
+
+async def forget_deadline(tx: "Tx", dispute: Dispute) -> None:
+    """Nobody has to be warned of it any more."""
+    if dispute.evidence_due_at_us is not None:
+        await tx.tasks.drop(DUE, _deadline(dispute))
+
+
+def _deadline(dispute: Dispute) -> str:
+    """The key of the Task: a deadline that is moved is another one."""
+    return f"{dispute.id}:{dispute.evidence_due_at_us}"
 
 
 async def _move_right(
