@@ -238,7 +238,11 @@ class SandboxChannel:
             "amount": attempt.amount.amount_minor,
             "currency": attempt.amount.currency,
             "description": f"Order {attempt.key}",
-            "metadata": {"order": attempt.key.rpartition("-")[0]},
+            "metadata": {
+                "order": attempt.key.rpartition("-")[0],
+                "order_id": attempt.order_id,
+                "payment_attempt_id": attempt.id,
+            },
             "capture_method": attempt.capture_method.lower(),
             "expires_in_s": min(max(life_s, SHORTEST_LIFE_S), LONGEST_LIFE_S),
             "payment_method": attempt.method,

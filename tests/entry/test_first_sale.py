@@ -113,6 +113,11 @@ async def test_buyer_follows_the_order_from_its_number_to_its_record_on_chain(
     assert len(order["entitlement"]["grants"]) == 1
     [movement] = await shop.sandbox.find(f"{order['number']}-1")
     assert (movement["status"], movement["amount_received"]) == ("succeeded", 4900)
+    [attempt] = order["paymentIntent"]["attempts"]
+    ours = {"order": order["number"], "order_id": order_id, "payment_attempt_id": attempt["id"]}
+    assert movement["metadata"] == ours  # the same ids at the provider, and in what partners are sent
+    told = (await shop.seller.query(EVENTS, {}))["events"]["nodes"]
+    assert order_id in {event["subject"] for event in told if event["kind"] == "ORDER_PAID"}
 
 
 async def test_bought_on_one_platform_opens_on_the_other(
