@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import orjson
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -82,6 +83,7 @@ class Said:
 def said_in(body: bytes, method: str) -> Said:
     """The answer to `method` in a body, cut out of it as it came. Of several signatures the last. Raises Nonsense."""
     try:
+        orjson.loads(body)  # bounds how deep it goes: the decoder below follows any depth, into a crash if it may
         members = list(_members(body.decode()))
     except (ValueError, RecursionError) as error:
         raise Nonsense("this is not JSON") from error

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,6 +174,17 @@ def test_of_several_signatures_the_last_counts_wherever_they_stand() -> None:
 def test_a_body_that_is_no_answer_is_refused(body: bytes) -> None:
     with pytest.raises(Nonsense):
         said_in(body, METHOD)
+
+
+def test_05_5_an_answer_of_any_depth_is_refused_and_crashes_nothing() -> None:
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)  # libraries for the chain raise it
+    try:
+        for opening in (b"[", b'{"a":'):
+            with pytest.raises(Nonsense):
+                said_in(b'{"alipay_trade_query_response":' + opening * 50_000, METHOD)
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def test_only_rsa2_of_a_key_that_we_have_is_a_signature() -> None:
