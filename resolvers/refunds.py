@@ -43,6 +43,13 @@ class RefundPart:
     amount: Money
 
 
+@dataclass(frozen=True, slots=True)
+class RefundPlan:
+    """What a refund takes from whom."""
+
+    parts: list[RefundPart]
+
+
 async def refund(
     info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The refund's id.")]
 ) -> "Row | None":
@@ -88,9 +95,9 @@ async def refund_create(
 
     planned: list[Posting] = []
     answer = await told(flow)
-    if answer.value is not None and "parts" in wanted(info):
+    if answer.value is not None and "plan" in wanted(info):
         planned.extend(await refunds.promised(info.context.hub, answer.value))
-    return await _payload(info, answer, parts_of(planned) if answer.refusal is None else None)
+    return await _payload(info, answer, plan_of(planned) if answer.refusal is None else None)
 
 
 async def refund_cancel(info: Info, refund_id: RefundId, idempotency_key: IdempotencyKey) -> Payload:
@@ -107,11 +114,11 @@ async def refund_cancel(info: Info, refund_id: RefundId, idempotency_key: Idempo
     return await _payload(info, await told(flow), None)
 
 
-async def _payload(info: Info, answer: Answer[Refund], parts: list[RefundPart] | None) -> Payload:
+async def _payload(info: Info, answer: Answer[Refund], plan: RefundPlan | None) -> Payload:
     shown = None
     if answer.value is not None and "refund" in wanted(info):
         shown = await again(info, "refund", "refund", answer.value.id)
-    return Payload({"refund": shown, "parts": parts}, answer.refusal, answer.is_replay)
+    return Payload({"refund": shown, "plan": plan}, answer.refusal, answer.is_replay)
 
 
 async def merchant_policy_set(
@@ -132,8 +139,8 @@ async def merchant_policy_set(
 # ---- fields ----------------------------------------------------------------------------------------------------------
 
 
-def parts_of(postings: Sequence[Posting]) -> list[RefundPart]:
-    return [_part(one) for one in postings]
+def plan_of(postings: Sequence[Posting]) -> RefundPlan:
+    return RefundPlan([_part(one) for one in postings])
 
 
 def _part(posting: Posting) -> RefundPart:

@@ -9,7 +9,7 @@ from resolvers import refunds
 from resolvers.refunds import RefundHolder
 from resolvers.scalars import Instant
 from schema.connections import Node
-from schema.cost import FREE
+from schema.cost import FREE, at_most
 from schema.fields import changed_by, described, plain, relation, represents, resolved_by
 from schema.money import Money
 from schema.payloads import Payload
@@ -80,10 +80,16 @@ class RefundPart:
     amount: Money = plain("How much.")
 
 
+@represents(refunds.RefundPlan)
+@strawberry.type(description="What a refund takes from whom.", directives=[FREE])
+class RefundPlan:
+    parts: list[RefundPart] = plain("Who gives back how much: parts that add up to the refund.", costs=at_most(100))
+
+
 @strawberry.type(description="What refundCreate came to.")
 class RefundCreatePayload(Payload):
     refund: Refund | None = relation("refund", "The refund; null if it was refused, and for a dry run.")
-    parts: list[RefundPart] | None = relation("parts", "Who gives back how much; at most 100.", most=100)
+    plan: RefundPlan | None = relation("plan", "What it takes from whom, also of a dry run; null if it was refused.")
 
 
 @strawberry.type(description="What refundCancel came to.")

@@ -263,8 +263,10 @@ async def refund_lost(stage: Stage, name: str) -> None:
 
 async def refund_unresolved(stage: Stage, name: str) -> None:
     """A day without a word: a person is told; then the channel speaks."""
-    order_id = await _bought(stage, name)
+    number = await _number(stage, name)  # the buyer's token has ended by then
     async with stage.operator() as operator:
+        order = (await operator.query("query($n: String) { order(number: $n) { id } }", {"n": number}))["order"]
+        order_id = order["id"]
 
         async def is_shown() -> bool:
             breaks = (await operator.query(BREAKS, {}))["breaks"]["nodes"]

@@ -254,7 +254,7 @@ NOT_IN_THE_SCENE = {
     "BreakOpened", "EntitlementCheck", "EntitlementRevoked", "EntitlementToken", "MemberLinked", "NextAction",
     "EntitlementSuspended", "EntitlementResumed", "DisputeDue", "OrderCanceled", "OrderExpired",
     "OrderMoneyChanged", "OrderRecorded", "OrderUpdate", "PlatformAccess",
-    "TrustedIssuer", "TrustedIssuerEdge",
+    "TrustedIssuer", "TrustedIssuerEdge", "RefundPart", "RefundPlan",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ mutation ($order: ID!, $key: String!, $minor: BigInt!, $dry: Boolean! = false, $
                        amount: {amountMinor: $minor, currency: "CNY"}}) {
     replayed
     userErrors { __typename code path ... on RefundExceedsError { left { amountMinor } } }
-    parts { holder payeeId amount { amountMinor } }
+    plan { parts { holder payeeId amount { amountMinor } } }
     refund { id state number channel amount { amountMinor } reason isAutomatic
              order { status refundedAmount { amountMinor } refundable { amountMinor } } }
   }
@@ -48,9 +48,9 @@ async def test_a_dry_run_shows_who_would_give_what_and_writes_nothing(api: Api) 
     scene = await market(api)
     told = await asked(api, scene, "seller", 300, dry=True)
     part = {"holder": "ESCROW", "payeeId": None, "amount": {"amountMinor": "300"}}
-    assert told == {"replayed": False, "userErrors": [], "parts": [part], "refund": None}
+    assert told == {"replayed": False, "userErrors": [], "plan": {"parts": [part]}, "refund": None}
     over = await asked(api, scene, "seller", 9901, dry=True)
-    assert (over["userErrors"][0]["code"], over["parts"]) == ("REFUND_EXCEEDS", None)
+    assert (over["userErrors"][0]["code"], over["plan"]) == ("REFUND_EXCEEDS", None)
     assert (await api.data(scene.viewers["seller"], FOLLOWED, id=scene.mine["id"]))["order"]["refunds"] == []
 
 
@@ -64,7 +64,7 @@ async def test_a_seller_gives_a_part_back_and_its_buyer_sees_where_it_stands(api
                   "refundable": {"amountMinor": "9600"}},
     }  # fmt: skip
     again = await asked(api, scene, "seller", 300, reason="a gift")
-    assert (again["replayed"], again["refund"], again["parts"]) == (True, told["refund"], told["parts"])
+    assert (again["replayed"], again["refund"], again["plan"]) == (True, told["refund"], told["plan"])
     for whose in ("buyer", "seller", "operator"):
         order = (await api.data(scene.viewers[whose], FOLLOWED, id=scene.mine["id"]))["order"]
         assert [one["id"] for one in order["refunds"]] == [told["refund"]["id"]]
