@@ -92,7 +92,7 @@ async def test_create_sends_our_reference_as_key_and_nothing_that_depends_on_now
         "amount": 1250,
         "currency": "USD",
         "description": "Order TB-7-1",
-        "metadata": {"order": "TB-7"},
+        "metadata": {"order": "TB-7", "order_id": "ord_1", "payment_attempt_id": "att_1"},
         "capture_method": "automatic",
         "expires_in_s": 1800,
         "payment_method": "pm_card_visa",
