@@ -16,12 +16,12 @@ from graphql import (
     GraphQLEnumType,
     GraphQLField,
     GraphQLInterfaceType,
-    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLScalarType,
     GraphQLUnionType,
     experimental_execute_incrementally,
     get_named_type,
+    is_required_argument,
     parse,
     validate,
 )
@@ -78,8 +78,8 @@ def roots() -> Iterator[str]:
     """A document of each root field that needs no more than a page."""
     assert CORE.query_type is not None
     for name, field in CORE.query_type.fields.items():
-        needs = {key for key, argument in field.args.items() if isinstance(argument.type, GraphQLNonNull)} - {"first"}
-        if not needs and name not in ("platform", "order", "_service"):
+        needs = {key for key, argument in field.args.items() if is_required_argument(argument)} - {"first"}
+        if not needs and name not in ("platform", "order", "routingPreview", "_service"):
             yield f"{{ {name}{arguments(field)} {selection(get_named_type(field.type), DEPTH)} }}"
 
 
@@ -254,7 +254,8 @@ NOT_IN_THE_SCENE = {
     "BreakOpened", "EntitlementCheck", "EntitlementRevoked", "EntitlementToken", "MemberLinked", "NextAction",
     "EntitlementSuspended", "EntitlementResumed", "DisputeDue", "OrderCanceled", "OrderExpired",
     "OrderMoneyChanged", "OrderRecorded", "OrderUpdate", "PlatformAccess",
-    "TrustedIssuer", "TrustedIssuerEdge", "RefundPart", "RefundPlan",
+    "TrustedIssuer", "TrustedIssuerEdge", "RefundPart", "RefundPlan", "Notice",
+    "RoutingCandidate", "RoutingChoice", "RoutingPreview", "RoutingRule",
 }  # fmt: skip
 
 
