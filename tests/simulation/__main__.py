@@ -113,9 +113,9 @@ async def _judge(town: Town, providers: Sequence[Provider]) -> None:
         found = town.books.order(order_id)
         assert found is not None
         taken = sum(provider.taken_minor(found.number, found.total.currency) for provider in providers)
-        expect(
-            found.received_minor == taken, "the provider's books", f"{found.number}: {taken}, {found.received_minor}"
-        )
+        theirs = [one for provider in providers for one in provider.shown(found.number)]
+        mine = [f"{one.key} {one.state}" for one in town.books.attempts(order_id)]
+        expect(found.received_minor == taken, "the providers' books", f"{found.number}: {theirs}, the hub has {mine}")
         back = sum(provider.given_back_minor(found.number, found.total.currency) for provider in providers)
         books = f"{found.number}: the providers gave back {back}, the hub {found.refunded_minor}"
         expect(found.refunded_minor == back, "the providers' books", books)

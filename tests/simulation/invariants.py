@@ -15,7 +15,7 @@ from hub.domain.disputes import Dispute, DisputeFact, told_by
 from hub.domain.entitlements import LIVE_GRANTS, EntitlementState, GrantState
 from hub.domain.money import Money
 from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, OrderStatus, charge_status
-from hub.domain.payments import LIVE, AttemptState, Fact, FactKind, PaymentAttempt, Source, reduce
+from hub.domain.payments import LIVE, AttemptState, Fact, FactKind, PaymentAttempt, Source, reassured, reduce
 from hub.domain.refunds import Refund, RefundFact, RefundState
 from hub.domain.refunds import reduce as reduce_refund
 from hub.store.entitlements import entitlement, grant
@@ -198,7 +198,8 @@ class Books:
         """Its facts, folded anew, give its state; but one that came to life beside another stays as it was."""
         rebuilt = rebuilt_from(attempt, facts)
         is_kept_down = rebuilt.state in LIVE and attempt.state not in LIVE and number > 1
-        expect(rebuilt.state is attempt.state or is_kept_down, "states follow from facts",
+        is_in_doubt = attempt.is_instructed and rebuilt.state is reassured(attempt).state  # its capture was lost
+        expect(rebuilt.state is attempt.state or is_kept_down or is_in_doubt, "states follow from facts",
                f"{attempt.key} is {attempt.state}, its facts say {rebuilt.state}")  # fmt: skip
 
     # ---- everything ------------------------------------------------------------------------------------------------

@@ -9,11 +9,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hub.domain.orders import Order, OrderStatus
-from hub.domain.payments import RESEND_WITHIN_US, IntentStatus, PaymentAttempt, PaymentRequest
+from hub.domain.payments import (
+    RESEND_WITHIN_US,
+    AttemptState,
+    CaptureMethod,
+    IntentStatus,
+    PaymentAttempt,
+    PaymentRequest,
+)
 from hub.domain.people import Viewer
 from hub.domain.refunds import RefundState
 from hub.domain.requests import Answer, InProgress
-from hub.flows import orders, purchase, refunds
+from hub.flows import captures, orders, purchase, refunds
 from hub.flows.purchase import CheckoutRequest
 from hub.flows.refunds import RefundRequest
 from hub.ports import Hub
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from tests.simulation.town import Town
 
 CHANNELS = tuple(manner.code for manner in MANNERS)
+HOLDING = tuple(manner.code for manner in MANNERS if manner.can_authorize)
 TRIES = 3  # payments of one order at most
 
 
@@ -46,6 +54,7 @@ class Life:
             return
         if self.chance.random() < 0.08:
             self.town.spawn(self._canceled(order_id, self.chance.uniform(0, 1200)))
+        self.town.spawn(self._taken_up(order_id, self.chance.uniform(30, 10 * 3600)))
         if self.chance.random() < 0.25:
             self.town.spawn(self._regretted(order_id, self.chance.uniform(60, 20 * 3600)))
         if begins == "pays twice at once":
@@ -66,7 +75,9 @@ class Life:
     async def _checked_out(self) -> str | None:
         price = self.listing.price
         assert price is not None
-        request = CheckoutRequest(self.listing.id, self.chance.choice(CHANNELS), price, self._key())
+        channel = self.chance.choice(CHANNELS)
+        method = self._method(channel)
+        request = CheckoutRequest(self.listing.id, channel, price, self._key(), capture_method=method)
         call = [purchase.checkout(self._hub(), self.buyer, request)]
         if self.chance.random() < 0.05:  # an impatient finger
             call.append(purchase.checkout(self._hub(), self.buyer, request))
@@ -81,9 +92,15 @@ class Life:
 
     async def _pay(self, order_id: str, channel: str) -> None:
         assert self.listing.price is not None
-        request = PaymentRequest(order_id, channel, self.listing.price, self._key())
+        method = self._method(channel)
+        request = PaymentRequest(order_id, channel, self.listing.price, self._key(), capture_method=method)
         await _patient(purchase.request_payment(self._hub(), self.buyer, request))
         self.town.touch(order_id)
+
+    def _method(self, channel: str) -> CaptureMethod:
+        """Some merchants have the money held, where the channel can, until they know that they will deliver."""
+        is_manual = channel in HOLDING and self.chance.random() < 0.15
+        return CaptureMethod.MANUAL if is_manual else CaptureMethod.AUTOMATIC
 
     async def _canceled(self, order_id: str, after_s: float) -> None:
         await self.town.sleep(after_s)
@@ -91,6 +108,25 @@ class Life:
         self.town.touch(order_id)
 
     # ---- what a merchant does --------------------------------------------------------------------------------------
+
+    async def _taken_up(self, order_id: str, after_s: float) -> None:
+        """Held money is taken, all or a part, or let go; sometimes by two at once."""
+        await self.town.sleep(after_s)
+        chance = self.town.chance("held", self.number)
+        held = [one for one in self.town.books.attempts(order_id) if one.state is AttemptState.AUTHORIZED]
+        for attempt in held:
+            part = replace(attempt.amount, amount_minor=chance.randint(1, attempt.amount.amount_minor))
+            calls = []
+            for amount in chance.choice(((None,), (None,), (part,), (None, part), ())):
+                calls.append(
+                    captures.capture(
+                        self._hub(), operator(), attempt_id=attempt.id, amount=amount, idempotency_key=self._key()
+                    )
+                )
+            if not calls:
+                calls.append(captures.void(self._hub(), operator(), attempt_id=attempt.id, idempotency_key=self._key()))
+            await asyncio.gather(*map(_patient, calls))
+            self.town.touch(order_id)
 
     async def _regretted(self, order_id: str, after_s: float) -> None:
         """Money goes back: all of it, or in pieces, two of which may be asked for at once; too much is refused."""

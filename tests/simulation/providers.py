@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hub.domain.disputes import OPEN, TAKEN, DisputeState, DisputeWord
 from hub.domain.money import Money
-from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
+from hub.domain.payments import CaptureMethod, NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.refunds import Refund
 from hub.flows import notices
 from hub.ports import Ack, AmountRange, Capabilities, Hub, NoticeRefused, RawNotice
@@ -35,15 +35,17 @@ class Manner:
     not_found_after_ms: int
     opens: Mapping[str, int]  # what a new payment becomes, by weight
     has_movement_refs: bool = False
+    can_authorize: bool = False
 
 
 MANNERS = (
-    Manner("sandbox", True, 60_000, {"TAKEN": 50, "OPEN": 38, "DECLINED": 8, "PENDING": 4}),
-    Manner("stripe", True, 60_000, {"TAKEN": 55, "OPEN": 25, "DECLINED": 15, "PENDING": 5}, has_movement_refs=True),
+    Manner("sandbox", True, 60_000, {"TAKEN": 50, "OPEN": 38, "DECLINED": 8, "PENDING": 4}, can_authorize=True),
+    Manner("stripe", True, 60_000, {"TAKEN": 55, "OPEN": 25, "DECLINED": 15, "PENDING": 5}, True, True),
     Manner("alipay", False, 2 * 3_600_000, {"OPEN": 100}),  # a shown code may still be paid before
     Manner("wechat", True, 60_000, {"OPEN": 97, "DECLINED": 3}),
 )
 FAULTS = {
+    "capture": {"": 76, "lost before": 7, "lost after": 8, "refused": 4, "raises": 1, "slow": 4},
     "refund": {"": 76, "lost before": 6, "lost after": 8, "refused": 4, "raises": 1, "slow": 4, "rejected": 1},
     "query_refund": {"": 80, "lost before": 10, "refused": 4, "slow": 4, "forgets": 2},
     "create": {"": 78, "lost before": 5, "lost after": 6, "refused": 4, "raises": 1, "slow": 5, "rejected": 1},
@@ -77,6 +79,7 @@ class Payment:
     at_us: int = 0
     movements: dict[str, Money] = field(default_factory=dict)
     notices: int = 0
+    is_manual: bool = False  # held until it is captured
     is_denied: bool = False  # it has told once that there is no such payment
 
 
@@ -116,6 +119,8 @@ class Provider:
             currencies={"CNY": AmountRange(1, 10**12)},
             not_found_after_ms=manner.not_found_after_ms,
             is_dated=manner.is_dated,
+            can_authorize=manner.can_authorize,
+            can_capture_partly=manner.can_authorize,
             can_refund=True,
             can_refund_partly=True,
             has_disputes=True,
@@ -142,6 +147,9 @@ class Provider:
 
     async def void(self, attempt: PaymentAttempt) -> Result:
         return await self._call("void", attempt, attempt.key, lambda: self._close(attempt.key, "VOIDED"))
+
+    async def capture(self, attempt: PaymentAttempt, amount: Money) -> Result:
+        return await self._call("capture", attempt, attempt.key, lambda: self._capture(attempt.key, amount))
 
     async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
         return await self._call("refund", attempt, refund.key, lambda: self._return(attempt, refund))
@@ -220,6 +228,7 @@ class Provider:
             "OPEN": self._result(Outcome.ACTION, next_action=NextAction("qr", data=f"pay {key}")),
             "PENDING": self._result(Outcome.PENDING),
             "DECLINED": self._result(Outcome.DECLINED, code="card_declined", decline="soft"),
+            "AUTHORIZED": self._result(Outcome.DONE, Stage.AUTHORIZED, amount=payment.amount),
             "VOIDED": self._result(Outcome.DONE, Stage.VOIDED),
             "EXPIRED": self._result(Outcome.DONE, Stage.EXPIRED),
         }[payment.state]
@@ -251,6 +260,7 @@ class Provider:
         if attempt.key in self.payments:
             return
         payment = self.payments[attempt.key] = Payment(attempt.key, attempt.amount)
+        payment.is_manual = attempt.capture_method is CaptureMethod.MANUAL
         self._of_order[attempt.key.rpartition("-")[0]].append(attempt.key)
         chance = self.town.chance(self.code, "opens", attempt.key)
         self._move(payment, _drawn(chance, self.manner.opens))
@@ -258,6 +268,8 @@ class Provider:
             self.town.spawn(self._buyer(payment, chance))
 
     def _move(self, payment: Payment, state: str) -> None:
+        if state == "TAKEN" and payment.is_manual:
+            state = "AUTHORIZED"
         if state == "TAKEN":
             self._take(payment, payment.amount)
             return
@@ -269,7 +281,9 @@ class Provider:
         """Money moves. `is_told`: nothing but the notice can tell of it, so that one is not lost for ever."""
         first = f"ch_{payment.key}" if self.manner.has_movement_refs else payment.key
         reference = f"{first}/{len(payment.movements) + 1}" if payment.movements else first
-        is_told = is_told or bool(payment.movements) or payment.state not in ("OPEN", "PENDING")
+        is_told = is_told or bool(payment.movements) or payment.state not in _UNPAID
+        for earlier in payment.movements:  # once this one is known, nobody asks for those before it
+            self._tell(payment, self._charged(payment, earlier), is_told=True)
         payment.movements[reference] = amount
         payment.state, payment.at_us = "TAKEN", self.town.clock.now_us()
         self._tell(payment, self._charged(payment, reference), is_told=is_told)
@@ -284,6 +298,11 @@ class Provider:
             for money in self.payments[key].movements.values()
             if money.currency == currency
         )
+
+    def shown(self, order_number: str) -> list[str]:
+        """Its payments of one order, for who looks for a mistake."""
+        mine = [self.payments[key] for key in self._of_order[order_number]]
+        return [f"{one.key} {one.state} {one.movements} {'denied' if one.is_denied else ''}" for one in mine]
 
     def balance_minor(self, currency: str) -> int:
         """What it has of ours: taken, less what it gave back, less what disputes hold or took."""
@@ -307,9 +326,14 @@ class Provider:
 
     def _close(self, key: str, state: str) -> None:
         payment = self.payments.get(key)
-        if payment is None or payment.state not in ("OPEN", "PENDING"):
-            return
-        self._move(payment, state)
+        if payment is not None and payment.state in _UNPAID:
+            self._move(payment, state)
+
+    def _capture(self, key: str, amount: Money) -> None:
+        """Once, all of it or a part; the rest is the payer's again."""
+        payment = self.payments.get(key)
+        if payment is not None and payment.state == "AUTHORIZED":
+            self._take(payment, amount)
 
     async def _buyer(self, payment: Payment, chance: random.Random) -> None:
         """Somebody in front of a page, a code or their bank."""
@@ -327,6 +351,10 @@ class Provider:
             if does == "declined":
                 return
             await self.town.sleep(chance.uniform(5, 900))
+        if payment.is_manual:
+            if payment.state in ("OPEN", "PENDING"):
+                self._move(payment, "AUTHORIZED")
+            return
         amount, rest = payment.amount, 0
         if does == "pays a part" and amount.amount_minor > 1:
             rest = chance.randint(1, amount.amount_minor - 1)
@@ -421,7 +449,7 @@ class Provider:
         if fate == "lost" and (is_told or self.is_kind):
             fate = "late"
         about = refund_key or payment.key
-        if fate == "during" and about not in self._under_way:
+        if fate == "during" and (is_told or about not in self._under_way):  # a call may be given up in the middle
             fate = "soon"
         if self._is_silent(payment.key):
             fate = "hours later" if is_told else "lost"
@@ -491,6 +519,7 @@ class Provider:
         return hashlib.blake2b(body + stamp.encode(), key=self._secret).hexdigest()
 
 
+_UNPAID = ("OPEN", "PENDING", "AUTHORIZED")
 _BEFORE = {
     "lost before": Outcome.UNKNOWN,
     "refused": Outcome.NOT_SENT,
