@@ -198,8 +198,11 @@ class StripeChannel:
         from hub.channels.stripe_wire import is_signed
 
         header = raw.headers.get(SIGNATURE_HEADER, "")
-        stamps = re.findall(r"(?:^|,)t=([0-9]{1,12})(?=,|$)", header)
-        if len(stamps) != 1 or not any(is_signed(raw.body, header, secret) for secret in self._webhook_secrets):
+        # Parted as the SDK does, which takes the first `t`, and any number that int() takes: a second could be newer.
+        parts = [part.partition("=") for part in header.split(",")]
+        stamps = [value for name, _, value in parts if name == "t"]
+        is_dated = len(stamps) == 1 and re.fullmatch(r"[0-9]{1,12}", stamps[0]) is not None
+        if not is_dated or not any(is_signed(raw.body, header, secret) for secret in self._webhook_secrets):
             raise NoticeRefused("the signature is missing or wrong")
         if abs(now_us - int(stamps[0]) * 1_000_000) > TOLERANCE_US:
             raise NoticeRefused("the signature's date lies outside the window")

@@ -105,6 +105,16 @@ async def test_after_the_rotation_the_old_secret_is_a_strangers() -> None:
     await channel.aclose()
 
 
+def test_an_old_event_is_not_made_new_by_a_second_date(channel: StripeChannel) -> None:
+    old = raw("payment_intent.succeeded", INTENT, signed_at=NOON - 86400)
+    signature = old.headers["stripe-signature"].partition(",")[2]
+    stamp = str(NOON - 86400)
+    for first in (f"{stamp[0]}_{stamp[1:]}", f" {stamp}", f"+{stamp}", f"{stamp}=", f"0{stamp}="):
+        for header in (f"t={first},t={NOON},{signature}", f"t={NOON},t={first},{signature}"):
+            with pytest.raises(NoticeRefused):
+                channel.verify_notice(RawNotice({"stripe-signature": header}, old.body), NOW_US)
+
+
 def test_forged_events_are_refused(channel: StripeChannel) -> None:
     good = raw("payment_intent.succeeded", INTENT)
     stamp, _, value = good.headers["stripe-signature"].partition(",v1=")
