@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from hub.channels.connecting import Surroundings, demand_known
+from hub.channels.connecting import ChannelSettingRefused, Surroundings, demand_known
 from hub.channels.exchange import Answer, Silence, exchange
 from hub.channels.sandbox_controls import SandboxControls
 from hub.channels.sandbox_statement import statement_lines
@@ -106,6 +106,9 @@ class SandboxChannel:
         """
         required = ("base_url", "api_key", "answer_secret", "notice_secret")
         demand_known(settings, required=required, optional=("control_key",))
+        notice_secrets = [secret.strip() for secret in settings["notice_secret"].split(",")]
+        if not all(notice_secrets):
+            raise ChannelSettingRefused("notice_secret", "there is no unverified mode: one secret, or two and a comma")
         controls = None
         if control_key := settings.get("control_key"):
             controls = SandboxControls(
@@ -115,7 +118,7 @@ class SandboxChannel:
             base_url=settings["base_url"],
             api_key=settings["api_key"],
             answer_secret=settings["answer_secret"],
-            notice_secrets=settings["notice_secret"].split(","),
+            notice_secrets=notice_secrets,
             notice_url=surroundings.notice_url,
             client=surroundings.client,
             clock=surroundings.clock,

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hub.channels.connecting import ChannelSettingRefused, Surroundings
 from hub.channels.exchange import ANSWER_LIMIT
 from hub.channels.sandbox import SandboxChannel
 from hub.channels.sandbox_words import notice_of, verified_at
@@ -348,6 +349,15 @@ def test_digest_is_over_the_meaning_and_not_the_spelling() -> None:
     digests = [notice_of(body, NOW_US).digest for body in (event(), reordered, other)]
 
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("secrets", ["", ",", "new,", "new, ", ",new", "new,,old"])
+def test_a_list_of_secrets_with_an_empty_one_is_refused_and_not_shown(secrets: str) -> None:
+    given = {"base_url": "http://provider.test", "api_key": "sk_1", "answer_secret": "a", "notice_secret": secrets}
+    client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer(200, {})))
+    with pytest.raises(ChannelSettingRefused) as refused:
+        SandboxChannel.connected(given, Surroundings(client, Clock(), lambda: b"", None))
+    assert (refused.value.setting, "new" in str(refused.value)) == ("notice_secret", False)
 
 
 @pytest.mark.parametrize("fields", [{"answer_secret": ""}, {"notice_secrets": ()}, {"notice_secrets": ("new", "")}])
