@@ -15,6 +15,7 @@ from hub.domain.refusals import AnswerRefused, DisputeElsewhere, NotFound, Refus
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit, disputes
 from hub.flows.attempts import CALL_WITHIN_S
+from hub.flows.keys import key_ended
 from hub.ports import AnswersDisputes, DisputeReply, Hub, Vault
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ async def open_dispute_answer(
     draw: Draw,
 ) -> Opened:
     """The answer, SUBMITTED, before any call; `able` are the channels that can be answered."""
+    if ended := await key_ended(tx, viewer, key.operation, draw.now_us):
+        return Opened(refusal=ended)
     seen = await tx.requests.begin(key, dispute_id, draw)
     dispute = await _held(tx, dispute_id)
     order = None if dispute is None else await tx.orders.lock(dispute.order_id)

@@ -10,6 +10,7 @@ from hub.domain.refunds import LateMoney
 from hub.domain.refusals import NotFound
 from hub.domain.requests import Answer
 from hub.flows import audit
+from hub.flows.keys import key_ended
 from hub.ports import Hub
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ async def set_policy(hub: Hub, viewer: Viewer, merchant_id: str, wish: LateMoney
 
 
 async def keep_policy(tx: "Tx", viewer: Viewer, merchant_id: str, wish: LateMoney, draw: Draw) -> Answer[LateMoney]:
+    if ended := await key_ended(tx, viewer, "merchantPolicySet", draw.now_us):
+        return Answer(refusal=ended)
     seller = await tx.refunds.seller_of(merchant_id)
     if seller is None or (viewer.kind is not ViewerKind.OPERATOR and viewer.platform_id != seller):
         return Answer(refusal=NotFound("merchantId"))

@@ -22,6 +22,7 @@ from hub.domain.refusals import NotFound, Refusal
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit
 from hub.flows.entitlements import audiences_of
+from hub.flows.keys import key_ended
 from hub.flows.refund_facts import RESOLVE, figured, follow, held, locked, reference, tell
 from hub.flows.refund_plans import Abilities, Plan, abilities, planned
 from hub.flows.refund_sending import ask_once, send
@@ -76,6 +77,8 @@ async def open_refund(
     draw: Draw,
     vault: Vault,
 ) -> Opened:
+    if refusal := await key_ended(tx, viewer, key.operation, draw.now_us):
+        return Opened(refusal=refusal)
     if seen := await tx.requests.begin(key, draw.id("rfn"), draw):
         refund = await tx.refunds.by_id(seen.subject_id)
         return Opened(refund, seen.refusal, is_replay=seen.is_done, is_resumed=seen.is_dead)
@@ -185,6 +188,8 @@ async def cancel(hub: Hub, viewer: Viewer, *, refund_id: str, idempotency_key: s
 async def cancel_refund(
     tx: "Tx", viewer: Viewer, refund_id: str, key: RequestKey, draw: Draw, vault: Vault
 ) -> Answer[Refund]:
+    if ended := await key_ended(tx, viewer, key.operation, draw.now_us):
+        return Answer(refusal=ended)
     seen = await tx.requests.begin(key, refund_id, draw)
     known = await tx.refunds.by_id(refund_id)
     order = None if known is None else await tx.orders.lock(known.order_id)

@@ -1,6 +1,6 @@
 """Answers to disputes: written down first, sent until somebody knows, taken once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hub.domain.disputes import AnswerState, Dispute, DisputeState
 from hub.domain.payments import Outcome, PaymentAttempt
@@ -47,6 +47,17 @@ async def submit(bench: Bench, viewer: Viewer, dispute_id: str, key: str = "key-
     return await dispute_answers.submit_evidence(
         bench.hub, viewer, dispute_id=dispute_id, evidence="they opened it daily", idempotency_key=key
     )
+
+
+async def test_a_key_that_was_revoked_a_moment_ago_answers_no_dispute(bench: Bench) -> None:
+    channel, id_, seller = await disputed(bench)
+    gone = replace(seller, key_id="key_00000000000000000000000000")
+    told = [
+        await submit(bench, gone, id_),
+        await dispute_answers.accept(bench.hub, gone, dispute_id=id_, idempotency_key="key-2"),
+    ]
+    assert [one.refusal and one.refusal.code for one in told] == ["STATE_CONFLICT"] * 2
+    assert channel.said == []
 
 
 async def test_evidence_is_sent_once_and_forgotten_when_it_is_taken(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from hub.domain.people import Viewer
 from hub.domain.refunds import LateMoney, Refund
 from hub.domain.requests import Answer
 from hub.domain.shares import Share, ShareAgreement, release
-from hub.flows import notices, orders, refund_sending, refunds
+from hub.flows import late, notices, orders, refund_sending, refunds
 from hub.flows.refunds import RefundRequest
 from tests.flows.benches import Bench
 from tests.flows.scripted import (
@@ -146,6 +146,20 @@ async def test_who_may_not_refund_and_what_cannot_be_refunded(shop: Bench) -> No
     assert [refusal and refusal.code for refusal in refusals] == [
         "NOT_FOUND", "NOT_REFUNDABLE", "CHANNEL_UNAVAILABLE", "CHANNEL_UNAVAILABLE",
     ]  # fmt: skip
+
+
+async def test_a_key_that_was_revoked_a_moment_ago_moves_no_money_and_sets_no_policy(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    gone = replace(seller, key_id="key_00000000000000000000000000")
+    shop.channel.then("refund", NOT_SENT)
+    refund = await given(shop, seller, order, 300)
+    told = [
+        await ask(shop, gone, order, 100, "gone"),
+        await refunds.cancel(shop.hub, gone, refund_id=refund.id, idempotency_key="c-1"),
+        await late.set_policy(shop.hub, gone, order.merchant_id, LateMoney.REOPEN),
+    ]
+    assert [one.refusal and one.refusal.code for one in told] == ["STATE_CONFLICT"] * 3
+    assert ((await now(shop, refund)).state, shop.channel.count("refund")) == ("REQUESTED", 1)
 
 
 async def test_the_same_key_gives_back_once(shop: Bench) -> None:
