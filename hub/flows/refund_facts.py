@@ -12,7 +12,16 @@ from hub.domain.ledger import JournalEntry, Posting, ReservationState, mirrored
 from hub.domain.orders import Order, OrderStatus
 from hub.domain.payments import PaymentAttempt, Result, Source
 from hub.domain.reconciliation import BreakKind
-from hub.domain.refunds import Refund, RefundFact, RefundState, fact_of, is_as_asked, reduce, refunded
+from hub.domain.refunds import (
+    Refund,
+    RefundFact,
+    RefundFactKind,
+    RefundState,
+    fact_of,
+    is_as_asked,
+    reduce,
+    refunded,
+)
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
 from hub.ports import Vault
@@ -35,6 +44,8 @@ async def apply_fact(tx: "Tx", refund_id: str, result: Result, source: Source, d
         return before if informed == before else await tx.refunds.update(informed)
     heard = await tx.refunds.add_fact(refund_id, fact)
     await _break_on(tx, before, fact, heard, draw)
+    if before.state is RefundState.CANCELED and not before.heard_rank:
+        return await _called_off(tx, before, fact, draw)
     after = _informed(reduce(before, fact), result)
     if after == before:
         return before
@@ -43,6 +54,15 @@ async def apply_fact(tx: "Tx", refund_id: str, result: Result, source: Source, d
         await _book(tx, before, after, fact, draw)
         await follow(tx, order, before, after, attempt.channel, f"{source}: {fact.kind}", draw, vault)
     return after
+
+
+async def _called_off(tx: "Tx", refund: Refund, fact: RefundFact, draw: Draw) -> Refund:
+    """We called it off as a call that had never come, and the channel has had it after all: its promise is given up,
+    and may be given to others, so a person settles what has moved."""
+    if fact.kind in (RefundFactKind.SUCCEEDED, RefundFactKind.PENDING):
+        detail = f"{refund.key} was called off, and {fact.channel} says {fact.kind}: it may have given the money back"
+        await open_break(tx, BreakKind.STATUS, refund.id, refund.order_id, detail, draw)
+    return refund
 
 
 # What a code says something about; any other state has outlived it.
@@ -147,7 +167,7 @@ async def apply_notice(tx: "Tx", attempt_id: str, refund_key: str, result: Resul
     attempt = await tx.payments.by_id(attempt_id)
     assert attempt is not None, attempt_id
     refund = await tx.refunds.by_key(attempt.channel, refund_key)
-    if refund is None:
+    if refund is None or refund.attempt_id != attempt_id:
         detail = f"{attempt.channel} tells of a refund of {attempt.key} that nobody here has asked for"
         await open_break(tx, BreakKind.STATUS, attempt.id, attempt.order_id, detail, draw)
         return

@@ -283,6 +283,16 @@ async def test_a_notice_of_a_refund_that_nobody_asked_for_is_shown_to_a_person(s
     assert (await figures(shop, order))[3:6] == (0, 0, 1000)
 
 
+async def test_a_notice_that_names_another_charges_refund_moves_nothing_and_is_shown_to_a_person(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    shop.channel.then("refund", PENDING)
+    refund = await given(shop, seller, order, 300)
+    _, stranger = await shop.waiting(told=PENDING)
+    told = word_of_refund("evt 1", stranger.key, refund.key, given_back(refund))
+    await notices.receive(shop.hub, "sandbox", told)
+    assert ((await now(shop, refund)).state, await shop.break_kinds()) == ("PENDING", ["STATUS"])
+
+
 # ---- one set of facts, one end ---------------------------------------------------------------------------------------
 
 SETS: dict[str, tuple[tuple[str, Any], ...]] = {
@@ -437,6 +447,20 @@ async def test_a_refund_that_was_called_off_meanwhile_is_not_sent(shop: Bench) -
     await refunds.cancel(shop.hub, seller, refund_id=refund.id, idempotency_key="c-1")
     assert (await refund_sending.send(shop.hub, refund)).state == "CANCELED"
     assert shop.channel.count("refund") == 1
+
+
+async def test_a_refund_that_was_called_off_and_comes_through_after_all_is_shown_to_a_person(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    shop.channel.then("refund", UNKNOWN, NOT_SENT).then("query_refund", NEVER_SEEN)
+    refund = await refund_sending.ask_once(shop.hub, await given(shop, seller, order))
+    assert (refund.state, refund.calls) == ("REQUESTED", 2)
+    await refunds.cancel(shop.hub, seller, refund_id=refund.id, idempotency_key="c-1")
+    for event in ("late", "later"):  # the first call was slow, and not lost
+        told = word_of_refund(event, f"{order.number}-1", refund.key, given_back(refund))
+        await notices.receive(shop.hub, "sandbox", told)
+    assert ((await now(shop, refund)).state, await shop.break_kinds()) == ("CANCELED", ["STATUS"])
+    assert await shop.rows("SELECT state FROM notice_inbox") == [("APPLIED",), ("APPLIED",)]
+    await shop.assert_books_fold()
 
 
 # ---- late and surplus money ------------------------------------------------------------------------------------------
