@@ -274,11 +274,12 @@ class Refundable:
     reserved_minor: int
     refunds: int
     held_minor: int = MAX_MINOR  # what the parties to the order hold of all its money, where that was looked at
+    lost_minor: int = 0  # what the payer's bank took back of it, likewise
 
     @property
     def left(self) -> Money:
         """What can still be given back of it."""
-        left = self.captured.amount_minor - self.refunded_minor - self.reserved_minor
+        left = self.captured.amount_minor - self.refunded_minor - self.reserved_minor - self.lost_minor
         return Money(max(min(left, self.held_minor), 0), self.captured.currency)
 
 

@@ -32,10 +32,14 @@ class Plan:
     postings: tuple[Posting, ...]
 
 
+async def charges_of(rx: "Rx", order: Order) -> list[Refundable]:
+    """The charges of an order with what is really left of each, first to last."""
+    return [await _capped(rx, order, charge) for charge in await rx.refunds.charges(order.id)]
+
+
 async def planned(rx: "Rx", order: Order, amount: Money | None, able: Abilities) -> Plan | Refusal:
     """The refund of `amount` of an order, or why not; without an amount, of all that is left of its latest charge."""
-    charges = [await _capped(rx, order, charge) for charge in await rx.refunds.charges(order.id)]
-    charge, wanted = chosen(charges, amount)
+    charge, wanted = chosen(await charges_of(rx, order), amount)
     if charge is None or wanted is None:
         return NotRefundable("nothing was charged for it")
     return await planned_of(rx, order, charge, wanted, able)
@@ -61,9 +65,15 @@ async def planned_of(rx: "Rx", order: Order, charge: Refundable, amount: Money, 
 
 
 async def _capped(rx: "Rx", order: Order, charge: Refundable) -> Refundable:
-    """A charge with no more left than the parties to the order still hold: a lost dispute may have taken it."""
-    holds = await _held(rx, order, charge.captured.currency)
-    return replace(charge, held_minor=sum(holds.values()))
+    """A charge with no more left than a lost dispute has left of it, and than the parties to the order still hold."""
+    currency = charge.captured.currency
+    lost = [
+        one.deducted_minor + one.excess_minor
+        for one in await rx.disputes.of_order(order.id)
+        if one.attempt_id == charge.attempt_id and one.amount.currency == currency
+    ]
+    holds = await _held(rx, order, currency)
+    return replace(charge, held_minor=sum(holds.values()), lost_minor=sum(lost))
 
 
 async def _held(rx: "Rx", order: Order, currency: str) -> dict[str, int]:

@@ -7,7 +7,7 @@ from hub.domain.ids import Draw
 from hub.domain.money import Money
 from hub.domain.refunds import HUB, Refund, excess_minor, surplus_charge
 from hub.domain.refusals import Refusal
-from hub.flows.refund_plans import Abilities, abilities, planned_of
+from hub.flows.refund_plans import Abilities, abilities, charges_of, planned_of
 from hub.flows.refund_sending import send
 from hub.flows.refunds import new, promise
 from hub.ports import Hub, Vault
@@ -38,7 +38,7 @@ async def open_return(tx: "Tx", order_id: str, able: Abilities, draw: Draw, vaul
     if order is None:
         return None
     refunds = await tx.refunds.of_order(order_id)
-    own = [one for one in await tx.refunds.charges(order_id) if one.captured.currency == order.total.currency]
+    own = [one for one in await charges_of(tx, order) if one.captured.currency == order.total.currency]
     charge, excess = surplus_charge(own, refunds), excess_minor(order, refunds)
     if charge is None or not excess:
         return None

@@ -575,3 +575,20 @@ async def test_surplus_waits_for_the_end_of_a_dispute(shop: Bench) -> None:
     shop.clock.pass_us(2 * 3600 * SECOND_US)
     await shop.work()
     assert (await figures(shop, order))[1:6] == ("FULL", "FULFILLED", 1000, 0, 1000)
+
+
+async def test_a_charge_that_the_bank_took_back_gives_nothing_more_and_another_one_does(shop: Bench) -> None:
+    viewer = await shop.world.learner()
+    order, _ = await shop.waiting(viewer, told=DECLINED)
+    assert isinstance((await shop.pay(viewer, order, "second")).value, PaymentAttempt)
+    first, second = await shop.attempts(order.id)
+    for state, at in ((DisputeState.NEEDS_RESPONSE, 1), (DisputeState.LOST, 2)):
+        told = DisputeWord("dp_1", state, second.amount, None, None)
+        await notices.receive(shop.hub, "sandbox", contested(second, told, AT + at))
+    await notices.receive(shop.hub, "sandbox", delivery("late", first.key, charged(first)))
+    refund = await given(shop, operator(), order, 1)
+    assert (refund.attempt_id, refund.state) == (first.id, "SUCCEEDED")
+    await shop.work()
+    given_by = await shop.rows("SELECT DISTINCT attempt_id FROM refund")
+    assert given_by == [(first.id,)]
+    await shop.assert_books_fold()
