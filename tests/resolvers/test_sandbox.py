@@ -15,7 +15,8 @@ from tests.world import operator
 
 SET = """mutation($input: SandboxFaultSetInput!) { sandboxFaultSet(input: $input) {
   armed { faults { operation fault value reference times chancePercent seed } } userErrors { code path message } } }"""
-CLEAR = """mutation { sandboxFaultsClear(input: {reference: "TB1-1"}) { armed { faults { fault } } userErrors { code } } }"""
+CLEAR = """mutation { sandboxFaultsClear(input: {reference: "TB1-1"}) {
+  armed { faults { fault } } userErrors { code } } }"""
 MOVE = """mutation($input: SandboxDisputeMoveInput!) { sandboxDisputeMove(input: $input) {
   dispute { channelReference state amount { amountMinor currency } evidenceDueAt } userErrors { code path } } }"""
 ADVANCE = """mutation($seconds: Int!) { sandboxClockAdvance(input: {seconds: $seconds}) {
