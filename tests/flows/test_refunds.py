@@ -153,7 +153,7 @@ async def test_a_key_that_was_revoked_a_moment_ago_moves_no_money_and_sets_no_po
     gone = replace(seller, key_id="key_00000000000000000000000000")
     shop.channel.then("refund", NOT_SENT)
     refund = await given(shop, seller, order, 300)
-    told = [
+    told: list[Answer[Any]] = [
         await ask(shop, gone, order, 100, "gone"),
         await refunds.cancel(shop.hub, gone, refund_id=refund.id, idempotency_key="c-1"),
         await late.set_policy(shop.hub, gone, order.merchant_id, LateMoney.REOPEN),
