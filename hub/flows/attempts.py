@@ -46,7 +46,7 @@ from hub.domain.payments import (
     void_fact_of,
 )
 from hub.domain.reconciliation import BreakKind
-from hub.flows import late
+from hub.flows import disputes, late
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.records import record_end
@@ -273,6 +273,8 @@ async def _follow(
             draw=draw,
             vault=vault,
         )
+    if is_paid_now and held.received_minor:  # an earlier part of the money may have been in dispute already
+        await disputes.weigh_right(tx, order.id, audiences, draw, vault)
 
 
 def _tell_money(tx: "Tx", held: Order, order: Order, cause: str, audiences: list[Audience], draw: Draw) -> None:

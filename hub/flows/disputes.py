@@ -146,6 +146,14 @@ async def _move_right(
         await tx.orders.update(moved)
 
 
+async def weigh_right(tx: "Tx", order_id: str, audiences: list[Audience], draw: Draw, vault: Vault) -> None:
+    """What an order's disputes do to a right that was given after they had come: the same as had it been there."""
+    for dispute in await tx.disputes.of_orders([order_id]):
+        order = await tx.orders.lock(order_id)
+        assert order is not None
+        await _move_right(tx, order, dispute, audiences, draw, vault)
+
+
 async def _break_on(tx: "Tx", dispute: Dispute, told: Told, draw: Draw) -> None:
     if told.is_contradicted:
         detail = f"{dispute.channel} told one state of dispute {dispute.channel_ref} with two amounts"
