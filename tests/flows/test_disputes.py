@@ -94,6 +94,20 @@ async def test_an_open_dispute_holds_the_money_and_suspends_the_right(bench: Ben
     assert (await bench.order_now(order.id)).fulfilment_status is FulfilmentStatus.FULFILLED
 
 
+async def test_a_right_that_comes_after_its_dispute_is_held_back_all_the_same(bench: Bench) -> None:
+    """Of two parts the first is disputed before the second pays the order."""
+    order, attempt = await bench.waiting(told=PENDING)
+    for number, amount_minor in enumerate((4900, 5000)):
+        part = charged(attempt, amount=Money(amount_minor, "CNY"), movement_ref=f"ch_{number}")
+        await notices.receive(bench.hub, "sandbox", delivery(f"evt-part {number}", attempt.key, part))
+        if not number:
+            await tell(bench, attempt, word(S.NEEDS_RESPONSE, 4900))
+    assert (await bench.order_now(order.id)).status == "PAID"
+    assert await right(bench, order) == (["SUSPENDED"], "SUSPENDED")
+    await tell(bench, attempt, word(S.WON, 4900))
+    assert await right(bench, order) == (["ACTIVE"], "ACTIVE")
+
+
 @pytest.mark.parametrize("end", [S.WON, S.PREVENTED])
 async def test_a_dispute_that_ends_well_releases_the_money_and_the_right_stands_again(
     bench: Bench, end: DisputeState
