@@ -139,7 +139,7 @@ async def print_log(settings: Settings, *, stream: str, after: int, limit: int) 
         await hub.store.stamp()
         async with hub.store.reading() as rx:
             for event in await rx.events.read(stream, after, limit):
-                print(orjson.dumps(event).decode())
+                print(orjson.dumps(event._asdict()).decode())
     return 0
 
 
@@ -147,7 +147,7 @@ async def print_archive(settings: Settings, *, after: int, limit: int) -> int:
     """What has left the log, of all streams: one JSON line an event."""
     async with opened(settings) as (hub, _), hub.store.reading() as rx:
         for event in await rx.archive.read(after, limit):
-            print(orjson.dumps(event).decode())
+            print(orjson.dumps(event._asdict()).decode())
     return 0
 
 

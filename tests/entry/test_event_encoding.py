@@ -51,6 +51,8 @@ def body_of(kind: str, *, nulls: bool) -> dict[str, Any]:
         named = get_named_type(type_) if type_ is not None else None
         if isinstance(named, GraphQLEnumType):
             found[column.name] = str(next(iter(named.values)))
+        elif column.name.endswith("_at_us"):
+            found[column.name] = 1_767_225_600_000_002
         elif column.name not in found:
             is_null = nulls and type_ is not None and is_nullable_type(type_)
             found[column.name] = None if is_null else f'知识 "{column.name}'

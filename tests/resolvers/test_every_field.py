@@ -256,6 +256,7 @@ NOT_IN_THE_SCENE = {
     "OrderMoneyChanged", "OrderRecorded", "OrderUpdate", "PlatformAccess",
     "TrustedIssuer", "TrustedIssuerEdge", "RefundPart", "RefundPlan", "Notice",
     "RoutingCandidate", "RoutingChoice", "RoutingPreview", "RoutingRule",
+    "SandboxArmed", "SandboxDispute", "SandboxFault",  # of mutations alone
 }  # fmt: skip
 
 
