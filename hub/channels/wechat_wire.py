@@ -147,10 +147,10 @@ def _platform_keys(given: Sequence[str]) -> Mapping[str, RSAPublicKey]:
     keys: dict[str, RSAPublicKey] = {}
     for pair in given:
         serial, equals, pem = (part.strip() for part in pair.partition("="))
-        if not serial or not equals or serial in keys:
+        name = serial if serial.startswith(PUBLIC_KEY_PREFIX) else serial.upper()
+        if not serial or not equals or name in keys:
             text = "write <serial>=<PEM or its path>, several parted by commas, each serial once"
             raise ChannelSettingRefused("platform_keys", text)
-        name = serial if serial.startswith(PUBLIC_KEY_PREFIX) else serial.upper()
         keys[name] = _platform_key(name, _pem("platform_keys", pem))
     return keys
 

@@ -166,7 +166,7 @@ def _candidate(offer: Offer, rule: RoutingRule | None, spent: AttemptState | Non
     if offer.refusal is not None:
         reasons.append(offer.refusal)
     if rule is not None and offer.channel not in named:
-        reasons.append(f"rule {rule.name!r} does not name it")
+        reasons.append("the merchant's rule does not name it")  # nor we the rule: buyers are told this too
     if spent in PROVEN_UNTAKEN:
         reasons.append(f"this order was tried there already: {spent}")
     is_declined = spent is AttemptState.DECLINED

@@ -51,7 +51,7 @@ def test_the_fitting_rule_of_the_least_priority_counts_and_names_who_is_in() -> 
     plan = planned(CNY, offers("a", "b"), rules, {})
     assert plan.rule is not None
     assert (plan.rule.name, plan.chosen) == ("early", "a")
-    assert plan.candidates[1].reasons == ("rule 'early' does not name it",)
+    assert plan.candidates[1].reasons == ("the merchant's rule does not name it",)
 
 
 def test_one_that_cannot_take_it_is_out_with_its_reason_and_none_may_be_left() -> None:
