@@ -80,14 +80,16 @@ async def _escrow(hub: Hub, rx: Rx) -> Check:
     }
     after = ""
     while page := await rx.orders.page(after, PAGE):
-        lost: dict[str, int] = {}
+        lost: dict[tuple[str, str], int] = {}  # what came in another currency lies in suspense, and is lost from there
         for dispute in await rx.disputes.of_orders([order.id for order in page]):
-            lost[dispute.order_id] = lost.get(dispute.order_id, 0) + dispute.deducted_minor
+            key = (dispute.order_id, dispute.amount.currency)
+            lost[key] = lost.get(key, 0) + dispute.deducted_minor
         for order in page:
             escrow = held.pop(f"order:{order.id}:escrow/{order.total.currency}", 0)
-            expected = order.received_minor - order.refunded_minor - lost.get(order.id, 0)
+            taken = lost.get((order.id, order.total.currency), 0)
+            expected = order.received_minor - order.refunded_minor - taken
             words = f"{order.number}: escrow {escrow}, received {order.received_minor}"
-            words += f", refunded {order.refunded_minor}, lost {lost.get(order.id, 0)}"
+            words += f", refunded {order.refunded_minor}, lost {taken}"
             check.expect(escrow == expected, words)
         after = page[-1].id
     for account_id, amount in held.items():

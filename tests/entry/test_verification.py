@@ -17,7 +17,7 @@ from hub.flows.refunds import RefundRequest
 from hub.ports import LeafClaim
 from hub.store.database import open_store
 from tests.flows.benches import Bench
-from tests.flows.scripted import DECLINED, PENDING, ScriptedChain
+from tests.flows.scripted import DECLINED, PENDING, ScriptedChain, charged, delivery
 from tests.flows.scripted import contested as scripted_dispute
 from tests.world import World, operator, partner
 
@@ -78,6 +78,18 @@ async def wrong(bench: Bench) -> dict[str, list[str]]:
 
 
 async def test_true_house_passes_every_check(bench: Bench) -> None:
+    assert await wrong(bench) == {}
+
+
+async def test_money_of_another_currency_that_a_dispute_took_was_none_of_the_escrow(bench: Bench) -> None:
+    order, attempt = await bench.waiting(told=PENDING)
+    dollars = Money(4900, "USD")
+    told = delivery("evt-dollars", attempt.key, charged(attempt, amount=dollars))
+    await notices.receive(bench.hub, "sandbox", told)
+    word = DisputeWord("dp dollars", DisputeState.LOST, dollars, "fraudulent", None)
+    await notices.receive(bench.hub, "sandbox", scripted_dispute(attempt, word))
+    assert await bench.one("SELECT deducted_minor FROM dispute WHERE channel_ref = 'dp dollars'") == 4900
+    assert (await bench.order_now(order.id)).received_minor == 0
     assert await wrong(bench) == {}
 
 
