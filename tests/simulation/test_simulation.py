@@ -1,6 +1,5 @@
 """The simulation in small at every run, in large with the chaos tests; and that it finds what is broken."""
 
-import random
 from pathlib import Path
 
 import pytest
@@ -32,16 +31,19 @@ async def test_every_invariant_holds_through_all_faults_of_all_channels(sqlite_s
     await lives(sqlite_store, ORDERS, SEED)
 
 
-@pytest.mark.chaos
-@pytest.mark.timeout(900)
-async def test_ten_thousand_orders_by_a_seed_that_is_drawn(sqlite_store: Store) -> None:
-    await lives(sqlite_store, 10_000, random.SystemRandom().randrange(10**9))
+# By seeds of their own, so that a landing fails for what it brings; others are drawn by hand, with the command.
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(900)
-async def test_two_thousand_orders_on_postgresql_by_a_seed_that_is_drawn(postgres_store: Store) -> None:
-    await lives(postgres_store, 2_000, random.SystemRandom().randrange(10**9))
+@pytest.mark.timeout(2400)
+async def test_ten_thousand_orders(sqlite_store: Store) -> None:
+    await lives(sqlite_store, 10_000, 4711)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1200)
+async def test_five_hundred_orders_on_postgresql(postgres_store: Store) -> None:
+    await lives(postgres_store, 500, 31)
 
 
 async def test_a_sum_that_is_counted_twice_is_found_at_its_step(
