@@ -41,6 +41,7 @@ GRANT_TRANSITIONS: frozenset[tuple[GrantState, str, GrantState]] = frozenset({
 })  # fmt: skip
 # Who revoked a Grant for good: nothing restores what staff have ended.
 STAFF = "staff"
+REFUND = "refund"  # what ends a right whose price went back, until money comes again
 
 
 class EntitlementState(StrEnum):

@@ -2,10 +2,9 @@
 
 from hub.domain import disputes as books
 from hub.domain.disputes import OPEN, TAKEN, Dispute, Told, told_by
-from hub.domain.entitlements import STAFF, Grant, GrantSource, GrantState, state_under
+from hub.domain.entitlements import REFUND, STAFF, Grant, GrantSource, GrantState, state_under
 from hub.domain.orders import Order, OrderStatus
 from hub.entry.checks import PAGE, Check
-from hub.flows.refund_facts import CAUSE as REFUND
 from hub.ports import Hub
 from hub.store.transactions import Rx
 
@@ -63,13 +62,8 @@ async def _right(rx: Rx, order: Order, found: list[Dispute], check: Check) -> No
     holding = frozenset(one.id for one in found if one.state in OPEN)
     ending = frozenset(one.id for one in found if one.state in TAKEN)
     ending |= {REFUND} if order.status is OrderStatus.REFUNDED else frozenset()
-    # The price went back and then money came again: what a refund has ended stays so, and that money has its own Break.
-    may_be_ended = order.refunded_minor >= order.total.amount_minor > 0
     for grant in [one for one in grants if _is_of(one, order)]:
-        ended_by = grant.revoked_by - {STAFF}
-        if may_be_ended and order.status is not OrderStatus.REFUNDED:
-            ended_by -= {REFUND}
-        against = (grant.suspended_by, ended_by)
+        against = (grant.suspended_by, grant.revoked_by - {STAFF})
         check.expect(against == (holding, ending), f"{order.number}: other causes are against its right than there are")
         follows = state_under(GrantState.ACTIVE, grant.suspended_by, grant.revoked_by)
         check.expect(grant.state is follows, f"{order.number}: its grant is {grant.state}, its causes say {follows}")

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hub.domain import ledger
+from hub.domain.entitlements import REFUND
 from hub.domain.events import Audience, Change, OrderEvent, OrderMoneyChanged, OrderPaid, PaymentAttemptChanged
 from hub.domain.ids import Draw
 from hub.domain.ledger import JournalEntry
@@ -48,7 +49,7 @@ from hub.domain.payments import (
 from hub.domain.reconciliation import BreakKind
 from hub.flows import disputes, late
 from hub.flows.breaks import open_break
-from hub.flows.entitlements import audiences_of, grant_purchase
+from hub.flows.entitlements import audiences_of, grant_purchase, restore_grants_of
 from hub.flows.records import record_end
 from hub.ports import Channel, Hub, Vault
 
@@ -273,6 +274,11 @@ async def _follow(
             draw=draw,
             vault=vault,
         )
+    if held.status is OrderStatus.REFUNDED and order.status is not held.status:
+        # Money came again: until that goes back too the price is paid, whatever came first.
+        again = await restore_grants_of(tx, order, REFUND, audiences, draw, vault)
+        if again != order:
+            await tx.orders.update(again)
     if is_paid_now and held.received_minor:  # an earlier part of the money may have been in dispute already
         await disputes.weigh_right(tx, order.id, audiences, draw, vault)
 

@@ -6,6 +6,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hub.domain.entitlements import REFUND
 from hub.domain.events import Audience, Change, OrderRefunded, RefundChanged
 from hub.domain.ids import Draw
 from hub.domain.ledger import JournalEntry, Posting, ReservationState, mirrored
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 RESOLVE = "resolve_refund"
 # Why a Grant ended, for whoever restores it.
-CAUSE = "refund"
 
 
 async def apply_fact(tx: "Tx", refund_id: str, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
@@ -133,9 +133,9 @@ async def follow(
     is_back, was_back = order.status is OrderStatus.REFUNDED, held.status is OrderStatus.REFUNDED
     moved = order
     if is_back and not was_back:
-        moved = await revoke_grants_of(tx, order, CAUSE, audiences, draw)
+        moved = await revoke_grants_of(tx, order, REFUND, audiences, draw)
     elif was_back and not is_back:
-        moved = await restore_grants_of(tx, order, CAUSE, audiences, draw, vault)
+        moved = await restore_grants_of(tx, order, REFUND, audiences, draw, vault)
     if moved != order:
         order = await tx.orders.update(moved)
     if order.refunded_minor != held.refunded_minor:
