@@ -526,6 +526,18 @@ async def test_surplus_money_whose_return_is_refused_waits_for_a_person(shop: Be
     assert (await shop.break_kinds(), shop.channel.count("refund")) == (["DUPLICATE"], 1)
 
 
+async def test_money_that_comes_again_after_the_whole_went_back_is_the_price_until_it_goes_too(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    await given(shop, seller, order)
+    assert (await figures(shop, order))[::6] == ("REFUNDED", ["REVOKED"])
+    [attempt] = await shop.attempts(order.id)
+    again = charged(attempt, movement_ref="again")
+    await notices.receive(shop.hub, "sandbox", delivery(f"one {order.id}", attempt.key, again))
+    assert (await figures(shop, order))[::6] == ("PARTIALLY_REFUNDED", ["ACTIVE"])
+    await shop.work()
+    assert (await figures(shop, order))[::6] == ("REFUNDED", ["REVOKED"])
+
+
 async def test_surplus_beside_a_refund_of_the_price_goes_back_as_well(shop: Bench) -> None:
     order, seller = await sold(shop)
     await given(shop, seller, order, 300)
