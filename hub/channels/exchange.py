@@ -4,6 +4,7 @@ Nothing is repeated here: whether a write may be sent again is the engine's to d
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from hub.domain.payments import Outcome
 
 CONNECT_S = 3.0  # a provider that does not take the call by then is down
 READ_S = 10.0  # between two bytes of its answer
+RATE_LIMITED_MS = 1_000  # where no time is named
 WHOLE_S = 35.0  # the caller's own patience
 ANSWER_LIMIT = 256 * 1024  # bytes; the largest of our answers but statements has a few thousand
 
@@ -70,3 +72,9 @@ async def exchange(
         return Silence(Outcome.NOT_SENT, type(error).__name__)
     except (httpx.HTTPError, TimeoutError) as error:
         return Silence(Outcome.UNKNOWN, type(error).__name__)
+
+
+def retry_after_ms(headers: Mapping[str, str]) -> int:
+    """How long a provider that took nothing wants to be left alone, by its header in whole seconds."""
+    told = headers.get("retry-after", "")
+    return int(told) * 1_000 if re.fullmatch(r"[0-9]{1,5}", told) else RATE_LIMITED_MS

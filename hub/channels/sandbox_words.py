@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import orjson
 
-from hub.channels.exchange import Answer
+from hub.channels.exchange import Answer, retry_after_ms
 from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import NextAction, Notice, Outcome, Result, Stage
@@ -19,7 +19,6 @@ Flow = Literal["create", "capture", "void", "query"]
 Json = dict[str, Any]
 
 EVENT_ID_LIMIT = 255  # characters
-RATE_LIMITED_MS = 1_000  # where the provider names no time
 
 # (flow, HTTP status) → what we know, for answers that the provider signed and that hold no payment.
 # What is not here is UNKNOWN; 409 is left out on purpose: it means that something stands under our reference.
@@ -100,7 +99,7 @@ def result_of(flow: Flow, reference: str, answer: Answer, now_us: int) -> Result
             now_us,
             answer.body,
             code=_code_in(content),
-            retry_after_ms=_retry_after_ms(answer.headers) if answer.status == 429 else None,
+            retry_after_ms=retry_after_ms(answer.headers) if answer.status == 429 else None,
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         return bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unreadable_{answer.status}")
@@ -112,7 +111,7 @@ def refund_result_of(flow: Flow, key: str, answer: Answer, now_us: int) -> Resul
         content = orjson.loads(answer.body)
         if answer.status != 200:
             outcome = OUTCOMES.get((flow, answer.status), Outcome.UNKNOWN)
-            after_ms = _retry_after_ms(answer.headers) if answer.status == 429 else None
+            after_ms = retry_after_ms(answer.headers) if answer.status == 429 else None
             return bare(outcome, now_us, answer.body, code=_code_in(content), retry_after_ms=after_ms)
         if flow == "query":
             if content["reference"] != key:
@@ -137,7 +136,7 @@ def dispute_reply_of(answer: Answer, now_us: int) -> DisputeReply:
         code = _code_in(content)
         if answer.status == 409 and code != AWAITS_NO_ANSWER:  # our first call with this key is still under way
             outcome = Outcome.UNKNOWN
-        after_ms = _retry_after_ms(answer.headers) if answer.status == 429 else None
+        after_ms = retry_after_ms(answer.headers) if answer.status == 429 else None
         return DisputeReply(bare(outcome, now_us, answer.body, code=code, retry_after_ms=after_ms))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         return DisputeReply(bare(Outcome.UNKNOWN, now_us, answer.body, code=f"unreadable_{answer.status}"))
@@ -264,11 +263,6 @@ def _says_never_seen(flow: Flow, status: int, content: Json, reference: str) -> 
 
 def _code_in(content: Json) -> str:
     return _text(content["error"]["code"])[:EVENT_ID_LIMIT]
-
-
-def _retry_after_ms(headers: Mapping[str, str]) -> int:
-    told = headers.get("retry-after", "")
-    return int(told) * 1_000 if re.fullmatch(r"[0-9]{1,5}", told) else RATE_LIMITED_MS
 
 
 def _text(value: object) -> str:

@@ -4,14 +4,12 @@ Pure: bytes and JSON in, values of the domain out. What is in no table, and what
 """
 
 import hashlib
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
 
-from hub.channels.exchange import Answer, Silence
+from hub.channels.exchange import Answer, Silence, retry_after_ms
 from hub.channels.stripe_tables import (
     ATTEMPT,
     CODE,
@@ -32,7 +30,6 @@ from hub.ports import StatementRefused
 Json = dict[str, Any]
 
 CODE_LIMIT = 255  # characters of a provider's word that are kept
-RATE_LIMITED_MS = 1_000  # where Stripe names no time
 UNREADABLE = (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -150,7 +147,7 @@ def refusal(flow: Flow, answer: Answer, content: Json, now_us: int) -> Result:
         now_us,
         answer.body,
         code=_decline_code(error) if is_declined else word,
-        retry_after_ms=_retry_after_ms(answer.headers) if outcome is Outcome.NOT_SENT else None,
+        retry_after_ms=retry_after_ms(answer.headers) if outcome is Outcome.NOT_SENT else None,
     )
     return replace(result, decline=decline_of(error)) if is_declined else result
 
@@ -240,11 +237,6 @@ def id_of(value: object) -> str | None:
 
 def money_of(minor: object, currency: object) -> Money:
     return Money(_integer(minor), text_of(currency).upper())
-
-
-def _retry_after_ms(headers: Mapping[str, str]) -> int:
-    told = headers.get("retry-after", "")
-    return int(told) * 1_000 if re.fullmatch(r"[0-9]{1,5}", told) else RATE_LIMITED_MS
 
 
 def digest_of(raw: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
-from hub.channels.exchange import Answer
+from hub.channels.exchange import Answer, retry_after_ms
 from hub.channels.wechat_wire import Merchant
 from hub.domain.money import Money
 from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
@@ -20,7 +20,6 @@ Json = dict[str, Any]
 CODE = "wechat"
 CURRENCY = "CNY"  # all that it takes from a merchant in China; amounts are fen, integers
 EVENT_ID_LIMIT = 255  # characters
-RATE_LIMITED_MS = 1_000  # where no time is named
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Known = tuple[Outcome, Stage]
@@ -82,7 +81,7 @@ def refused(flow: Flow, answer: Answer, now_us: int) -> Result:
     except (KeyError, TypeError, ValueError):
         return bare(UNKNOWN, now_us, answer.body, code=f"unreadable_{answer.status}")
     by_status = REFUSALS.get((flow, answer.status, None), UNKNOWN)
-    after_ms = _retry_after_ms(answer.headers) if answer.status == 429 else None
+    after_ms = retry_after_ms(answer.headers) if answer.status == 429 else None
     known = REFUSALS.get((flow, answer.status, code), by_status)
     return bare(known, now_us, answer.body, code=code, retry_after_ms=after_ms)
 
@@ -254,8 +253,3 @@ def _at_us(value: object) -> int:
     if at.tzinfo is None:
         raise ValueError("a time without its offset")
     return (at - EPOCH) // timedelta(microseconds=1)
-
-
-def _retry_after_ms(headers: Mapping[str, str]) -> int:
-    told = headers.get("retry-after", "")
-    return int(told) * 1_000 if re.fullmatch(r"[0-9]{1,5}", told) else RATE_LIMITED_MS

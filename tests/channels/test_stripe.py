@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.channels.exchange import Answer, Silence
+from hub.channels.exchange import RATE_LIMITED_MS, Answer, Silence
 from hub.channels.stripe import CAPABILITIES, StripeChannel, asked
 from hub.channels.stripe_lists import PAGE
 from hub.channels.stripe_tables import HARD_DECLINES, MINIMUM_MINOR, OUTCOMES, Flow
-from hub.channels.stripe_words import RATE_LIMITED_MS, bare, intent_answer
+from hub.channels.stripe_words import bare, intent_answer
 from hub.domain.disputes import Dispute, DisputeState, Warned
 from hub.domain.money import CURRENCIES, Money
 from hub.domain.payments import CaptureMethod, Outcome, Result, Stage
