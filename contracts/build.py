@@ -4,10 +4,10 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
-import vyper  # type: ignore[import-untyped]
-from vyper.compiler import compile_code  # type: ignore[import-untyped]
-from vyper.compiler.settings import OptimizationLevel, Settings  # type: ignore[import-untyped]
-from vyper.utils import keccak256  # type: ignore[import-untyped]
+import vyper  # type: ignore[import-untyped]  # the compiler ships no types
+from vyper.compiler import compile_code  # type: ignore[import-untyped]  # the compiler ships no types
+from vyper.compiler.settings import OptimizationLevel, Settings  # type: ignore[import-untyped]  # the compiler ships no types
+from vyper.utils import keccak256  # type: ignore[import-untyped]  # the compiler ships no types
 
 SOURCES = Path(__file__).parent
 ARTIFACTS = SOURCES / "artifacts"

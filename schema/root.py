@@ -100,5 +100,5 @@ def _shorten(schema: GraphQLSchema) -> None:
 def _reader(field: GraphQLField) -> Callable[[object, object], object]:
     definition = field.extensions["strawberry-definition"]
     if name := definition.metadata.get(JOINED):
-        return lambda row, _info: row.joined[name]  # type: ignore[attr-defined]
+        return lambda row, _info: row.joined[name]  # type: ignore[attr-defined]  # rows that join others keep them there
     return Attribute(attrgetter(definition.python_name))

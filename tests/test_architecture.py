@@ -249,7 +249,14 @@ def test_each_silenced_line_names_the_rule_and_the_reason() -> None:
         ("# noqa: E741, B008  # because", False),
         ("# noqa: E741, B008  # the tables read better by initials", True),
         ("# type: ignore", False),
-        ("# type: ignore[arg-type]", True),
+        ("# type: ignore[arg-type]", False),
+        ("# type: ignore[arg-type]  # likewise", False),
+        ("# type: ignore[arg-type, misc]  # fields are given by name", True),
+        ("#type:ignore[misc]# as much of a channel as is called", True),
+        ("# type: ignore[misc]  # fields are given by name  # noqa: E741", False),
+        ("# noqa: E741  # the tables read better by initials  # type: ignore", False),
+        ("# ruff: noqa: E741  # the tables read better by initials", False),
+        ("# mypy: ignore-errors", False),
         ("# a comment about noqa", True),
     ],
 )
@@ -264,13 +271,16 @@ def comments(text: str) -> Iterator[tuple[int, str]]:
 
 
 def excuse_is_whole(comment: str) -> bool:
-    """A `noqa` names its rules and gives a reason; a `type: ignore` names its rules, which say the reason."""
-    if re.search(r"#\s*type:\s*ignore(?!\[)", comment):
+    """Each `noqa` and each `type: ignore` names its rules and gives a reason, and none is for a whole file."""
+    if WHOLE_FILE.search(comment):
         return False
-    if not re.search(r"#\s*noqa\b", comment, re.IGNORECASE):
-        return True
-    found = re.search(r"#\s*noqa:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*\s*(.*)$", comment)
-    return found is not None and is_sentence(found.group(1))
+    found = [NAMED.fullmatch(excuse) for excuse in EXCUSE.split(comment)[1:]]
+    return all(one is not None and is_sentence(one.group(1)) for one in found)
+
+
+EXCUSE = re.compile(r"(?=#\s*(?:noqa\b|type:\s*ignore\b))", re.IGNORECASE)
+WHOLE_FILE = re.compile(r"#\s*(?:ruff|flake8|mypy|pyright)\s*:", re.IGNORECASE)
+NAMED = re.compile(r"#\s*(?:noqa:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*|type:\s*ignore\[[a-z, -]+\])\s*(.*)", re.DOTALL)
 
 
 def is_sentence(text: str) -> bool:

@@ -76,7 +76,7 @@ async def test_sides_take_turns_and_the_figure_is_the_median() -> None:
         return measure
 
     figure = await interleaved(
-        "x", side("ours", iter([1.0, 9.0, 2.0])), side("beside", iter([2.0, 3.0, 8.0])), unit="u", rounds=3  # type: ignore[arg-type]
+        "x", side("ours", iter([1.0, 9.0, 2.0])), side("beside", iter([2.0, 3.0, 8.0])), unit="u", rounds=3  # type: ignore[arg-type]  # the clocks are those of this test
     )  # fmt: skip
     assert turns == ["ours", "beside", "beside", "ours", "ours", "beside"]
     assert (figure.ours, figure.beside, figure.ratio) == (2.0, 3.0, 0.5)

@@ -131,12 +131,12 @@ def _entry(name: str) -> AbiEntry:
 
 
 def _types(entry: AbiEntry, side: str) -> tuple[str, ...]:
-    return tuple(_type(parameter) for parameter in entry.get(side, ()))  # type: ignore[attr-defined]
+    return tuple(_type(parameter) for parameter in entry.get(side, ()))  # type: ignore[attr-defined]  # an ABI is JSON, whose lists its type does not tell apart
 
 
 def _type(parameter: dict[str, object]) -> str:
     kind = str(parameter["type"])
     if not kind.startswith("tuple"):
         return kind
-    parts = ",".join(_type(part) for part in parameter["components"])  # type: ignore[attr-defined]
+    parts = ",".join(_type(part) for part in parameter["components"])  # type: ignore[attr-defined]  # an ABI is JSON, whose lists its type does not tell apart
     return f"({parts}){kind.removeprefix('tuple')}"

@@ -104,7 +104,7 @@ def is_signed(body: bytes, header: str, secret: str) -> bool:
 
 class _Unanswered(stripe.APIConnectionError):
     def __init__(self, silence: Silence) -> None:
-        super().__init__(silence.code)  # type: ignore[no-untyped-call]
+        super().__init__(silence.code)  # type: ignore[no-untyped-call]  # the SDK left its errors' constructor without types
         self.silence = silence
 
 

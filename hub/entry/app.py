@@ -134,7 +134,7 @@ def _limited(schema: Schema, settings: Settings, metrics: Metrics) -> Schema:
     served = copy(schema)
     served.extensions = (lambda: Limits(documents),)
     # Its own log would hold every client's mistakes, with their values; what matters is written by masking.
-    served.process_errors = lambda errors, execution_context=None: None  # type: ignore[method-assign]
+    served.process_errors = lambda errors, execution_context=None: None  # type: ignore[method-assign]  # Strawberry means a subclass to override it, and the schema is copied as it is
     return served
 
 

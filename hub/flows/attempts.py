@@ -70,7 +70,7 @@ async def ask(call: Coroutine[Any, Any, Result], now_us: int) -> Result:
     try:
         async with asyncio.timeout(CALL_WITHIN_S):
             return await call
-    except Exception:
+    except Exception:  # whatever it is, the call may have reached the channel
         log.exception("a channel's adapter raised: its outcome is unknown")
         return Result(Outcome.UNKNOWN, Stage.NONE, hashlib.sha256(b"").digest(), now_us, code="adapter_fault")
 

@@ -129,7 +129,7 @@ async def _send(hub: Hub, attempt: PaymentAttempt, dispute: Dispute) -> DisputeR
     try:
         async with asyncio.timeout(CALL_WITHIN_S):
             return await call
-    except Exception:
+    except Exception:  # an adapter's fault of any kind: the channel may have been asked
         log.exception("a channel's adapter raised: whether dispute %s is answered is unknown", dispute.id)
         return _unknown(hub, "adapter_fault")
 

@@ -194,7 +194,7 @@ def _bound(host: str, port: int) -> socket.socket:
 class _Protocol(H11Protocol):
     """Gives each request its connection, so that a fault may cut it."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # its base takes any transport, and only ever gets this one
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
 

@@ -39,7 +39,7 @@ async def run(*, quick: bool) -> AsyncIterator[Figure]:
             yield await interleaved(
                 f"checkout_postgres_{callers}_caller{'s' if callers > 1 else ''}",
                 lambda callers=callers: ours(server, shop, callers),  # type: ignore[misc]  # the loop's own value
-                lambda callers=callers: beside(server, shop, script, callers),  # type: ignore[misc]
+                lambda callers=callers: beside(server, shop, script, callers),  # type: ignore[misc]  # the loop's own value
                 unit="orders/s",
                 rounds=rounds,
                 bar="reported (later: ratio at least 0.3, aim 0.5)",
@@ -126,12 +126,12 @@ async def taken_down(shop: Shop) -> list[Unit]:
             said.clear()
 
     usual = postgresql.PostgresqlConnection
-    postgresql.PostgresqlConnection = TakenDown  # type: ignore[misc]
+    postgresql.PostgresqlConnection = TakenDown  # type: ignore[misc]  # a class of ours in place of the store's, for this run
     try:
         async with open_hub(shop, on_step=on_step) as hub:
             await bought_by_all(hub, shop, 1)
     finally:
-        postgresql.PostgresqlConnection = usual  # type: ignore[misc]
+        postgresql.PostgresqlConnection = usual  # type: ignore[misc]  # a class of ours in place of the store's, for this run
     return units
 
 

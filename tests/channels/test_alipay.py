@@ -258,7 +258,7 @@ async def called(world: World, call: str) -> Result:
     if call == "create":
         return await world.channel.create(asked())
     if call in ("refund", "query_refund"):
-        return await getattr(world.channel, call)(shown, refund_of(shown, 30))  # type: ignore[no-any-return]  # by name
+        return await getattr(world.channel, call)(shown, refund_of(shown, 30))  # type: ignore[no-any-return]  # called by its name
     return await getattr(world.channel, call)(shown)  # type: ignore[no-any-return]  # a method by its name
 
 

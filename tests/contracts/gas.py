@@ -7,7 +7,7 @@ from typing import cast
 
 from eth_abi import decode, encode
 from eth_utils import keccak
-from vyper.compiler import compile_code  # type: ignore[import-untyped]
+from vyper.compiler import compile_code  # type: ignore[import-untyped]  # the compiler ships no types
 
 from tests.contracts.evm import (
     DATA_HASH,

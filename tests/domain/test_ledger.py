@@ -29,7 +29,7 @@ def entry(*lines: Posting) -> JournalEntry:
 def line(
     debit: str = ADDRESSES[0], credit: str = ADDRESSES[1], asset: str = "CNY", amount_minor: object = 1
 ) -> Posting:
-    return Posting(debit, credit, asset, amount_minor)  # type: ignore[arg-type]
+    return Posting(debit, credit, asset, amount_minor)  # type: ignore[arg-type]  # wrong amounts are what is tried
 
 
 @given(entries)
@@ -58,7 +58,7 @@ def test_balances_kept_entry_by_entry_equal_the_fold_of_all_postings(made: list[
             debits, credits = kept.get((m.address, m.asset), (0, 0))
             kept[m.address, m.asset] = (debits + m.debits, credits + m.credits)
     everything = [posting for each in made for posting in each.postings]
-    random.shuffle(everything)  # type: ignore[attr-defined]
+    random.shuffle(everything)  # type: ignore[attr-defined]  # hypothesis's Random has the method of random's
     assert ledger.fold(everything) == kept
 
 

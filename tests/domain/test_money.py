@@ -26,7 +26,7 @@ def test_money_out_of_range_is_refused(amount_minor: int) -> None:
 @pytest.mark.parametrize("amount", ["1e2", "100", 1.0, 0.1, float("nan"), float("inf"), True, False, None, b"1"])
 def test_money_that_is_no_integer_is_refused(amount: object) -> None:
     with pytest.raises(TypeError, match="integer number of minor units"):
-        Money(amount, "CNY")  # type: ignore[arg-type]
+        Money(amount, "CNY")  # type: ignore[arg-type]  # wrong amounts are what is tried
 
 
 @pytest.mark.parametrize("currency", ["", "cny", "RMB", "XXX", "CNY ", "BTC", None])

@@ -43,7 +43,7 @@ def fact(kind: FactKind, at: int | None = None, *, key: str = "", call: int = 1,
 
 def result(outcome: Outcome, stage: Stage = Stage.NONE, at: int | None = None, **more: object) -> Result:
     amount = PRICE if stage in _AMOUNTS else None
-    return Result(outcome, stage, b"", 50, **{"amount": amount, "provider_at_us": at, **more})  # type: ignore[arg-type]
+    return Result(outcome, stage, b"", 50, **{"amount": amount, "provider_at_us": at, **more})  # type: ignore[arg-type]  # fields are given by name
 
 
 def told(start: PaymentAttempt, *facts: Fact) -> PaymentAttempt:
@@ -297,7 +297,7 @@ def test_a_void_that_confirms_no_end_frees_nothing(stage: Stage) -> None:
 
 def test_one_movement_told_four_times_is_one_key() -> None:
     keys = {
-        fact_of(attempt(), replace(result(DONE, Stage.CHARGED), movement_ref="mv_1"), source).key  # type: ignore[union-attr]
+        fact_of(attempt(), replace(result(DONE, Stage.CHARGED), movement_ref="mv_1"), source).key  # type: ignore[union-attr]  # a result that moves money gives a fact
         for source in Source
     }
     assert keys == {"CAPTURED/mv_1"}

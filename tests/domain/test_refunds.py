@@ -47,7 +47,7 @@ def refund(**more: object) -> Refund:
         sent_at_us=10, heard_rank=0, heard_at_us=None, heard_key="", channel_ref=None, code=None,
         unknown_since_us=None, version=1, created_at_us=9,
     )  # fmt: skip
-    return replace(sent, **more)  # type: ignore[arg-type]
+    return replace(sent, **more)  # type: ignore[arg-type]  # fields are given by name
 
 
 def fact(kind: RefundFactKind, at: int | None = None, *, call: int = 1) -> RefundFact:
@@ -205,13 +205,13 @@ def charge(captured: int = 1000, **more: int) -> Refundable:
 )
 def test_why_a_refund_is_refused(of: Refundable | None, minor: int, more: dict[str, object], code: str | None) -> None:
     asked = {"has_channel": True, "can_refund": True, "can_refund_partly": True, "open_dispute_id": None, **more}
-    refusal = may_be_refunded(of, Money(minor, "CNY"), **asked)  # type: ignore[arg-type]
+    refusal = may_be_refunded(of, Money(minor, "CNY"), **asked)  # type: ignore[arg-type]  # fields are given by name
     assert (refusal and refusal.code) == code
 
 
 def test_money_of_another_currency_is_none_of_the_charge() -> None:
     asked = {"has_channel": True, "can_refund": True, "can_refund_partly": True, "open_dispute_id": None}
-    refusal = may_be_refunded(charge(), Money(1, "USD"), **asked)  # type: ignore[arg-type]
+    refusal = may_be_refunded(charge(), Money(1, "USD"), **asked)  # type: ignore[arg-type]  # fields are given by name
     assert refusal is not None
     assert refusal.code == "REFUND_EXCEEDS"
 
@@ -230,7 +230,7 @@ def test_the_latest_charge_that_has_enough_gives_it_back() -> None:
 
 def paid(received: int = 9900, **more: object) -> Order:
     total = Money(9900, "CNY")
-    return replace(order(), total=total, status=OrderStatus.PAID, received_minor=received, has_exact=True, **more)  # type: ignore[arg-type]
+    return replace(order(), total=total, status=OrderStatus.PAID, received_minor=received, has_exact=True, **more)  # type: ignore[arg-type]  # fields are given by name
 
 
 def gave(minor: int, state: RefundState = RefundState.SUCCEEDED, by: str = "platform plt_1") -> Refund:

@@ -25,7 +25,7 @@ MONEY = "amount { amountMinor currency scale amount __typename }"
 def payload_of(kind: str) -> str:
     """Every field of a kind's payload."""
     names = [name for name in TYPES[EVENTS[kind].__name__].fields if name != "amount"]  # type: ignore[attr-defined]  # an object type
-    has_money = "amount" in TYPES[EVENTS[kind].__name__].fields  # type: ignore[attr-defined]  # likewise
+    has_money = "amount" in TYPES[EVENTS[kind].__name__].fields  # type: ignore[attr-defined]  # a payload is an object type
     return f"... on {EVENTS[kind].__name__} {{ {' '.join(names)} {MONEY if has_money else ''} }}"
 
 

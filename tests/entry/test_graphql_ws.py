@@ -211,7 +211,7 @@ async def test_id_in_use_closes_with_4409_and_is_free_again_after_complete() -> 
 async def test_no_common_subprotocol_closes_with_4406() -> None:
     async with served(app_of(ToyHub())) as address:
         for more in ({}, {"subprotocols": [Subprotocol("graphql-ws")]}):
-            async with connect(f"ws://{address}/graphql", proxy=None, **more) as ws:  # type: ignore[arg-type]
+            async with connect(f"ws://{address}/graphql", proxy=None, **more) as ws:  # type: ignore[arg-type]  # arguments are given by name
                 assert (await closed(ws))[0] == 4406
 
 
@@ -307,9 +307,9 @@ async def test_page_of_another_origin_is_refused_unless_it_is_allowed() -> None:
     async with served(app_of(ToyHub(), allowed_origins="https://shop.example")) as address:
         url = f"ws://{address}/graphql"
         with pytest.raises(InvalidStatus) as refused:
-            await connect(url, subprotocols=[PROTOCOL], origin="https://evil.example", proxy=None)  # type: ignore[arg-type]
+            await connect(url, subprotocols=[PROTOCOL], origin="https://evil.example", proxy=None)  # type: ignore[arg-type]  # a plain string is an origin and a protocol too
         for origin in ("https://shop.example", f"http://{address}"):
-            async with connect(url, subprotocols=[PROTOCOL], origin=origin, proxy=None) as ws:  # type: ignore[arg-type]
+            async with connect(url, subprotocols=[PROTOCOL], origin=origin, proxy=None) as ws:  # type: ignore[arg-type]  # a plain string is an origin and a protocol too
                 await begin(ws)
     assert refused.value.response.status_code == 403
 

@@ -161,7 +161,7 @@ def test_introspection_that_multiplies_is_refused() -> None:
     of_types = "{ __schema { types { fields { type {" + "ofType {" * 10 + "name" + "}" * 10 + "} } } } }"
     by_fragment = '{ __type(name: "Item") { ...T } } fragment T on __Type { fields { type { ...U } } } '
     by_fragment += "fragment U on __Type { possibleTypes { name } }"  # fmt: skip
-    assert [refusal(query) and refusal(query)["code"] for query in (lists, of_types, by_fragment)] == [  # type: ignore[index]
+    assert [refusal(query) and refusal(query)["code"] for query in (lists, of_types, by_fragment)] == [  # type: ignore[index]  # a refusal is JSON with a code
         "COST_LIMIT_EXCEEDED"
     ] * 3
 

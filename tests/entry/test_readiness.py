@@ -49,7 +49,7 @@ async def test_looks_at_once_are_one_write_and_it_leaves_nothing(store: Store, m
 async def test_look_a_second_later_writes_again(store: Store) -> None:
     async with balancer(store) as hub:
         assert [await ready(hub) for _ in range(3)] == [200, 200, 200]
-    assert store.units == 3  # type: ignore[attr-defined]  # as above
+    assert store.units == 3  # type: ignore[attr-defined]  # the store is the one that counts, as above
 
 
 @pytest.mark.usefixtures("at_every_look")

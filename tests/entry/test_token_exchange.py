@@ -192,7 +192,7 @@ async def test_a_database_that_is_away_is_a_503_and_no_verdict(door: Door) -> No
 
             raise Unavailable("dsn with a password")
 
-    hub = replace(door.bench.hub, store=Silent())  # type: ignore[arg-type]
+    hub = replace(door.bench.hub, store=Silent())  # type: ignore[arg-type]  # as much of a store as is asked
     app = create_app(hub, settings(), schema=schema)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HUB) as http:
         answer = await http.post("/oauth/token", data=door.form())

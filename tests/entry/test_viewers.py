@@ -178,7 +178,7 @@ async def test_database_that_does_not_answer_is_503_and_no_refusal(keys: Keys) -
 
             raise Unavailable("dsn with a password")
 
-    keys.toys.store = Silent()  # type: ignore[assignment]
+    keys.toys.store = Silent()  # type: ignore[assignment]  # as much of a store as is asked
     async with client(keys.toys) as hub:
         answer = await asked(hub, "{ viewer }", authorization=keys.bearer)
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
@@ -245,7 +245,7 @@ async def test_a_database_that_is_away_ends_no_stream(keys: Keys) -> None:
     viewer = await viewers.viewer(keys.bearer)
     await viewers.settled()
     keys.toys.clock.pass_us(KEY_CACHE_US)
-    keys.toys.store = Silent()  # type: ignore[assignment]
+    keys.toys.store = Silent()  # type: ignore[assignment]  # as much of a store as is asked
     assert await viewers.still(viewer)
 
 
@@ -278,7 +278,7 @@ async def test_a_use_that_cannot_be_noted_refuses_nobody(keys: Keys, caplog: pyt
 
             raise DatabaseFull("no room")
 
-    keys.toys.store = Full(keys.store)  # type: ignore[assignment]
+    keys.toys.store = Full(keys.store)  # type: ignore[assignment]  # as much of a store as is asked
     viewers = Viewers(keys.toys.hub)
     assert (await viewers.viewer(keys.bearer)).key_id == keys.stored.id
     await viewers.settled()

@@ -92,13 +92,13 @@ async def test_signed_bytes_are_sent_again_after_a_crash_between_commit_and_send
         crashed.append(transaction.hash)
         raise asyncio.CancelledError
 
-    bench.chain.send = crash  # type: ignore[method-assign]
+    bench.chain.send = crash  # type: ignore[method-assign]  # this test's own fault in its place
     [task] = await bench.claimed()
     with pytest.raises(asyncio.CancelledError):
         await anchors.anchor(bench.hub, task)
     assert await bench.rows("SELECT state FROM chain_transaction") == [("SIGNED",)]
     assert await bench.rows("SELECT chain_status FROM order_") == [("SUBMITTED",)]
-    bench.chain.send = send  # type: ignore[method-assign]
+    bench.chain.send = send  # type: ignore[method-assign]  # what it was before
     bench.clock.pass_us(45 * SECOND_US)
     await bench.rival().work()
     assert bench.chain.sent == crashed
@@ -116,7 +116,7 @@ async def test_root_that_is_there_already_counts_as_success(bench: Bench) -> Non
     async def refuse(*_: object) -> SignedTransaction:
         raise ChainRefused("already anchored")
 
-    bench.chain.sign_anchor = refuse  # type: ignore[method-assign]
+    bench.chain.sign_anchor = refuse  # type: ignore[method-assign]  # this test's own fault in its place
     await bench.work()
     assert bench.chain.sent == []
     assert await bench.rows("SELECT state FROM anchor_batch") == [("CONFIRMED",)]
@@ -144,14 +144,14 @@ async def test_refused_anchor_shows_failed_with_one_break_and_goes_on_trying(ben
     async def refuse(transaction: SignedTransaction) -> None:
         raise ChainRefused("paused")
 
-    bench.chain.send = refuse  # type: ignore[method-assign]
+    bench.chain.send = refuse  # type: ignore[method-assign]  # this test's own fault in its place
     await bench.record()
     for _ in range(2):
         bench.clock.pass_us(60 * SECOND_US)
         await bench.work()
     assert await bench.rows("SELECT chain_status FROM order_") == [("FAILED",)]
     assert await bench.break_kinds() == ["CHAIN"]
-    bench.chain.send = send  # type: ignore[method-assign]
+    bench.chain.send = send  # type: ignore[method-assign]  # what it was before
     bench.clock.pass_us(60 * SECOND_US)
     await bench.work()
     assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]
@@ -164,11 +164,11 @@ async def test_anchor_that_reverted_in_its_block_is_signed_anew_once_the_contrac
     async def revert(transaction: SignedTransaction) -> None:
         chain.mined[transaction.hash] = ChainReceipt(transaction.hash, False, 1, "0xb1", 50_000, 10**9, 1)
 
-    chain.send = revert  # type: ignore[method-assign]
+    chain.send = revert  # type: ignore[method-assign]  # this test's own fault in its place
     await bench.record()
     assert await bench.rows("SELECT chain_status FROM order_") == [("FAILED",)]
     assert await bench.break_kinds() == ["CHAIN"]
-    chain.send = send  # type: ignore[method-assign]
+    chain.send = send  # type: ignore[method-assign]  # what it was before
     bench.clock.pass_us(60 * SECOND_US)
     await bench.work()
     assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]

@@ -82,7 +82,7 @@ async def test_request_that_never_arrived_is_sent_again_and_charged_once_whereve
 
 async def sold(process: Bench, provider: Provider, viewer: object, listing: object, key: str) -> None:
     """What buyer, provider and worker do in one sale; every part of it may come again."""
-    answer = await process.buy(viewer, listing, key)  # type: ignore[arg-type]
+    answer = await process.buy(viewer, listing, key)  # type: ignore[arg-type]  # sales know nothing of who buys what
     assert answer.refusal is None
     for payment in list(provider.payments.values()):
         if payment.state == "OPEN":

@@ -23,7 +23,7 @@ DAY_US = 24 * 3600 * SECOND_US
 
 def word(state: DisputeState, amount_minor: int = 9900, **more: object) -> DisputeWord:
     told = {"channel_ref": "dp_1", "reason": "fraudulent", "evidence_due_at_us": None, "fee": None} | more
-    return DisputeWord(state=state, amount=Money(amount_minor, "CNY"), **told)  # type: ignore[arg-type]  # as given
+    return DisputeWord(state=state, amount=Money(amount_minor, "CNY"), **told)  # type: ignore[arg-type]  # fields are given by name
 
 
 async def bought(

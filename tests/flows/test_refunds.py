@@ -256,7 +256,7 @@ async def test_never_seen_is_not_believed_too_soon(shop: Bench) -> None:
 
 async def test_success_over_another_amount_moves_nothing_and_is_shown_to_a_person(shop: Bench) -> None:
     order, seller = await sold(shop)
-    shop.channel.then("refund", lambda r: given_back(r, amount=Money(600, "CNY")))  # type: ignore[arg-type]
+    shop.channel.then("refund", lambda r: given_back(r, amount=Money(600, "CNY")))  # type: ignore[arg-type]  # a script's step takes the refund that it answers
     refund = await given(shop, seller, order, 700)
     assert (refund.state, await shop.break_kinds()) == ("SUBMITTED", ["AMOUNT"])
     assert (await figures(shop, order))[3:6] == (0, 700, 1000)

@@ -41,11 +41,11 @@ def rule(name: str, *choices: Choice, priority: int = 10) -> RoutingRule:
 async def bought(bench: Bench, viewer: Viewer | None = None, key: str = "key-1") -> Answer[PaymentAttempt | Order]:
     """`checkout` without a channel, of the one listing of the bench's platform."""
     viewer = viewer or await bench.world.learner()
-    return await bench.buy(viewer, await bench.world.listing(), key=key, channel=None)  # type: ignore[arg-type]  # chosen
+    return await bench.buy(viewer, await bench.world.listing(), key=key, channel=None)  # type: ignore[arg-type]  # no channel: the hub chooses
 
 
 async def again(bench: Bench, viewer: Viewer, order: Order, key: str, **more: str | None) -> Answer[PaymentAttempt]:
-    request = PaymentRequest(order.id, more.pop("channel", None), order.total, key, **more)  # type: ignore[arg-type]  # by name
+    request = PaymentRequest(order.id, more.pop("channel", None), order.total, key, **more)  # type: ignore[arg-type]  # fields are given by name
     return await purchase.request_payment(bench.hub, viewer, request)
 
 
@@ -97,10 +97,10 @@ async def test_what_was_never_done_goes_on_by_another_channel_under_the_same_key
     viewer = await bench.world.learner()
     bench.other.then("create", first)
     listing = await bench.world.listing()
-    attempt = taken(await bench.buy(viewer, listing, channel=None))  # type: ignore[arg-type]  # chosen
+    attempt = taken(await bench.buy(viewer, listing, channel=None))  # type: ignore[arg-type]  # no channel: the hub chooses
     assert (attempt.number, attempt.channel, attempt.state) == (2, "sandbox", S.CHARGED)
     assert attempt.key.endswith("-2")
-    replay = await bench.buy(viewer, listing, channel=None)  # type: ignore[arg-type]  # chosen
+    replay = await bench.buy(viewer, listing, channel=None)  # type: ignore[arg-type]  # no channel: the hub chooses
     assert (replay.is_replay, taken(replay).id) == (True, attempt.id)
     assert bench.other.count("create") == bench.channel.count("create") == 1
     assert (await bench.order_now(attempt.order_id)).status is OrderStatus.PAID
@@ -210,7 +210,7 @@ async def test_an_open_breaker_sends_nothing_and_the_next_channel_is_asked(bench
     bench.other.then("create", *[NOT_SENT] * 5)
 
     async def buy(i: int) -> PaymentAttempt:
-        request = purchase.CheckoutRequest(listing.id, "other", listing.price, f"key-{i}")  # type: ignore[arg-type]  # priced
+        request = purchase.CheckoutRequest(listing.id, "other", listing.price, f"key-{i}")  # type: ignore[arg-type]  # this listing has its price
         return taken(await purchase.checkout(hub, await bench.world.learner(), request))
 
     for i in range(5):

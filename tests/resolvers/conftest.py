@@ -169,7 +169,7 @@ def api(counted: Counted, keys: dict[str, Any]) -> Api:
         store=counted.store,
         channels={"test": channel},  # type: ignore[dict-item]  # as much of a channel as is called here
         platforms={},
-        chain=chain,  # type: ignore[arg-type]  # likewise
+        chain=chain,  # type: ignore[arg-type]  # as much of a chain as is asked
         wakeups=wakeups,
         clock=world.clock,
         event_documents=PartnerDocuments(),

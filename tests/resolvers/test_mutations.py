@@ -300,7 +300,7 @@ async def test_members_are_made_known_and_linked(api: Api) -> None:
     )
     refused = (await api.data(partner(platform), link, t="no token"))["identityLink"]
     assert refused["userErrors"][0]["path"] == ["input", "userToken"]
-    token = api.hub.tokens.issue_user_token(user.id, api.world.clock.now_us(), 600)  # type: ignore[attr-defined]
+    token = api.hub.tokens.issue_user_token(user.id, api.world.clock.now_us(), 600)  # type: ignore[attr-defined]  # the hub's own tokens: the port has no such word
     linked = (await api.data(partner(platform), link, t=token))["identityLink"]
     assert linked["userErrors"] == []
     assert linked["member"]["user"]["state"] == "ACTIVE"

@@ -68,7 +68,7 @@ async def test_replay_goes_over_into_live_without_gap_or_double(api: Api) -> Non
     live = (await asyncio.wait_for(waiting, WITHIN_S)).data["events"]
     fresh = await replayed(api, seller, first=100, after=old[-1]["cursor"])
     ids += [live["id"], *(event["id"] for event in await taken(stream, len(fresh) - 1, "events"))]
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()  # type: ignore[attr-defined]  # a generator, which may be closed before its end
     assert ids == [event["id"] for event in old + fresh]
     assert len(set(ids)) == len(ids)
 
@@ -99,7 +99,7 @@ async def test_any_cursor_resumes_right_after_it(api: Api) -> None:
     for number, event in enumerate(everything[:-1]):
         stream = api.follow(seller, EVENTS, after=event["cursor"])
         (following,) = await taken(stream, 1, "events")
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()  # type: ignore[attr-defined]  # a generator, which may be closed before its end
         assert following["id"] == everything[number + 1]["id"]
     pages, cursor = [], ""
     while page := await replayed(api, seller, first=2, after=cursor):
@@ -115,7 +115,7 @@ async def test_absent_after_follows_from_now(api: Api) -> None:
     await until(lambda: api.wakeups.waiting > 0)
     order = await buy(api, await api.world.user(), await api.world.listing(platform=scene.seller), "live")
     first = (await asyncio.wait_for(waiting, WITHIN_S)).data["events"]
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()  # type: ignore[attr-defined]  # a generator, which may be closed before its end
     assert (first["kind"], first["subject"]) == ("ORDER_CREATED", order["id"])
 
 
@@ -123,7 +123,7 @@ async def test_an_honouring_platform_is_told_of_the_right_not_of_the_order(api: 
     scene = await market(api)
     stream = api.follow(scene.viewers["honouring"], EVENTS, after="", kinds=["ENTITLEMENT_GRANTED"])
     granted = await taken(stream, 2, "events")
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()  # type: ignore[attr-defined]  # a generator, which may be closed before its end
     assert [event["payload"]["orderId"] for event in granted] == [None, None]
     kinds = {event["kind"] for event in await replayed(api, scene.viewers["honouring"], first=100, after="")}
     assert kinds == {"ENTITLEMENT_GRANTED"}
@@ -194,7 +194,7 @@ async def test_order_updated_shows_how_an_order_becomes_paid(api: Api) -> None:
     api.channel.gate.set()
     await paying
     first = (await asyncio.wait_for(waiting, WITHIN_S)).data["orderUpdated"]
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()  # type: ignore[attr-defined]  # a generator, which may be closed before its end
     assert first["order"] == {"id": order["id"], "status": "PAID", "course": {"title": "Knots"}}
 
 
@@ -204,7 +204,7 @@ async def test_an_update_costs_a_fixed_number_of_statements(api: Api) -> None:
     await taken(stream, 1, "orderUpdated")
     before = len(api.statements)
     await taken(stream, 4, "orderUpdated")
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()  # type: ignore[attr-defined]  # a generator, which may be closed before its end
     assert len(api.statements) - before == 4  # the order once per event; the batch was read already
 
 

@@ -57,7 +57,7 @@ async def test_the_adapter_answers_the_peer_and_hears_what_became_of_it(sandbox:
             notice_secrets=(address.notice_secret,), notice_url=None, client=client, clock=Clock(),
         )  # fmt: skip
         assert isinstance(channel, AnswersDisputes)
-        dispute = replace(World(None).dispute(attempt("TB-1-1"), id_), answers=1)  # type: ignore[arg-type]  # no store
+        dispute = replace(World(None).dispute(attempt("TB-1-1"), id_), answers=1)  # type: ignore[arg-type]  # no store is asked here
         reply = await channel.submit_evidence(attempt("TB-1-1"), dispute, "they opened it daily")
         late = await channel.accept_dispute(attempt("TB-1-1"), replace(dispute, answers=2))
     assert reply.word is not None

@@ -180,14 +180,14 @@ def shows(type_: Any, value: object) -> bool:
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda of: of.__name__)
 def test_every_refusal_has_its_own_error_type_and_code(refusal: type[refusals.Refusal]) -> None:
-    errors = CORE.get_possible_types(CORE.type_map["UserError"])  # type: ignore[arg-type]
+    errors = CORE.get_possible_types(CORE.type_map["UserError"])  # type: ignore[arg-type]  # the type of that name is an interface
     value = object.__new__(refusal)
     assert [type_.name for type_ in errors if shows(type_, value)] == [f"{refusal.__name__}Error"]
     assert UserErrorCode(refusal.code)
 
 
 def test_there_is_no_error_type_or_code_without_a_refusal() -> None:
-    errors = CORE.get_possible_types(CORE.type_map["UserError"])  # type: ignore[arg-type]
+    errors = CORE.get_possible_types(CORE.type_map["UserError"])  # type: ignore[arg-type]  # the type of that name is an interface
     assert len(errors) == len(UserErrorCode) == len(REFUSALS)
 
 
@@ -197,7 +197,7 @@ def test_every_event_has_its_own_payload_type(kind: str) -> None:
     assert isinstance(union, GraphQLUnionType)
     value = object.__new__(EVENTS[kind])
     assert [type_.name for type_ in union.types if shows(type_, value)] == [EVENTS[kind].__name__]
-    assert kind in CORE.type_map["EventKind"].values  # type: ignore[attr-defined]
+    assert kind in CORE.type_map["EventKind"].values  # type: ignore[attr-defined]  # the type of that name is an enum
 
 
 def test_every_field_of_an_event_is_shown() -> None:
@@ -212,7 +212,7 @@ def test_every_field_of_an_event_is_shown() -> None:
 
 
 def test_every_node_can_be_asked_by_its_id() -> None:
-    nodes = CORE.get_possible_types(CORE.type_map["Node"])  # type: ignore[arg-type]
+    nodes = CORE.get_possible_types(CORE.type_map["Node"])  # type: ignore[arg-type]  # the type of that name is an interface
     assert {type_.name for type_ in nodes} == set(NOUNS)
 
 
@@ -233,8 +233,8 @@ def test_every_list_holds_no_nulls_but_those_of_objects_by_id() -> None:
 def test_big_integers_survive_a_round_trip(written: str, value: int) -> None:
     scalar = CORE.type_map["BigInt"]
     assert isinstance(scalar, GraphQLScalarType)
-    assert scalar.parse_value(written) == value  # type: ignore[attr-defined]
-    assert scalar.serialize(value) == written  # type: ignore[attr-defined]
+    assert scalar.parse_value(written) == value  # type: ignore[attr-defined]  # its own function, which graphql-core keeps as an attribute
+    assert scalar.serialize(value) == written  # type: ignore[attr-defined]  # its own function, which graphql-core keeps as an attribute
 
 
 @pytest.mark.parametrize("wrong", ["1e2", "NaN", "1.0", "", "0x10", "01", 1.5, float("nan"), True, None, "9" * 90])
@@ -242,7 +242,7 @@ def test_what_is_no_whole_number_is_refused(wrong: object) -> None:
     scalar = CORE.type_map["BigInt"]
     assert isinstance(scalar, GraphQLScalarType)
     with pytest.raises(ValueError, match="BigInt"):
-        scalar.parse_value(wrong)  # type: ignore[attr-defined]
+        scalar.parse_value(wrong)  # type: ignore[attr-defined]  # its own function, which graphql-core keeps as an attribute
 
 
 # ---- the scope table -------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def test_clients_are_told_of_everything_but_the_gateways_part() -> None:
     assert CORE.type_map.keys() - told.type_map.keys() == {"_Any", "_Entity", "_Service"}
     for name in ("Query", "Mutation", "Subscription"):
         shown = told.type_map[name].fields.keys()  # type: ignore[attr-defined]  # an object type has them
-        whole = CORE.type_map[name].fields.keys()  # type: ignore[attr-defined]  # likewise
+        whole = CORE.type_map[name].fields.keys()  # type: ignore[attr-defined]  # every type of the federated schema has fields
         assert whole - shown == ({"_service", "_entities"} if name == "Query" else set())
     for word in ("@key", "@link", "@shareable", "_entities", "specs.apollo.dev"):
         assert word not in CLIENTS

@@ -164,7 +164,7 @@ def test_an_unsigned_token_is_refused() -> None:
 @pytest.mark.parametrize("form", ["pem", "der", "jwk"])
 def test_an_hmac_under_the_public_key_is_refused(form: str) -> None:
     public = SIGNING.public
-    secret = json.dumps(public.as_dict()).encode() if form == "jwk" else public.as_bytes(encoding=form.upper())  # type: ignore[arg-type]
+    secret = json.dumps(public.as_dict()).encode() if form == "jwk" else public.as_bytes(encoding=form.upper())  # type: ignore[arg-type]  # one of the encodings that joserfc names
     for algorithm in ("HS256", "ES256"):
         body = unsigned({"alg": algorithm, "kid": SIGNING.kid, "typ": "at+jwt"})
         signature = hmac.digest(secret, body.encode(), hashlib.sha256)

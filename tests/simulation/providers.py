@@ -214,7 +214,7 @@ class Provider:
 
     def _result(self, outcome: Outcome, stage: Stage = Stage.NONE, **more: object) -> Result:
         digest = hashlib.sha256(b"answer").digest()
-        return Result(outcome, stage, digest, self.town.clock.now_us(), **more)  # type: ignore[arg-type]  # by name
+        return Result(outcome, stage, digest, self.town.clock.now_us(), **more)  # type: ignore[arg-type]  # fields are given by name
 
     def _says(self, key: str) -> Result:
         """What is true of a payment, as answers and queries tell it."""

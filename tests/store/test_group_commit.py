@@ -65,7 +65,7 @@ async def doubles(tx: Tx) -> None:
 async def breaks_the_transaction(tx: Tx) -> None:
     """As a trigger with RAISE(ROLLBACK) or a failing disk would: the savepoint goes, and all with it."""
     await add_user(tx, "usr_breaks")
-    tx._connection.raw.execute("ROLLBACK")  # type: ignore[attr-defined]
+    tx._connection.raw.execute("ROLLBACK")  # type: ignore[attr-defined]  # the driver's own connection, behind the port
     raise ZeroDivisionError
 
 
@@ -94,14 +94,14 @@ async def test_a_transaction_that_breaks_is_run_again_one_by_one(store: SqliteSt
 
 
 async def test_a_group_has_a_limit(store: SqliteStore) -> None:
-    writes = [lambda i=i: store.write(add_user, f"usr_{i}") for i in range(MAX_GROUP + 1)]  # type: ignore[misc]
+    writes = [lambda i=i: store.write(add_user, f"usr_{i}") for i in range(MAX_GROUP + 1)]  # type: ignore[misc]  # the loop's own value
     await together(store, *writes)
     assert store.groups == 3
     assert len(await users(store)) == MAX_GROUP + 1
 
 
 async def test_a_full_queue_is_unavailable_and_says_so_at_once(store: SqliteStore) -> None:
-    writes = [lambda i=i: store.write(add_user, f"usr_{i:04}") for i in range(MAX_QUEUED)]  # type: ignore[misc]
+    writes = [lambda i=i: store.write(add_user, f"usr_{i:04}") for i in range(MAX_QUEUED)]  # type: ignore[misc]  # the loop's own value
 
     answers = await together(store, *writes, lambda: store.write(add_user, "usr_more"))
     assert isinstance(answers[-1], Unavailable)

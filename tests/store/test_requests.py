@@ -74,7 +74,7 @@ async def test_another_input_under_the_key_is_a_conflict_whatever_the_state(stor
 @pytest.mark.parametrize("change", [{"principal": "usr_2"}, {"operation": "paymentCreate"}, {"key": "k-2"}])
 async def test_another_scope_is_another_request(store: Store, world: World, change: dict[str, str]) -> None:
     await store.write(begun, world, "ord_1")
-    assert await store.write(begun, world, "ord_2", replace(KEY, **change)) is None  # type: ignore[arg-type]
+    assert await store.write(begun, world, "ord_2", replace(KEY, **change)) is None  # type: ignore[arg-type]  # fields are given by name
 
 
 async def test_a_refusal_is_replayed_and_a_done_row_stays_as_it_is(store: Store, world: World) -> None:

@@ -40,9 +40,9 @@ def test_the_statements_are_found() -> None:
 def test_statement_renders_and_needs_no_processor(name: str, dialect: Dialect) -> None:
     compiled = STATEMENTS[name].compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
     assert "POSTCOMPILE" not in compiled.string
-    binds = {bind.key: bind.type for bind in compiled.binds.values()}  # type: ignore[attr-defined]
+    binds = {bind.key: bind.type for bind in compiled.binds.values()}  # type: ignore[attr-defined]  # what SQLAlchemy keeps of a compiled statement, untyped
     assert {key for key, type_ in binds.items() if type_.dialect_impl(dialect).bind_processor(dialect)} == set()
-    columns = compiled._result_columns  # type: ignore[attr-defined]
+    columns = compiled._result_columns  # type: ignore[attr-defined]  # what SQLAlchemy keeps of a compiled statement, untyped
     assert {c.name for c in columns if c.type.dialect_impl(dialect).result_processor(dialect, None)} == set()
 
 

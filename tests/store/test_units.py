@@ -306,7 +306,7 @@ async def test_a_server_that_is_away_is_unavailable() -> None:
 
 
 def raw_of(tx: Tx) -> Any:
-    return tx._connection.raw  # type: ignore[attr-defined]
+    return tx._connection.raw  # type: ignore[attr-defined]  # the driver's own connection, behind the port
 
 
 async def raise_sqlstate(tx: Tx, sqlstate: str) -> None:

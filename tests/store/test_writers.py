@@ -106,7 +106,7 @@ async def test_the_connections_keep_money(on_sqlite: SqliteStore) -> None:
 
 async def test_readers_can_change_nothing(on_sqlite: SqliteStore) -> None:
     async with on_sqlite.reading() as rx:
-        raw = rx._connection.raw  # type: ignore[attr-defined]
+        raw = rx._connection.raw  # type: ignore[attr-defined]  # the driver's own connection, behind the port
         assert raw.isolation_level is None
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             await raw.execute("DELETE FROM user_")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-import rlp  # type: ignore[import-untyped]
+import rlp  # type: ignore[import-untyped]  # the package ships no types
 from eth.abc import SignedTransactionAPI, StateAPI
 from eth.constants import CREATE_CONTRACT_ADDRESS, GAS_TX, SECPK1_N
 from eth.exceptions import UnrecognizedTransactionType

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import rlp  # type: ignore[import-untyped]
+import rlp  # type: ignore[import-untyped]  # the package ships no types
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from eth.db.account import AccountDB
 from eth.db.chain import ChainDB

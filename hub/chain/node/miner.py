@@ -21,7 +21,7 @@ from eth.rlp.sedes import chain_gaps
 from eth.vm.chain_context import ChainContext
 from eth_typing import BlockNumber
 from eth_utils.exceptions import ValidationError
-from rlp import encode  # type: ignore[import-untyped]
+from rlp import encode  # type: ignore[import-untyped]  # the package ships no types
 
 from hub.chain.node.admission import Candidate, check_purse
 from hub.chain.node.database import Buffer, Database, LogRow, TxRow
