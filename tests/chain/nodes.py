@@ -1,14 +1,15 @@
-"""What the tests of the embedded node share: the program itself as a child, accounts, and contracts made by hand.
+"""What tests of chains share: the embedded node and anvil as children, accounts, and contracts made by hand.
 
-It knows no contract of ours and no module of the hub: any JSON-RPC node could stand behind `Node.rpc`.
+It knows no contract of ours and no module of the hub: any JSON-RPC node could stand behind `Peer.rpc`.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from tests.entry.npm import installed, missing
+
 CHAIN_ID = 727_272
 ETHER = 10**18
 GWEI = 10**9
 END_WITHIN_S = 20
+CHAIN_PEERS = Path(__file__).parents[1] / "peers" / "chain"
 SENDERS: tuple[LocalAccount, ...] = tuple(Account.from_key(bytes([number]) * 32) for number in range(1, 17))
 
 
@@ -33,16 +37,13 @@ class Refused(Exception):
         self.data: str | None = error.get("data")
 
 
-class Node:
-    """A running node in a folder; `ready` is the line that it printed."""
+class Peer:
+    """A running node on a port of 127.0.0.1, whosever it is; each call blocks until its answer."""
 
-    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
         self.process = process
-        self.folder = folder
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, f"the node ended with {process.wait(END_WITHIN_S)}"
-        self.ready: dict[str, Any] = json.loads(line)
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
 
     def rpc(self, method: str, *params: Any) -> Any:
         """The result of one request. Raises Refused."""
@@ -59,9 +60,9 @@ class Node:
 
     def http(self, method: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
         """Status and body of any HTTP request."""
-        connection = HTTPConnection("127.0.0.1", self.ready["port"], timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method, "/", body, headers)
+            connection.request(method, "/", body, {"Content-Type": "application/json", **headers})
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -80,6 +81,18 @@ class Node:
     def nonce(self, account: LocalAccount) -> int:
         """The account's next nonce."""
         return int(self.rpc("eth_getTransactionCount", account.address, "latest"), 16)
+
+
+class Node(Peer):
+    """The embedded node in a folder; `ready` is the line that it printed."""
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        self.folder = folder
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"the node ended with {process.wait(END_WITHIN_S)}"
+        self.ready: dict[str, Any] = json.loads(line)
+        super().__init__(process, self.ready["port"])
 
     def kill(self) -> None:
         """SIGKILL, and waits for the end."""
@@ -127,6 +140,62 @@ def write_genesis(folder: Path, chain_id: int = CHAIN_ID) -> None:
     """What the hub writes before the first start."""
     alloc = {account.address: str(1_000_000 * ETHER) for account in SENDERS}
     (folder / "genesis.json").write_text(json.dumps({"chainId": chain_id, "alloc": alloc}), encoding="utf-8")
+
+
+@asynccontextmanager
+async def anvil(**rules: Any) -> AsyncIterator[Peer]:
+    """`anvil_running`, which has the same arguments, for an async test."""
+    with anvil_running(**rules) as node:
+        yield node
+
+
+@contextmanager
+def anvil_running(
+    *,
+    chain_id: int = CHAIN_ID,
+    hardfork: str = "prague",
+    slots_in_an_epoch: int = 32,
+    block_time_s: float | None = None,
+    funded: Iterable[str] = tuple(account.address for account in SENDERS),
+    options: Iterable[str] = (),
+) -> Iterator[Peer]:
+    """Foundry's node, in memory, for the length of a block; every `funded` address holds a million ether.
+
+    Without `block_time_s` each transaction is mined at once in a block of its own. `safe` and `finalized` lie one and
+    two epochs behind the head. `options` are more of its command line. Skips, or fails on a CI machine, without it.
+    """
+    forks = ("--chain-id", str(chain_id), "--hardfork", hardfork, "--slots-in-an-epoch", str(slots_in_an_epoch))
+    pace = () if block_time_s is None else ("--block-time", str(block_time_s))
+    process = subprocess.Popen(
+        [foundry("anvil"), "--port", "0", "--accounts", "0", "--gas-limit", "30000000", *forks, *pace, *options],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        with process.stdout:
+            printed = ""
+            while (port := re.search(r"Listening on 127\.0\.0\.1:(\d+)", printed)) is None:
+                line = process.stdout.readline()
+                assert line, f"anvil ended with {process.wait(END_WITHIN_S)}: {printed}"
+                printed += line
+            node = Peer(process, int(port[1]))
+            node.rpc("anvil_setLoggingEnabled", False)  # or it would stand still when the pipe is full
+            for address in funded:
+                node.rpc("anvil_setBalance", address, hex(1_000_000 * ETHER))
+            yield node
+    finally:
+        process.kill()
+        process.wait(END_WITHIN_S)
+
+
+def foundry(program: str) -> Path:
+    """The path of `anvil` or `cast`, from npm, as it was built for this machine."""
+    folder = installed(CHAIN_PEERS, with_optional=True)
+    built = sorted(folder.glob(f"node_modules/@foundry-rs/{program}-*/bin/{program}*"))
+    if not built:
+        missing(f"{program} is not built for this machine")
+    return built[0]
 
 
 def signed(account: LocalAccount, nonce: int, **fields: Any) -> str:

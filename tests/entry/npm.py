@@ -14,8 +14,10 @@ INSTALL_WITHIN_S = 240.0  # the gateway's half a gigabyte, on a slow day
 FILES = ("package.json", "package-lock.json", ".npmrc")
 
 
-def installed(source: Path) -> Path:
+def installed(source: Path, *, with_optional: bool = False) -> Path:
     """A folder with the packages of `source`'s lock and copies of its other files, as they are now.
+
+    `with_optional` brings the optional ones too: that is how npm ships programs built for each machine.
 
     Skips, or fails on a CI machine, where node or the packages are missing; a CI machine installs them itself.
     """
@@ -31,9 +33,8 @@ def installed(source: Path) -> Path:
                 missing(f"the packages of {source.name}/package-lock.json are not installed: run with CI=true once")
             for name in FILES:
                 shutil.copy(source / name, folder)
-            subprocess.run(
-                ["npm", "ci", "--ignore-scripts", "--omit=optional"], cwd=folder, check=True, timeout=INSTALL_WITHIN_S
-            )
+            kinds = () if with_optional else ("--omit=optional",)
+            subprocess.run(["npm", "ci", "--ignore-scripts", *kinds], cwd=folder, check=True, timeout=INSTALL_WITHIN_S)
             (folder / "installed").touch()
         for file in source.iterdir():
             if file.is_file() and file.name not in FILES:
