@@ -100,9 +100,9 @@ class Tasks:
 
     async def claim(self, draw: Draw, limit: int, *, is_pooled: bool = False) -> "list[LeasedTask]":
         """Lease what is due to this process, the longest waiting first: tasks without a pool, or (`is_pooled`) at most
-        POOL_SIZE of those with one."""
+        POOL_SIZE of those with one. They come in the order in which they were added, whatever RETURNING does."""
         most = min(limit, POOL_SIZE) if is_pooled else limit
-        return await self._rx.many(
+        leased = await self._rx.many(
             _CLAIM_POOLED if is_pooled else _CLAIM,
             _leased,
             now=draw.now_us,
@@ -110,6 +110,7 @@ class Tasks:
             until=draw.now_us + LEASE_US,
             owner_=draw.owner,
         )
+        return sorted(leased, key=lambda task: task.id)
 
     async def finish(self, task: "LeasedTask") -> bool:
         """Done: the row goes. False: the lease was lost, and the task is another's."""
