@@ -22,7 +22,7 @@ from hub.channels.alipay_words import Heard
 from hub.channels.connecting import ChannelSettingRefused, Surroundings, demand_known
 from hub.channels.exchange import Silence
 from hub.domain.money import Money
-from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Result
+from hub.domain.payments import CaptureMethod, NextAction, Notice, Outcome, PaymentAttempt, Result
 from hub.domain.refunds import Refund
 from hub.domain.statements import StatementLine
 from hub.ports import Ack, AmountRange, Capabilities, Clock, Finding, NoticeRefused, RawNotice, StatementRefused
@@ -112,6 +112,8 @@ class AlipayChannel:
     async def create(self, attempt: PaymentAttempt) -> Result:
         """A QR by Alipay's answer, or the signed address of a page: for that nothing is called."""
         reference, method = wire.reference_of(attempt.key), METHODS.get(attempt.method or "qr")
+        if attempt.capture_method is CaptureMethod.MANUAL:
+            return self._bare(Outcome.REJECTED, "hold_unsupported")
         if reference is None or method is None or not CAPABILITIES.takes(attempt.amount):
             code = "unwritable_key" if reference is None else "unknown_method" if method is None else "wrong_amount"
             return self._bare(Outcome.REJECTED, code)

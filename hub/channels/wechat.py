@@ -20,7 +20,7 @@ from hub.channels.wechat_gateway import Gateway, gateway_of
 from hub.channels.wechat_wire import Merchant, SignatureRefused, merchant_of
 from hub.channels.wechat_words import CODE, CURRENCY, REJECTED, UNKNOWN, Json, bare, json_of, text_of
 from hub.domain.money import Money
-from hub.domain.payments import NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
+from hub.domain.payments import CaptureMethod, NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.refunds import Refund
 from hub.domain.statements import StatementLine
 from hub.ports import Ack, AmountRange, Capabilities, Clock, Finding, NoticeProbed, NoticeRefused, RawNotice
@@ -89,6 +89,8 @@ class WeChatChannel:
     async def create(self, attempt: PaymentAttempt) -> Result:
         """Place the order. The attempt's key is `out_trade_no`: placed again, WeChat answers for the same order."""
         product, _, argument = (attempt.method or "native").partition(":")
+        if attempt.capture_method is CaptureMethod.MANUAL:
+            return bare(REJECTED, self._clock.now_us(), code="hold_unsupported")
         if not self.capabilities.takes(attempt.amount):
             return bare(REJECTED, self._clock.now_us(), code="amount_not_taken")
         try:

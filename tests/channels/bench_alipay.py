@@ -96,7 +96,8 @@ class AlipayBench:
     pays = None
     declines = None
     rotates = True
-    tells_refunds = False  # a notice names its refund, and not how much of it: tests/channels/test_alipay_notices.py
+    tells_refunds_whole = False
+    signs_in_body = True
 
     def __init__(self, peer: AlipayPeer, clock: Clock) -> None:
         self._peer = peer

@@ -41,7 +41,8 @@ class SandboxBench:
     pays: str | None = "pm_card_visa"
     declines: tuple[str, str] | None = ("pm_card_chargeDeclinedInsufficientFunds", "pm_card_chargeDeclinedStolenCard")
     rotates = True
-    tells_refunds = True
+    tells_refunds_whole = True
+    signs_in_body = False
 
     def __init__(self, merchant: Merchant, sandbox: Sandbox) -> None:
         self._merchant = merchant

@@ -49,7 +49,8 @@ class StripeBench:
         "pm_card_visa_chargeDeclinedStolenCard",
     )
     rotates = True
-    tells_refunds = True
+    tells_refunds_whole = True
+    signs_in_body = False
 
     def __init__(self, merchant: Merchant, peer: StripePeer) -> None:
         peer.notice_url = merchant.url

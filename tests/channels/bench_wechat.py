@@ -55,7 +55,8 @@ class WeChatBench:
     pays: str | None = None
     declines: tuple[str, str] | None = None
     rotates = True
-    tells_refunds = True
+    tells_refunds_whole = True
+    signs_in_body = False
 
     def __init__(self, merchant: Merchant, peer: WeChatPeer) -> None:
         self._merchant = merchant

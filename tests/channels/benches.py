@@ -42,7 +42,8 @@ class Bench(Protocol):
     pays: str | None  # `method` that is charged at once; None: this channel charges nobody without them
     declines: tuple[str, str] | None  # methods declined at once: softly, hard
     rotates: bool  # the adapter takes two secrets, or keys, of the peer at once
-    tells_refunds: bool  # the peer sends a notice about a refund
+    tells_refunds_whole: bool  # a notice about a refund says how much of it; else which one alone
+    signs_in_body: bool  # a notice's headers say nothing that the channel looks at
 
     async def buyer_pays(self, key: str) -> None:
         """The buyer does what a waiting attempt asked them to; the peer's notice goes out."""
