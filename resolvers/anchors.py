@@ -75,7 +75,7 @@ def proof(info: Info, root: "strawberry.Parent[OrderRow]") -> ProofView | None:
     """From the leaves of the batch, which look-ahead has read; null before the batch is CONFIRMED."""
     leaf: LeafRow | None = root.joined["proof"]
     batch = None if leaf is None else leaf.joined["batch"]
-    if leaf is None or batch is None or batch.state != BatchState.CONFIRMED or leaf.index_ is None:
+    if leaf is None or batch is None or not BatchState(batch.state).is_proven or leaf.index_ is None:
         return None
     tree = _planted(batch.root, leaf.joined["siblings"], info.context.hub.vault.keccak)
     path = tree.proof(leaf.index_)

@@ -21,7 +21,9 @@ described(
     {
         "QUEUED": "Closed and not yet sent.",
         "SUBMITTED": "Sent and in no confirmed block yet.",
-        "CONFIRMED": "In a block.",
+        "CONFIRMED": "In a block, deep enough to count on.",
+        "FINALIZED": "In a block that the chain never takes back.",
+        "REORGED": "The chain took its block back; it is sent again.",
         "FAILED": "Refused by the chain; staff look at it.",
     },
     name="AnchorBatchState",

@@ -85,7 +85,9 @@ described(
         "NOT_RECORDED": "Not yet in a batch.",
         "QUEUED": "In a batch that is not yet sent.",
         "SUBMITTED": "Sent and in no confirmed block yet.",
-        "CONFIRMED": "In a block: there is a proof.",
+        "CONFIRMED": "In a block, deep enough: there is a proof.",
+        "FINALIZED": "In a block that the chain never takes back: the proof stays.",
+        "REORGED": "The chain took its block back; it is sent again.",
         "FAILED": "The chain refused the batch; staff look at it.",
     },
 )

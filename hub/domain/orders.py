@@ -57,6 +57,8 @@ class ChainStatus(StrEnum):
     QUEUED = "QUEUED"
     SUBMITTED = "SUBMITTED"
     CONFIRMED = "CONFIRMED"
+    FINALIZED = "FINALIZED"
+    REORGED = "REORGED"
     FAILED = "FAILED"
 
 

@@ -10,7 +10,14 @@ class BatchState(StrEnum):
     QUEUED = "QUEUED"
     SUBMITTED = "SUBMITTED"
     CONFIRMED = "CONFIRMED"
+    FINALIZED = "FINALIZED"
+    REORGED = "REORGED"
     FAILED = "FAILED"
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether its root may be shown to others: a block holds it, deep enough."""
+        return self in (BatchState.CONFIRMED, BatchState.FINALIZED)
 
 
 class TransactionState(StrEnum):

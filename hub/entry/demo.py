@@ -223,7 +223,7 @@ async def _recorded(hub: Running, learner: Client, operator: Client, order_id: s
     """B and SC: the batch is on chain, and the contract accepts the order's proof."""
     while True:
         order = (await learner.query(RESULT, {"order": order_id}))["order"]
-        if order["chainStatus"] == "CONFIRMED":
+        if order["chainStatus"] in ("CONFIRMED", "FINALIZED"):
             break
         mark = hub.hub.wakeups.mark("hub")
         await asyncio.wait([asyncio.ensure_future(hub.hub.wakeups.wait("hub", mark))], timeout=1.0)

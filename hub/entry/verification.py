@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, charge_status
 from hub.domain.payments import LIVE, AttemptState, Fact, PaymentAttempt, reassured, reduce
-from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf
+from hub.domain.records import AnchorBatch, RecordedLeaf
 from hub.entry import dispute_checks, refund_checks
 from hub.entry.checks import PAGE, SHOWN, Check
 from hub.flows.anchors import planted
@@ -188,7 +188,7 @@ async def _proofs(hub: Hub, *, with_chain: bool) -> Check:
         check.note = "not asked: --no-chain"
     async with hub.store.reading() as rx:
         batches = await rx.anchors.batches()
-    waiting = sum(batch.state is not BatchState.CONFIRMED for batch in batches)
+    waiting = sum(not batch.state.is_proven for batch in batches)
     if waiting:
         check.note = f"{waiting} batches wait for the chain"
     try:
@@ -204,7 +204,7 @@ async def _prove(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool
         leaves = await rx.anchors.leaves_of_batch(batch.id)
     tree = planted(leaves, hub.vault)
     check.expect(tree.root == batch.root, f"batch {batch.id}: its leaves have another root")
-    if batch.state is not BatchState.CONFIRMED or not with_chain:
+    if not batch.state.is_proven or not with_chain:
         return
     anchored = await hub.chain.anchored(batch.root)
     check.expect(anchored.count == batch.count, f"batch {batch.id}: the contract holds {anchored.count} orders")

@@ -25,6 +25,7 @@ from hub.store.anchors import Anchors
 from hub.store.archive import Archive
 from hub.store.audit import Audit
 from hub.store.catalogue import Catalogue
+from hub.store.chain_log import ChainLog
 from hub.store.disputes import Disputes
 from hub.store.entitlements import Entitlements
 from hub.store.events import Events
@@ -176,6 +177,10 @@ class Rx:
     @cached_property
     def anchors(self) -> Anchors:
         return Anchors(self)
+
+    @cached_property
+    def chain_log(self) -> ChainLog:
+        return ChainLog(self)
 
     @cached_property
     def requests(self) -> Requests:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from hub.domain.audit import AuditEntry
 from hub.domain.catalogue import ListingState
+from hub.domain.chain_log import BEFORE_FIRST, Block, ChainEvent, Cursor
 from hub.domain.disputes import AnswerKind, AnswerState, DisputeAnswer, DisputeState, DisputeWord
 from hub.domain.disputes import fact_of as dispute_fact_of
 from hub.domain.entitlements import (
@@ -44,6 +45,7 @@ from hub.store.anchors import Anchors, EndedRequest
 from hub.store.archive import Aged, Archive, Reader
 from hub.store.audit import Audit, audit_entry
 from hub.store.catalogue import Catalogue
+from hub.store.chain_log import ChainLog, moved
 from hub.store.disputes import Disputes
 from hub.store.entitlements import Entitlements, platform_access
 from hub.store.events import Events, Head, Part
@@ -562,6 +564,60 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
     assert left_out(Anchors, called) == set()
 
 
+async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
+    blocks = [Block(7, number, f"0xb{number}", f"0xb{number - 1}", START_US) for number in (1, 2, 3)]
+    [first, second] = [
+        ChainEvent(7, number, f"0xb{number}", 0, f"0xt{number}", "0xhub", "Anchored", f"0xr{number}", {"count": "1"})
+        for number in (1, 3)
+    ]
+    cursor = Cursor(7, 0, BEFORE_FIRST, 3, 0, 0, BEFORE_FIRST, None, None, 1, START_US)
+    batch = AnchorBatch(
+        "anb_1", 1, 9, 1, b"r" * 32, b"d" * 32, 0, "", BatchState.QUEUED, None, None, None, None, 1, START_US, None
+    )
+    signed = ChainTransaction("anchor:0x72", 7, "0xgate", 0, "0xraw", "0xhash", TransactionState.SIGNED, START_US)
+
+    async def unit(tx: Tx) -> None:
+        log = tx.chain_log
+        assert await log.begin(cursor)
+        assert not await log.begin(cursor)
+        assert await log.move(cursor, ahead := moved(cursor, number=3, hash="0xb3"))
+        assert not await log.move(cursor, ahead)
+        assert await log.cursor(7) == ahead
+        assert await log.cursor(8) is None
+        assert await log.cursors() == [ahead]
+        for _ in range(2):
+            await log.add_blocks(blocks)
+        assert await log.add_event(first)
+        assert not await log.add_event(first)
+        assert await log.add_event(second)
+        assert await log.blocks(7, 1) == blocks[1:]
+        assert await log.block_at(7, 2) == blocks[1]
+        assert await log.events(7, 0, 3) == [first, second]
+        assert await log.events(7, 1, 2) == []
+        assert await log.about("0xr3", "Anchored") == [second]
+        await log.drop_empty(7, 2)
+        assert await log.blocks(7, 0) == [blocks[0], blocks[2]]
+        await log.drop_after(7, 2)
+        assert await log.blocks(7, 0) == [blocks[0]]
+        assert await log.events(7, 0, 3) == [first]
+        await log.watch(7, "0xhub", None)
+        await log.watch(7, "0xold", 2)
+        await log.watch(7, "0xold", 9)
+        await log.step_back(7, 4)
+        assert await log.watched(7) == {"0xhub": None, "0xold": 5}
+        assert await tx.anchors.add_batch(batch, [])
+        assert await log.batch_of(batch.root) == batch.id
+        assert await log.batch_of(b"x" * 32) is None
+        assert await tx.anchors.add_transaction(signed)
+        assert await log.is_ours("0xhash")
+        assert not await log.is_ours("0xother")
+        await log.settle("0xhash", TransactionState.CONFIRMED)
+        assert await tx.anchors.unsettled(7, "0xgate") == []
+
+    await store.write(unit)
+    assert left_out(ChainLog, called) == set()
+
+
 async def test_requests(store: Store, world: World, called: set[str]) -> None:
     key = RequestKey("usr_1", "paymentCreate", "k-1", "fingerprint")
     refusal = PriceChanged(1200, "CNY")
@@ -767,5 +823,5 @@ async def test_who_is_behind(store: Store, world: World) -> None:
 
 REPOSITORIES = (
     People, Catalogue, Orders, Payments, Notices, Ledger, Disputes, Entitlements, Breaks, Anchors, Requests, Events,
-    Tasks, ApiKeys, Issuers, Audit, Webhooks, Archive, Routing, Refunds,
+    Tasks, ApiKeys, Issuers, Audit, Webhooks, Archive, Routing, Refunds, ChainLog,
 )  # fmt: skip
