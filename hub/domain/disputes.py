@@ -8,7 +8,7 @@ decides. While it is open (NEEDS_RESPONSE, UNDER_REVIEW) its money is held and t
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from hub.domain.ledger import Posting, clearing, suspense, taken_from
 from hub.domain.money import Money
 
 if TYPE_CHECKING:
+    from hub.domain.orders import Order
     from hub.domain.payments import Source
 
 
@@ -212,6 +213,23 @@ _PRESSING = (_S.NEEDS_RESPONSE, _S.UNDER_REVIEW, _S.LOST, _S.ACCEPTED, _S.EARLY_
 def status_of(states: Iterable[DisputeState]) -> DisputeState | None:
     """An order's `dispute_status` as the projection of its disputes."""
     return min(states, key=_PRESSING.index, default=None)
+
+
+# ---- what was lost ---------------------------------------------------------------------------------------------------
+
+
+def lost_minor(disputes: "Iterable[Dispute]", currency: str) -> int:
+    """What lost disputes have taken of an order's money in its own currency."""
+    return sum(one.deducted_minor + one.excess_minor for one in disputes if one.amount.currency == currency)
+
+
+def ending(order: "Order", disputes: "Sequence[Dispute]") -> frozenset[str]:
+    """Which lost disputes end the right that the order gave: all of them, unless they took no more than what had come
+    beyond the price and is not given back. Then the price is still here, and what it paid for stands."""
+    taken = [one for one in disputes if one.state in TAKEN]
+    spare = order.received_minor - order.due - order.returned_minor
+    is_spared = 0 < lost_minor(taken, order.total.currency) <= spare
+    return frozenset(one.id for one in taken if not (is_spared and one.amount.currency == order.total.currency))
 
 
 # ---- the books -------------------------------------------------------------------------------------------------------

@@ -264,7 +264,7 @@ def may_be_canceled(refund: Refund) -> Refusal | None:
 
 @dataclass(frozen=True, slots=True)
 class Refundable:
-    """A charged attempt with what it took, and what of that is given back or promised to be."""
+    """A charged attempt with what it took of one currency, and what of that is given back or promised to be."""
 
     attempt_id: str
     attempt_key: str
@@ -272,7 +272,7 @@ class Refundable:
     captured: Money
     refunded_minor: int
     reserved_minor: int
-    refunds: int
+    refunds: int  # of the attempt, in whatever currency: the next one's number follows from them
     held_minor: int = MAX_MINOR  # what the parties to the order hold of all its money, where that was looked at
     lost_minor: int = 0  # what the payer's bank took back of it, likewise
 
@@ -355,15 +355,17 @@ class LateMoney(StrEnum):
     REOPEN = "REOPEN"
 
 
-def excess_minor(order: Order, refunds: Sequence[Refund]) -> int:
-    """What came and nobody had asked for, less what of it is given back or on its way back: all that is left with a
-    closed order, and what a paid one received beyond its price."""
+def excess_minor(order: Order, refunds: Sequence[Refund], lost_minor: int = 0) -> int:
+    """What came and nobody had asked for, less what of it is given back, on its way back, or taken by lost disputes
+    (`lost_minor`, of the order's currency): all that is left with a closed order, and what a paid one received beyond
+    its price."""
+    kept = order.kept_minor - lost_minor
     if order.is_closed:
-        return order.kept_minor
+        return max(kept, 0)
     if order.status not in PAID_ONCE:
         return 0
     back = _sum([one for one in refunds if one.is_surplus and (one.is_open or one.state is _S.SUCCEEDED)])
-    return max(min(order.received_minor - order.due - back, order.kept_minor), 0)
+    return max(min(order.received_minor - order.due - back - lost_minor, kept), 0)
 
 
 def surplus_charge(charges: Sequence[Refundable], refunds: Sequence[Refund]) -> Refundable | None:

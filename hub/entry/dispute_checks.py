@@ -60,7 +60,7 @@ async def _right(rx: Rx, order: Order, found: list[Dispute], check: Check) -> No
     right = await rx.entitlements.of(order.user_id, order.course_id)
     grants = [] if right is None else await rx.entitlements.grants(right.id)
     holding = frozenset(one.id for one in found if one.state in OPEN)
-    ending = frozenset(one.id for one in found if one.state in TAKEN)
+    ending = books.ending(order, found)
     ending |= {REFUND} if order.status is OrderStatus.REFUNDED else frozenset()
     for grant in [one for one in grants if _is_of(one, order)]:
         against = (grant.suspended_by, grant.revoked_by - {STAFF})

@@ -279,7 +279,8 @@ async def _follow(
         again = await restore_grants_of(tx, order, REFUND, audiences, draw, vault)
         if again != order:
             await tx.orders.update(again)
-    if is_paid_now and held.received_minor:  # an earlier part of the money may have been in dispute already
+    # What came before may be in dispute already, and what a lost one took of the price may be here again.
+    if held.received_minor and order.received_minor != held.received_minor and order.status in PAID_ONCE:
         await disputes.weigh_right(tx, order.id, audiences, draw, vault)
 
 

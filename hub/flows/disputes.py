@@ -16,6 +16,7 @@ from hub.domain.money import Money
 from hub.domain.orders import Order
 from hub.domain.payments import AttemptState, Result, Source
 from hub.domain.reconciliation import BreakKind
+from hub.flows import late
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import (
     audiences_of,
@@ -79,9 +80,17 @@ async def apply_word(
     if before is not None and not (after.needs_answer and after.evidence_due_at_us == before.evidence_due_at_us):
         await forget_deadline(tx, before)
     _tell(tx, before, after, f"{source}: {word.state}", audiences, draw)
-    await _move_right(tx, order, after, audiences, draw, vault)
+    moved = await _move_right(tx, order, after, audiences, draw, vault)
+    if moved != order:
+        await tx.orders.update(moved)
+    if _lost(after) < _lost(dispute):  # what had made up for the loss may be nobody's now
+        late.give_back(tx, moved, f"{after.id}/{after.version}", draw)
     await _break_on(tx, after, told, draw)
     return after
+
+
+def _lost(dispute: Dispute) -> int:
+    return dispute.deducted_minor + dispute.excess_minor
 
 
 def _new(order: Order, attempt_id: str, channel: str, word: DisputeWord, draw: Draw) -> Dispute:
@@ -131,27 +140,35 @@ def _deadline(dispute: Dispute) -> str:
 
 async def _move_right(
     tx: "Tx", order: Order, dispute: Dispute, audiences: list[Audience], draw: Draw, vault: Vault
-) -> None:
-    """The policy of this release: an open dispute holds the right back, a lost one ends it, any other end lets it be.
-    A warning alone does nothing to a buyer who may have done nothing."""
-    cause, is_taken = dispute.id, dispute.state in TAKEN
-    suspend_or_resume = suspend_grants_of if dispute.is_open else resume_grants_of
+) -> Order:
+    """The policy of this release: an open dispute holds the right back, a lost one ends it unless the price is still
+    here, any other end lets it be. A warning alone does nothing to a buyer who may have done nothing.
+
+    Returns the order as it then is, for the caller to store. What one dispute took may decide what another one does.
+    """
+    found = await tx.disputes.of_order(order.id)
+    ending = books.ending(order, found)
     moved = order
-    if is_taken:
-        moved = await revoke_grants_of(tx, moved, cause, audiences, draw)
-    moved = await suspend_or_resume(tx, moved, cause, audiences, draw)
-    if not is_taken:
-        moved = await restore_grants_of(tx, moved, cause, audiences, draw, vault)
-    if moved != order:
-        await tx.orders.update(moved)
+    for one in found:
+        if one.id in ending:
+            moved = await revoke_grants_of(tx, moved, one.id, audiences, draw)
+    suspend_or_resume = suspend_grants_of if dispute.is_open else resume_grants_of
+    moved = await suspend_or_resume(tx, moved, dispute.id, audiences, draw)
+    for one in found:
+        if one.id not in ending and (one.id == dispute.id or one.state in TAKEN):
+            moved = await restore_grants_of(tx, moved, one.id, audiences, draw, vault)
+    return moved
 
 
 async def weigh_right(tx: "Tx", order_id: str, audiences: list[Audience], draw: Draw, vault: Vault) -> None:
-    """What an order's disputes do to a right that was given after they had come: the same as had it been there."""
+    """What an order's disputes do to a right that was given, or to one whose money has changed, after they had come:
+    the same as had all been there before."""
     for dispute in await tx.disputes.of_orders([order_id]):
         order = await tx.orders.lock(order_id)
         assert order is not None
-        await _move_right(tx, order, dispute, audiences, draw, vault)
+        moved = await _move_right(tx, order, dispute, audiences, draw, vault)
+        if moved != order:
+            await tx.orders.update(moved)
 
 
 async def _break_on(tx: "Tx", dispute: Dispute, told: Told, draw: Draw) -> None:

@@ -23,6 +23,7 @@ from hub.domain.refunds import (
     reduce,
     refunded,
 )
+from hub.flows import disputes
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
 from hub.ports import Vault
@@ -141,6 +142,8 @@ async def follow(
     if order.refunded_minor != held.refunded_minor:
         change = Change(held.status, order.status, cause)
         tx.events.append(order, OrderRefunded.of(order), audiences, draw, change)
+    if order.returned_minor != held.returned_minor:  # surplus that went back makes up for no lost dispute any more
+        await disputes.weigh_right(tx, order.id, audiences, draw, vault)
 
 
 async def figured(tx: "Tx", held: Order, draw: Draw) -> Order:

@@ -3,6 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
+from hub.domain.disputes import lost_minor
 from hub.domain.ids import Draw
 from hub.domain.money import Money
 from hub.domain.refunds import HUB, Refund, excess_minor, surplus_charge
@@ -39,7 +40,8 @@ async def open_return(tx: "Tx", order_id: str, able: Abilities, draw: Draw, vaul
         return None
     refunds = await tx.refunds.of_order(order_id)
     own = [one for one in await charges_of(tx, order) if one.captured.currency == order.total.currency]
-    charge, excess = surplus_charge(own, refunds), excess_minor(order, refunds)
+    lost = lost_minor(await tx.disputes.of_order(order_id), order.total.currency)
+    charge, excess = surplus_charge(own, refunds), excess_minor(order, refunds, lost)
     if charge is None or not excess:
         return None
     if await tx.disputes.open_of(order_id) is not None:

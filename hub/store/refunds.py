@@ -10,7 +10,6 @@ from sqlalchemy import (
     ForeignKey,
     Table,
     UniqueConstraint,
-    and_,
     bindparam,
     case,
     cast,
@@ -244,7 +243,7 @@ _took = (
 
 
 def _summed(*states: str) -> Any:
-    is_so = _c.state.in_([literal_column(f"'{state}'") for state in states])
+    is_so = _c.state.in_([literal_column(f"'{state}'") for state in states]) & (_c.currency == _took.c.currency)
     return cast(func.coalesce(func.sum(case((is_so, _c.amount_minor), else_=literal_column("0"))), literal_column("0")),
                 BigInteger)  # fmt: skip
 
@@ -255,7 +254,8 @@ _CHARGES = (
         func.count(_c.id),
     )
     .join_from(payment_attempt, _took, _took.c.attempt_id == _a.id)
-    .outerjoin(refund, and_(_c.attempt_id == _a.id, _c.currency == _took.c.currency))
+    # Refunds of an attempt are counted through all its currencies: their numbers are.
+    .outerjoin(refund, _c.attempt_id == _a.id)
     .where(_a.order_id == bindparam("order_id"))
     .group_by(_a.id, _a.key, _a.channel, _a.number, _took.c.currency, _took.c.minor)
     .order_by(_a.number, _took.c.currency)

@@ -1,0 +1,147 @@
+"""Refunds of what came in two currencies or twice, and of what the payer's bank took part of: numbers never collide,
+what is offered is what is accepted, and lost money counts as gone."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+
+from hub.domain.disputes import DisputeState, DisputeWord
+from hub.domain.ledger import escrow
+from hub.domain.money import Money
+from hub.domain.orders import Order
+from hub.domain.payments import PaymentAttempt
+from hub.flows import notices
+from tests.flows.benches import Bench
+from tests.flows.scripted import DECLINED, charged, contested, delivery, word_of_refund
+from tests.flows.test_refunds import AT, ask, figures, given, paid_late, sold
+from tests.world import SECOND_US
+
+
+@pytest.fixture
+def shop(bench: Bench) -> Bench:
+    """A bench whose channels give money back, whole or in part."""
+    for channel in (bench.channel, bench.other):
+        channel.capabilities = replace(channel.capabilities, can_refund=True, can_refund_partly=True)
+    return bench
+
+
+async def again(bench: Bench, order: Order, amount: Money | None = None, ref: str = "again") -> PaymentAttempt:
+    """The same attempt took money once more."""
+    [attempt] = await bench.attempts(order.id)
+    told = charged(attempt, movement_ref=ref, amount=amount or attempt.amount)
+    await notices.receive(bench.hub, "sandbox", delivery(f"{ref} {order.id}", attempt.key, told))
+    return attempt
+
+
+async def contest(
+    bench: Bench, attempt: PaymentAttempt, state: DisputeState, minor: int, ref: str = "dp_1", at: int = 1
+) -> None:
+    told = DisputeWord(ref, state, Money(minor, attempt.amount.currency), None, None)
+    await notices.receive(bench.hub, "sandbox", contested(attempt, told, AT + at))
+
+
+async def test_refunds_of_an_attempt_that_took_two_currencies_have_their_own_numbers(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    await again(shop, order, Money(500, "USD"))
+    first = await given(shop, seller, order, 300, "yuan")
+    second = await ask(shop, seller, replace(order, total=Money(1000, "USD")), 200, "dollars")
+    third = await given(shop, seller, order, 100, "yuan again")
+    assert second.value is not None
+    assert [(one.number, one.key, one.amount, one.state) for one in (first, second.value, third)] == [
+        (1, f"{order.number}-1-R1", Money(300, "CNY"), "SUCCEEDED"),
+        (2, f"{order.number}-1-R2", Money(200, "USD"), "SUCCEEDED"),
+        (3, f"{order.number}-1-R3", Money(100, "CNY"), "SUCCEEDED"),
+    ]
+    assert await shop.balance(escrow(order.id)) == 600
+    assert await shop.balance("suspense:sandbox", "USD") == 300
+    await shop.assert_books_fold()
+
+
+async def test_refunds_of_an_attempt_that_took_the_price_twice_have_their_own_numbers(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    await again(shop, order)
+    first = await given(shop, seller, order, 1500, "more than one of the two")
+    await shop.work()
+    assert first.state == "SUCCEEDED"
+    keys = await shop.rows("SELECT key, amount_minor FROM refund ORDER BY number")
+    assert keys == [(f"{order.number}-1-R1", 1500), (f"{order.number}-1-R2", 500)]
+    assert (await figures(shop, order))[3:6] == (2000, 0, 0)
+    await shop.assert_books_fold()
+
+
+# ---- surplus and what the bank took ----------------------------------------------------------------------------------
+
+STEPS = ("again", "opened", "lost")
+
+
+@pytest.mark.parametrize("arrival", [order for order in permutations(STEPS) if order.index("opened") < 2])
+async def test_what_a_lost_dispute_took_is_no_surplus_and_the_price_that_is_left_keeps_its_right(
+    shop: Bench, arrival: tuple[str, ...]
+) -> None:
+    order, _ = await sold(shop)
+    [attempt] = await shop.attempts(order.id)
+    for step in arrival:
+        if step == "again":
+            await again(shop, order)
+        else:
+            state = DisputeState.LOST if step == "lost" else DisputeState.NEEDS_RESPONSE
+            await contest(shop, attempt, state, 1000, at=5 if step == "lost" else 1)
+    for _ in range(3):
+        shop.clock.pass_us(3700 * SECOND_US)
+        await shop.work()
+    assert await figures(shop, order) == ("PAID", "OVERCHARGED", "FULFILLED", 0, 0, 1000, ["ACTIVE"])
+    assert shop.channel.count("refund") == 0
+    await shop.assert_books_fold()
+
+
+async def test_of_surplus_that_the_bank_took_in_part_the_rest_goes_back(shop: Bench) -> None:
+    order, _ = await sold(shop)
+    attempt = await again(shop, order)
+    await contest(shop, attempt, DisputeState.LOST, 300)
+    await shop.work()
+    assert await figures(shop, order) == ("PAID", "OVERCHARGED", "FULFILLED", 700, 0, 1000, ["ACTIVE"])
+
+
+async def test_what_made_up_for_a_loss_goes_back_once_the_bank_takes_the_loss_back(shop: Bench) -> None:
+    order, _ = await sold(shop)
+    attempt = await again(shop, order)
+    await contest(shop, attempt, DisputeState.LOST, 1000)
+    await shop.work()
+    await contest(shop, attempt, DisputeState.WON, 1000, at=2)
+    await shop.work()
+    assert await figures(shop, order) == ("PAID", "FULL", "FULFILLED", 1000, 0, 1000, ["ACTIVE"])
+
+
+async def test_a_loss_beyond_the_surplus_ends_the_right(shop: Bench) -> None:
+    order, _ = await sold(shop)
+    attempt = await again(shop, order)
+    await contest(shop, attempt, DisputeState.LOST, 1000)
+    assert (await figures(shop, order))[6] == ["ACTIVE"]
+    await contest(shop, attempt, DisputeState.LOST, 1, "dp_2")
+    await shop.work()
+    assert (await figures(shop, order))[3:] == (0, 0, 999, ["REVOKED"])
+
+
+async def test_a_loss_after_the_surplus_went_back_ends_the_right_and_one_that_failed_to_go_keeps_it(
+    shop: Bench,
+) -> None:
+    order, _ = await sold(shop)
+    attempt = await again(shop, order)
+    await shop.work()
+    await contest(shop, attempt, DisputeState.LOST, 1000)
+    assert (await figures(shop, order))[3:] == (1000, 0, 0, ["REVOKED"])
+    key = f"{order.number}-1-R1"
+    await notices.receive(shop.hub, "sandbox", word_of_refund("evt failed", attempt.key, key, DECLINED))
+    assert (await figures(shop, order))[3:] == (0, 0, 1000, ["ACTIVE"])
+    await shop.work()
+    assert shop.channel.count("refund") == 1
+
+
+async def test_late_money_that_the_bank_took_does_not_go_back_as_well(shop: Bench) -> None:
+    order, _ = await paid_late(shop)
+    [attempt] = await shop.attempts(order.id)
+    await contest(shop, attempt, DisputeState.LOST, 9900)
+    await shop.work()
+    assert shop.channel.count("refund") == 0
+    assert await shop.balance(escrow(order.id)) == 0
