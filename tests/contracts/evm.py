@@ -26,7 +26,7 @@ GAS_LIMIT = 5_000_000
 GAS_PRICE = 10**10  # wei, above the base fee of the first block
 NOBODY = bytes(20)
 
-GATEWAY, PAUSER, REVOKER = 1, 2, 4
+GATEWAY, PAUSER, REVOKER, SIGNER, MINTER = 1, 2, 4, 8, 16
 
 TOKEN = anchors.token_id("crs_1", 1, 1, keccak)
 DATA_HASH = keccak(b"encrypted leaf file")
@@ -45,8 +45,9 @@ class Account:
         return cast(bytes, self.key.public_key.to_canonical_address())
 
 
-OWNER, GATE, GUARD, JUDGE, STRANGER = ACCOUNTS = tuple(
-    Account(keys.PrivateKey(keccak(name.encode()))) for name in ("owner", "gateway", "pauser", "revoker", "stranger")
+OWNER, GATE, GUARD, JUDGE, SEAL, TILL, STRANGER = ACCOUNTS = tuple(
+    Account(keys.PrivateKey(keccak(name.encode())))
+    for name in ("owner", "gateway", "pauser", "revoker", "signer", "minter", "stranger")
 )
 
 
@@ -180,6 +181,8 @@ def fresh_hub() -> Hub:
     hub = Hub(evm, deploy(evm, artifact("entitlement_hub"), OWNER.address, GATE.address))
     hub.send(OWNER, "setRole", GUARD.address, PAUSER)
     hub.send(OWNER, "setRole", JUDGE.address, REVOKER)
+    hub.send(OWNER, "setRole", SEAL.address, SIGNER)
+    hub.send(OWNER, "setRole", TILL.address, MINTER)
     return hub
 
 
