@@ -333,6 +333,10 @@ class ChainRefused(Exception):
     """The node or the contract said no. Final for this transaction; the reason is its own."""
 
 
+class NonceTaken(ChainRefused):
+    """Another transaction of this sender is in a block under this nonce: this one can never be."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignedTransaction:
     """Signed and not yet sent: committed before it is sent."""
@@ -400,14 +404,29 @@ class Chain(Protocol):
     async def next_nonce(self) -> int:
         """The node's count of the gateway's transactions, pending ones included."""
 
+    async def mined_nonce(self) -> int:
+        """The same without the pending ones: the nonce that the next block needs."""
+
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         """`anchor(root, count, dataHash, 1)`, signed with the gateway's key. Nothing is sent."""
 
-    async def sign_revoke(self, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
-        """`revoke(root, word, mask)`, signed with the gateway's key. Nothing is sent."""
+    async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
+        """`revoke(root, word, mask)` to the EntitlementHub that holds the root, be it an older one; signed with the
+        gateway's key. Nothing is sent."""
+
+    async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
+        """Any call, signed with the gateway's key. Nothing is sent."""
+
+    async def sign_replacement(self, raw: str) -> SignedTransaction:
+        """The same call under the same nonce for an eighth more a gas, or for today's fee if that is more. Raises
+        ChainUnavailable when that is above the ceiling. Nothing is sent."""
+
+    async def sign_nothing(self, nonce: int) -> SignedTransaction:
+        """A transfer of nothing to the gateway itself, to fill a nonce that nothing else will. Nothing is sent."""
 
     async def send(self, transaction: SignedTransaction) -> None:
-        """Hand the raw bytes to the node. "Already known" and "nonce too low with this hash mined" are success."""
+        """Hand the raw bytes to the node. "Already known" and "nonce too low with this hash mined" are success. Raises
+        NonceTaken when the nonce is another transaction's, and ChainRefused when no block can ever take this one."""
 
     async def receipt(self, hash_: str) -> ChainReceipt | None:
         """None: in no block."""

@@ -5,8 +5,10 @@ from typing import Final
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
+from hexbytes import HexBytes
 
 from hub.chain import calls
 from hub.chain.rpc import CALL_TIMEOUT_MS, Answer, Json, NodeSaidNo, Question, Rpc
@@ -16,6 +18,7 @@ from hub.ports import (
     ChainRefused,
     ChainUnavailable,
     LeafClaim,
+    NonceTaken,
     SignedTransaction,
 )
 
@@ -25,6 +28,8 @@ BASE_FEE_ROOM: Final = 2  # times the base fee: it grows by an eighth a block at
 MAX_FEE_WEI: Final = 200 * 10**9  # a gas; 47,625 gas at this price are 0.0095 ether
 MAX_TIP_WEI: Final = 2 * 10**9  # a gas; a batch is in no hurry
 DEFAULT_TIP_WEI: Final = 10**9  # where a node has no opinion
+OUTBID_PERCENT: Final = 113  # of the fee before: pools take a replacement from an eighth more on
+PLAIN_GAS: Final = 21_000  # of a transfer of nothing
 ALREADY_THERE: Final = ("already known", "alreadyknown", "known transaction", "already imported", "already exists")
 NONCE_USED: Final = ("nonce too low", "oldnonce", "nonce is too low")
 REVERTED: Final = 3  # JSON-RPC's code of a revert
@@ -42,8 +47,9 @@ FINAL_WORDS: Final = (
     "max priority fee per gas higher",
     "sender not an eoa",
     "tx fee exceeds",
-    *NONCE_USED,
 )
+# What a fee is made of.
+ASK_FEE: Final = (Question("eth_getBlockByNumber", ("latest", False)), Question("eth_maxPriorityFeePerGas"))
 
 
 class JsonRpcChain:
@@ -104,12 +110,19 @@ class JsonRpcChain:
     async def next_nonce(self) -> int:
         return await self.count_transactions(self.sender, "pending")
 
+    async def mined_nonce(self) -> int:
+        return await self.count_transactions(self.sender, "latest")
+
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         """Raises ChainRefused "… anchored" for a root that is there already: then `anchored` tells, and all is well."""
         return await self.sign(self._gateway, to=self.contract, data=calls.anchor(root, count, data_hash), nonce=nonce)
 
-    async def sign_revoke(self, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
-        return await self.sign(self._gateway, to=self.contract, data=calls.revoke(root, word, mask), nonce=nonce)
+    async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
+        to = to_checksum_address(contract)
+        return await self.sign(self._gateway, to=to, data=calls.revoke(root, word, mask), nonce=nonce)
+
+    async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
+        return await self.sign(self._gateway, to=to_checksum_address(to), data=data, nonce=nonce)
 
     async def sign(self, account: LocalAccount, *, to: str | None, data: bytes, nonce: int) -> SignedTransaction:
         """A transaction without value, signed by `account`; `to` None creates a contract.
@@ -118,24 +131,43 @@ class JsonRpcChain:
         ChainUnavailable while the base fee is above `max_fee_wei`.
         """
         call = {"from": account.address, "data": _hex(data)} | ({} if to is None else {"to": to})
-        block, tip, estimate = await self._ask_all(
-            Question("eth_getBlockByNumber", ("latest", False)),
-            Question("eth_maxPriorityFeePerGas"),
-            Question("eth_estimateGas", (call,)),
-        )
+        block, tip, estimate = await self._ask_all(*ASK_FEE, Question("eth_estimateGas", (call,)))
         max_fee_wei, tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
         gas = _number(_granted(estimate))
         if gas > GAS_MAX:
             raise ChainRefused(f"the transaction needs {gas} gas, more than {GAS_MAX}")
+        gas = min(gas * GAS_MARGIN_PERCENT // 100, GAS_MAX)
+        return self._signed(account, to, data, nonce, gas, max_fee_wei, tip_wei)
+
+    async def sign_replacement(self, raw: str) -> SignedTransaction:
+        before = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+        block, tip = await self._ask_all(*ASK_FEE)
+        now_fee_wei, now_tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
+        tip_wei = max(now_tip_wei, before["maxPriorityFeePerGas"] * OUTBID_PERCENT // 100 + 1)
+        max_fee_wei = max(now_fee_wei, before["maxFeePerGas"] * OUTBID_PERCENT // 100 + 1)
+        if max_fee_wei > self._max_fee_wei:
+            raise ChainUnavailable(f"to outbid itself it would need {max_fee_wei} wei, above {self._max_fee_wei}")
+        return self._signed(
+            self._gateway, _hex(before["to"]), before["data"], before["nonce"], before["gas"], max_fee_wei, tip_wei
+        )
+
+    async def sign_nothing(self, nonce: int) -> SignedTransaction:
+        block, tip = await self._ask_all(*ASK_FEE)
+        max_fee_wei, tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
+        return self._signed(self._gateway, self.sender, b"", nonce, PLAIN_GAS, max_fee_wei, tip_wei)
+
+    def _signed(
+        self, account: LocalAccount, to: str | None, data: bytes, nonce: int, gas: int, max_fee_wei: int, tip_wei: int
+    ) -> SignedTransaction:
         signed = Account.sign_transaction(
             {
                 "type": 2,
                 "chainId": self.chain_id,
                 "nonce": nonce,
-                **({} if to is None else {"to": to}),
+                **({} if to is None else {"to": to_checksum_address(to)}),
                 "value": 0,
                 "data": data,
-                "gas": min(gas * GAS_MARGIN_PERCENT // 100, GAS_MAX),
+                "gas": gas,
                 "maxFeePerGas": max_fee_wei,
                 "maxPriorityFeePerGas": tip_wei,
             },
@@ -153,8 +185,10 @@ class JsonRpcChain:
             words = str(no).lower()
             if any(known in words for known in ALREADY_THERE):
                 return
-            if any(used in words for used in NONCE_USED) and await self._is_in_a_block(transaction.hash):
-                return
+            if any(used in words for used in NONCE_USED):
+                if await self._is_in_a_block(transaction.hash):
+                    return
+                raise NonceTaken(f"nonce {transaction.nonce} is another transaction's: {no}") from no
             raise _verdict(no) from no
         if said != transaction.hash:
             raise ChainUnavailable("the node took the transaction under another hash")
@@ -196,6 +230,15 @@ class JsonRpcChain:
         data = [calls.verify(claim) for claim in claims]
         answers = iter(await self._ask_all(*(self._view(call) for call in data if call is not None)))
         return tuple(call is not None and calls.truth_in("verify", _granted(next(answers))) for call in data)
+
+    async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
+        """A contract that reverts has not approved."""
+        asked = {"to": account, "data": _hex(calls.is_valid_signature(digest, signature))}
+        try:
+            said = await self._ask(Question("eth_call", (asked, "latest")))
+        except ChainRefused:
+            return False
+        return isinstance(said, str) and said.lower() == calls.SIGNATURE_IS_VALID
 
     async def roles_of(self, account: str) -> int:
         """Sum of the role bits that the contract knows of an account."""

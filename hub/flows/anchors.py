@@ -6,8 +6,9 @@ Task; `anchor` signs, commits the signed bytes, sends, and looks. The leaves are
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hub.domain import anchors
@@ -25,6 +26,7 @@ from hub.domain.records import (
     TransactionState,
 )
 from hub.flows.breaks import open_break
+from hub.flows.sending import settle_transaction, transacted
 from hub.flows.tasks import skip
 from hub.ports import ChainReceipt, ChainRefused, Hub, SignedTransaction, Vault
 
@@ -116,9 +118,10 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
     def sign(nonce: int) -> Awaitable[SignedTransaction]:
         return hub.chain.sign_anchor(batch.root, batch.count, batch.data_hash, nonce)
 
+    submit = partial(submit_batch, batch_id=batch.id, contract=hub.chain.contract)
     purpose = f"anchor:{batch.root.hex()}"
     try:
-        receipt = await transacted(hub, purpose, sign, batch)
+        receipt = await transacted(hub, purpose, sign, submit)
     except ChainRefused as refused:
         if not await _is_there(hub, batch):
             return await _refused(hub, batch, str(refused))
@@ -140,81 +143,19 @@ async def _is_there(hub: Hub, batch: AnchorBatch) -> bool:
     return (await hub.chain.anchored(batch.root)).count == batch.count
 
 
-async def transacted(
-    hub: Hub,
-    purpose: str,
-    sign: Callable[[int], Awaitable[SignedTransaction]],
-    batch: AnchorBatch | None = None,
-) -> ChainReceipt | None:
-    """The transaction of a purpose: signed once, stored, then sent until a block holds it. None: in no block yet."""
-    async with hub.store.reading() as rx:
-        stored = await rx.anchors.transaction(purpose)
-        known_nonce = await rx.anchors.next_nonce(hub.chain.chain_id, hub.chain.sender)
-    if stored is None:
-        signed = await sign(max(known_nonce, await hub.chain.next_nonce()))
-        draw = hub.draw()
-        stored = ChainTransaction(
-            purpose=purpose,
-            chain_id=hub.chain.chain_id,
-            sender=signed.sender,
-            nonce=signed.nonce,
-            raw=signed.raw,
-            hash=signed.hash,
-            state=TransactionState.SIGNED,
-            signed_at_us=draw.now_us,
-        )
-        if not await hub.store.write(keep_signed, stored, batch, hub.chain.contract, draw):
-            return None  # another process took this nonce, or this purpose: look again
-    receipt = await hub.chain.receipt(stored.hash)
-    if receipt is None:
-        await _send_in_order(hub, stored)
-        receipt = await hub.chain.receipt(stored.hash)
-    return receipt
-
-
-async def _send_in_order(hub: Hub, wanted: ChainTransaction) -> None:
-    """Send everything of this sender that no block holds, lowest nonce first: a gap would hold up all behind it.
-
-    Raises ChainRefused for `wanted` alone. A refused one before it is its own Task's to report; `wanted` then waits,
-    unless that nonce was taken by another transaction, so that no gap is left.
-    """
-    async with hub.store.reading() as rx:
-        unsettled = await rx.anchors.unsettled(wanted.chain_id, wanted.sender)
-    for earlier in unsettled:
-        if earlier.nonce >= wanted.nonce:
-            break
-        if await hub.chain.receipt(earlier.hash) is not None:
-            continue
-        try:
-            await hub.chain.send(_signed(earlier))
-        except ChainRefused as refused:
-            log.warning("%s waits: %s before it was refused: %s", wanted.purpose, earlier.purpose, refused)
-            if await hub.chain.next_nonce() <= earlier.nonce:
-                return
-    await hub.chain.send(_signed(wanted))
-
-
-def _signed(stored: ChainTransaction) -> SignedTransaction:
-    return SignedTransaction(stored.hash, stored.raw, stored.nonce, stored.sender)
-
-
-async def keep_signed(tx: "Tx", signed: ChainTransaction, batch: AnchorBatch | None, contract: str, draw: Draw) -> bool:
-    """Commit the signed bytes before they are sent; an anchor's orders show SUBMITTED from now on."""
-    if not await tx.anchors.add_transaction(signed):
-        return False
-    if batch is not None:
-        held = await tx.anchors.lock_batch(batch.id)
-        assert held is not None
-        submitted = replace(
-            held,
-            state=BatchState.SUBMITTED,
-            chain_id=signed.chain_id,
-            contract=contract,
-            transaction_hash=signed.hash,
-        )
-        await tx.anchors.update_batch(submitted)
-        await _tell_orders(tx, batch.id, ChainStatus.SUBMITTED, draw)
-    return True
+async def submit_batch(tx: "Tx", signed: ChainTransaction, draw: Draw, *, batch_id: str, contract: str) -> None:
+    """The batch goes to that contract in that transaction: its orders show SUBMITTED from now on."""
+    held = await tx.anchors.lock_batch(batch_id)
+    assert held is not None
+    submitted = replace(
+        held,
+        state=BatchState.SUBMITTED,
+        chain_id=signed.chain_id,
+        contract=contract,
+        transaction_hash=signed.hash,
+    )
+    await tx.anchors.update_batch(submitted)
+    await _tell_orders(tx, batch_id, ChainStatus.SUBMITTED, draw)
 
 
 async def confirm_batch(tx: "Tx", batch_id: str, receipt: ChainReceipt | None, purpose: str, draw: Draw) -> None:
@@ -277,7 +218,7 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
     word, mask = anchors.revocation_bit(leaf.index)
 
     def sign(nonce: int) -> Awaitable[SignedTransaction]:
-        return hub.chain.sign_revoke(batch.root, word, mask, nonce)
+        return hub.chain.sign_revoke(batch.contract, batch.root, word, mask, nonce)
 
     receipt = await transacted(hub, purpose, sign)
     if receipt is None:
@@ -285,10 +226,6 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
     state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
     await hub.store.write(settle_transaction, purpose, state)
     return None if receipt.is_ok else hub.clock.now_us() + 60 * LOOK_AGAIN_US
-
-
-async def settle_transaction(tx: "Tx", purpose: str, state: TransactionState) -> None:
-    await tx.anchors.move_transaction(purpose, state)
 
 
 async def keep_contract(hub: Hub, known: KnownContract) -> None:

@@ -35,6 +35,7 @@ from hub.store.orders import order
 from hub.store.payments import payment_attempt
 
 if TYPE_CHECKING:
+    from hub.ports import SignedTransaction
     from hub.store.transactions import Rx
 
 anchor_batch = Table(
@@ -95,6 +96,20 @@ chain_transaction = Table(
     integer("signed_at_us"),
     UniqueConstraint("chain_id", "sender", "nonce"),
 )
+# What was signed before for the same nonce, for a lower fee or for another purpose: any of them may still get into a
+# block.
+replaced_transaction = Table(
+    "replaced_transaction",
+    metadata,
+    text("hash", primary_key=True),
+    integer("chain_id"),
+    text("sender"),
+    integer("nonce"),
+    text("purpose"),
+    text("raw"),
+    integer("replaced_at_us"),
+)
+Index("ix_replaced_transaction_nonce", *(replaced_transaction.c[name] for name in ("chain_id", "sender", "nonce")))
 contract = Table(
     "contract",
     metadata,
@@ -154,6 +169,10 @@ class Anchors:
         """The leaf that carries the right an order gave, if it stands."""
         return await self._rx.one(_RIGHT, leaf_of, of_order=order_id)
 
+    async def waits_for(self, holder: str) -> bool:
+        """Whether a right for this address is on its way to the chain and not there yet."""
+        return await self._rx.one(_WAITS_FOR, int, for_holder=holder) is not None
+
     async def add_batch(self, new: AnchorBatch, leaf_ids: Sequence[str]) -> bool:
         """A batch and its leaves, in the order given. False: this range has its batch already."""
         if await self._rx.one(_ADD_BATCH, str, **{name: getattr(new, name) for name in _BATCH}) is None:
@@ -192,6 +211,23 @@ class Anchors:
         """A FAILED one keeps its nonce and its hash under another name: its purpose is free for a new transaction."""
         statement = _FAIL_TX if state == TransactionState.FAILED else _MOVE_TX
         await self._rx.changed(statement, purpose_=purpose, state_=state)
+
+    async def replace_transaction(
+        self, held: ChainTransaction, by: "SignedTransaction", now_us: int, purpose: str | None = None
+    ) -> bool:
+        """Other bytes for the nonce of a transaction, before they are sent; with a `purpose` of their own, the former
+        purpose is free for a new transaction. False: another process was first."""
+        binds = {"held_hash": held.hash, "new_hash": by.hash, "new_raw": by.raw, "now": now_us}
+        replaced = await self._rx.run(_REPLACE_TX, purpose_=held.purpose, new_purpose=purpose or held.purpose, **binds)
+        if replaced == 1:
+            columns = {name: getattr(held, name) for name in ("hash", "chain_id", "sender", "nonce", "purpose", "raw")}
+            await self._rx.changed(_KEEP_REPLACED, **columns, replaced_at_us=now_us)
+        return replaced == 1
+
+    async def replaced_hashes(self, held: ChainTransaction, purpose: str) -> list[str]:
+        """What was signed for the same nonce and purpose before, the newest first."""
+        binds = {"on_chain": held.chain_id, "of_sender": held.sender, "at_nonce": held.nonce, "for_purpose": purpose}
+        return await self._rx.many(_REPLACED, str, **binds)
 
     async def unsettled(self, chain_id: int, sender: str) -> list[ChainTransaction]:
         """Signed and not yet seen in a block, in the order of their nonces: what is sent again after a restart."""
@@ -325,6 +361,13 @@ _RIGHT = select(leaf).where(
     & (_l.token_id != literal_column("'0'"))
     & (_l.is_superseded == literal_column("0"))
 )
+_is_on_its_way = _l.batch_id.is_(None) | (_b.state != literal_column("'CONFIRMED'"))
+_WAITS_FOR = (
+    select(literal_column("1", BigInteger()))
+    .select_from(leaf.outerjoin(anchor_batch, _b.id == _l.batch_id))
+    .where((_l.holder == bindparam("for_holder")) & (_l.is_superseded == literal_column("0")) & _is_on_its_way)
+    .limit(literal_column("1", BigInteger()))
+)
 _ADD_BATCH = inserted(anchor_batch).on_conflict_do_nothing().returning(_b.id)
 _PLACE = (
     update(leaf).where(_l.id == bindparam("leaf_id")).values(batch_id=bindparam("batch"), index_=bindparam("place"))
@@ -352,6 +395,26 @@ _FAIL_TX = (
         state=bindparam("state_"),
         purpose=_t.purpose + literal_column("'#'", Text()) + cast(_t.nonce, Text()),
     )
+)
+_REPLACE_TX = (
+    update(chain_transaction)
+    .where((_t.purpose == bindparam("purpose_")) & (_t.hash == bindparam("held_hash")))
+    .values({
+        _t.purpose: bindparam("new_purpose"), _t.hash: bindparam("new_hash"), _t.raw: bindparam("new_raw"),
+        _t.state: literal_column("'SIGNED'"), _t.signed_at_us: bindparam("now"),
+    })
+)  # fmt: skip
+_r = replaced_transaction.c
+_KEEP_REPLACED = inserted(replaced_transaction)
+_REPLACED = (
+    select(_r.hash)
+    .where(
+        (_r.chain_id == bindparam("on_chain"))
+        & (_r.sender == bindparam("of_sender"))
+        & (_r.nonce == bindparam("at_nonce"))
+        & (_r.purpose == bindparam("for_purpose"))
+    )
+    .order_by(_r.replaced_at_us.desc(), _r.hash)
 )
 _UNSETTLED = (
     select(chain_transaction)

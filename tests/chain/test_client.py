@@ -325,7 +325,7 @@ async def test_fee_stays_under_its_cap(
     node.says("eth_getBlockByNumber", {"baseFeePerGas": hex(base_fee_gwei * GWEI)})
     node.says("eth_maxPriorityFeePerGas", tip)
 
-    signed = fields_of(await hub_chain.sign_revoke(ROOT, 0, 1, 0))
+    signed = fields_of(await hub_chain.sign_revoke(CONTRACT, ROOT, 0, 1, 0))
 
     assert (signed["maxFeePerGas"], signed["maxPriorityFeePerGas"]) == (max_fee_gwei * GWEI, tip_gwei * GWEI)
 

@@ -182,7 +182,7 @@ async def test_revoked_leaf_ends_and_its_siblings_stand(chain: JsonRpcChain) -> 
     await anchor(chain, tree)
     word, mask = revocation_bit(2)
 
-    await chain.send(await chain.sign_revoke(tree.root, word, mask, await chain.next_nonce()))
+    await chain.send(await chain.sign_revoke(chain.contract, tree.root, word, mask, await chain.next_nonce()))
 
     assert [await chain.is_revoked(tree.root, index) for index in range(4)] == [False, False, True, False]
     assert await chain.verify_many(tuple(claim(tree, index) for index in range(4))) == (True, True, False, True)

@@ -641,6 +641,21 @@ def refuse_to_anchor() -> None:
     setattr(JsonRpcChain, "sign_anchor", sign_anchor)  # noqa: B010  # its signature does not matter here
 
 
+def lose_what_was_sent_first() -> None:
+    """Of each nonce; what replaces it, at once, gets through."""
+    from hub.chain.client import JsonRpcChain
+    from hub.flows import sending
+
+    send, lost = JsonRpcChain.send, dict[int, str]()
+
+    async def send_again(self: Any, transaction: Any) -> None:
+        if lost.setdefault(transaction.nonce, transaction.hash) != transaction.hash:
+            await send(self, transaction)
+
+    setattr(JsonRpcChain, "send", send_again)  # noqa: B010  # a method of a class is not assigned to
+    sending.__dict__["OUTBID_AFTER_US"] = 0
+
+
 def fail_to_apply() -> None:
     from hub.flows import notices
 
@@ -766,6 +781,7 @@ SCENES: dict[str, Scene] = {
     "close_batch": Scene(),
     "keep_signed": Scene(),
     "confirm_batch": Scene(),
+    "replace_signed": Scene(refused_for_a_while, spoil=lose_what_was_sent_first),
     "fail_batch": Scene(refused_for_a_while, spoil=refuse_to_anchor),
     "settle_transaction": Scene(revoked),
     "put_contract": Scene(waiting),

@@ -227,8 +227,10 @@ class ScriptedChain:
     sent: list[str] = field(default_factory=list)  # hashes, every send
     mined: dict[str, ChainReceipt] = field(default_factory=dict)
     signed: dict[str, Callable[[], None]] = field(default_factory=dict)
+    nonces: dict[str, int] = field(default_factory=dict)
     is_away: bool = False
     holds_back: bool = False  # accept, and put into no block
+    approved: set[tuple[str, bytes, bytes]] = field(default_factory=set)  # what contract wallets say they have signed
 
     async def connect(self) -> None:
         self._answer()
@@ -242,18 +244,33 @@ class ScriptedChain:
         self._answer()
         return len(self.mined)
 
+    async def mined_nonce(self) -> int:
+        self._answer()
+        return len(self.mined)
+
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         assert root not in self.roots, "a root is anchored once"
         return self._sign(f"anchor {root.hex()}", nonce, lambda: self.roots.__setitem__(root, count))
 
-    async def sign_revoke(self, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
+    async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
+        assert contract == self.contract
         index = word * 256 + mask.bit_length() - 1
         return self._sign(f"revoke {root.hex()} {index}", nonce, lambda: self.revoked.add((root, index)))
+
+    async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
+        return self._sign(f"call {to} {data.hex()}", nonce, lambda: None)
+
+    async def sign_replacement(self, raw: str) -> SignedTransaction:
+        before = raw.removeprefix("raw of ")
+        return self._sign(f"dearer {before}", self.nonces[before], self.signed[before])
+
+    async def sign_nothing(self, nonce: int) -> SignedTransaction:
+        return self._sign("nothing", nonce, lambda: None)
 
     def _sign(self, what: str, nonce: int, act: Callable[[], None]) -> SignedTransaction:
         self._answer()
         hash_ = "0x" + hashlib.sha256(f"{what} {nonce}".encode()).hexdigest()
-        self.signed[hash_] = act
+        self.signed[hash_], self.nonces[hash_] = act, nonce
         return SignedTransaction(hash_, f"raw of {hash_}", nonce, self.sender)
 
     async def send(self, transaction: SignedTransaction) -> None:
@@ -277,6 +294,10 @@ class ScriptedChain:
     async def is_revoked(self, root: bytes, index: int) -> bool:
         self._answer()
         return (root, index) in self.revoked
+
+    async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
+        self._answer()
+        return (account, digest, signature) in self.approved
 
     async def verify(self, claim: LeafClaim) -> bool:
         raise NotImplementedError

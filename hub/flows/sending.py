@@ -1,0 +1,177 @@
+"""B 区块链: getting the transaction of a purpose into a block, once.
+
+Signed, committed, then sent, in the order of nonces; sent again while no block holds it, for more money when it waits
+too long. A nonce that somebody else used is given up, one that nothing can use is filled: what lies behind goes on.
+Whatever was ever signed for a purpose may still get into a block: the contract takes each effect once, so a purpose
+that is signed anew is at worst refused.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from hub.domain.records import ChainTransaction, TransactionState
+from hub.ports import ChainReceipt, ChainRefused, Hub, NonceTaken, SignedTransaction
+
+if TYPE_CHECKING:
+    from hub.domain.ids import Draw
+    from hub.store.transactions import Tx
+
+log = logging.getLogger(__name__)
+
+# In no block after so long: it pays too little. A chain with a block each 12 s has made fifteen by then.
+OUTBID_AFTER_US = 180_000_000
+# A node that lags may say "nonce too low" before it shows the receipt: so long it may.
+TAKEN_AFTER_US = 15_000_000
+# A nonce whose transaction no node takes holds up all behind it: after so long it is filled with nothing.
+FILL_AFTER_US = 600_000_000
+FILL = "fill:"  # begins the purpose of such a one
+
+Sign = Callable[[int], Awaitable[SignedTransaction]]
+Keep = Callable[["Tx", ChainTransaction, "Draw"], Awaitable[None]]
+
+
+async def transacted(hub: Hub, purpose: str, sign: Sign, keep: Keep | None = None) -> ChainReceipt | None:
+    """What became of the transaction of a purpose, signed with the nonce that `sign` is given if it is not yet. None:
+    it is in no block yet; come back.
+
+    `keep` is run in the unit that stores the signed bytes. Raises ChainRefused for this purpose alone.
+    """
+    async with hub.store.reading() as rx:
+        stored = await rx.anchors.transaction(purpose)
+        known_nonce = await rx.anchors.next_nonce(hub.chain.chain_id, hub.chain.sender)
+    if stored is None:
+        signed = await sign(max(known_nonce, await hub.chain.next_nonce()))
+        draw = hub.draw()
+        stored = _stored(purpose, hub.chain.chain_id, signed, draw.now_us)
+        if not await hub.store.write(keep_signed, stored, keep, draw):
+            return None  # another process took this nonce, or this purpose: look again
+    receipt = await _receipt_of(hub, stored, purpose)
+    if receipt is not None:
+        return receipt
+    try:
+        await _send_in_order(hub, stored)
+    except NonceTaken:
+        receipt = await _receipt_of(hub, stored, purpose)
+        if receipt is None and _age_us(hub, stored) >= TAKEN_AFTER_US:
+            log.warning("%s is signed anew: %s's nonce %d was used for something else", purpose, stored.sender,
+                        stored.nonce)  # fmt: skip
+            await hub.store.write(settle_transaction, purpose, TransactionState.FAILED)
+        return receipt
+    except ChainRefused:
+        if _age_us(hub, stored) >= FILL_AFTER_US:
+            await _fill(hub, stored)
+        raise
+    receipt = await _receipt_of(hub, stored, purpose)
+    if receipt is None and _age_us(hub, stored) >= OUTBID_AFTER_US:
+        await _outbid(hub, stored.chain_id, stored.sender)
+    return receipt
+
+
+async def _receipt_of(hub: Hub, stored: ChainTransaction, purpose: str) -> ChainReceipt | None:
+    """Of the newest bytes, or of what they replaced."""
+    if (receipt := await hub.chain.receipt(stored.hash)) is not None:
+        return receipt
+    async with hub.store.reading() as rx:
+        replaced = await rx.anchors.replaced_hashes(stored, purpose)
+    for hash_ in replaced:
+        if (receipt := await hub.chain.receipt(hash_)) is not None:
+            return receipt
+    return None
+
+
+async def _send_in_order(hub: Hub, wanted: ChainTransaction) -> None:
+    """Send everything of this sender that no block holds, lowest nonce first: a gap would hold up all behind it.
+
+    Raises ChainRefused for `wanted` alone. A refused one before it is its own Task's to report; `wanted` then waits,
+    unless that nonce was taken by another transaction, so that no gap is left.
+    """
+    async with hub.store.reading() as rx:
+        unsettled = await rx.anchors.unsettled(wanted.chain_id, wanted.sender)
+    for earlier in unsettled:
+        if earlier.nonce >= wanted.nonce:
+            break
+        if (receipt := await _receipt_of(hub, earlier, earlier.purpose)) is not None:
+            await _settle_filled(hub, earlier, receipt)
+            continue
+        try:
+            await hub.chain.send(_signed(earlier))
+        except ChainRefused as refused:
+            log.warning("%s waits: %s before it was refused: %s", wanted.purpose, earlier.purpose, refused)
+            if await hub.chain.next_nonce() <= earlier.nonce:
+                return
+    await hub.chain.send(_signed(wanted))
+
+
+async def _outbid(hub: Hub, chain_id: int, sender: str) -> None:
+    """The transaction that all others of a sender wait for, for more money if it has waited too long itself."""
+    mined = await hub.chain.mined_nonce()
+    async with hub.store.reading() as rx:
+        unsettled = await rx.anchors.unsettled(chain_id, sender)
+    for first in unsettled:
+        if first.nonce == mined and _age_us(hub, first) >= OUTBID_AFTER_US:
+            dearer = await hub.chain.sign_replacement(first.raw)
+            if await hub.store.write(replace_signed, first, dearer, None, hub.draw()):
+                log.info("%s waited too long and is sent again for more: %s", first.purpose, dearer.hash)
+                await hub.chain.send(dearer)
+
+
+async def _fill(hub: Hub, stored: ChainTransaction) -> None:
+    """Nothing under a nonce that nothing else will use, so that what lies behind goes on; the purpose is free again."""
+    nothing = await hub.chain.sign_nothing(stored.nonce)
+    purpose = f"{FILL}{stored.chain_id}:{stored.sender}:{stored.nonce}"
+    if await hub.store.write(replace_signed, stored, nothing, purpose, hub.draw()):
+        log.warning("nonce %d of %s is filled: no node takes %s", stored.nonce, stored.sender, stored.purpose)
+        await hub.chain.send(nothing)
+
+
+async def _settle_filled(hub: Hub, earlier: ChainTransaction, receipt: ChainReceipt) -> None:
+    """A filler has no Task of its own: whoever comes by settles it. All others are settled by theirs."""
+    if earlier.purpose.startswith(FILL):
+        state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
+        await hub.store.write(settle_transaction, earlier.purpose, state)
+
+
+def _age_us(hub: Hub, stored: ChainTransaction) -> int:
+    return hub.clock.now_us() - stored.signed_at_us
+
+
+def _stored(purpose: str, chain_id: int, signed: SignedTransaction, now_us: int) -> ChainTransaction:
+    return ChainTransaction(
+        purpose=purpose,
+        chain_id=chain_id,
+        sender=signed.sender,
+        nonce=signed.nonce,
+        raw=signed.raw,
+        hash=signed.hash,
+        state=TransactionState.SIGNED,
+        signed_at_us=now_us,
+    )
+
+
+def _signed(stored: ChainTransaction) -> SignedTransaction:
+    return SignedTransaction(stored.hash, stored.raw, stored.nonce, stored.sender)
+
+
+# ---- units -----------------------------------------------------------------------------------------------------------
+
+
+async def keep_signed(tx: "Tx", signed: ChainTransaction, keep: Keep | None, draw: "Draw") -> bool:
+    """Commit the signed bytes before they are sent. False: its nonce or its purpose has a transaction already."""
+    if not await tx.anchors.add_transaction(signed):
+        return False
+    if keep is not None:
+        await keep(tx, signed, draw)
+    return True
+
+
+async def replace_signed(
+    tx: "Tx", held: ChainTransaction, by: SignedTransaction, purpose: str | None, draw: "Draw"
+) -> bool:
+    """Commit other bytes for a nonce before they are sent. False: another process was first."""
+    return await tx.anchors.replace_transaction(held, by, draw.now_us, purpose)
+
+
+async def settle_transaction(tx: "Tx", purpose: str, state: TransactionState) -> None:
+    """It is in a block for good, or can never be: then its purpose is free for another."""
+    await tx.anchors.move_transaction(purpose, state)
