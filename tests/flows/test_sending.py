@@ -1,0 +1,142 @@
+"""Transactions that do not get into a block by themselves: outbid, given up, filled; what lies behind goes on."""
+
+from typing import Any
+
+import pytest
+
+from hub.flows.sending import FILL, FILL_AFTER_US, OUTBID_AFTER_US, TAKEN_AFTER_US, transacted
+from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, NonceTaken, SignedTransaction
+from tests.flows.benches import Bench
+
+TO = "0x" + "dd" * 20
+
+
+async def looked(bench: Bench, purpose: str) -> ChainReceipt | None:
+    return await transacted(bench.hub, purpose, lambda nonce: bench.chain.sign_call(TO, purpose.encode(), nonce))
+
+
+async def kept(bench: Bench) -> list[tuple[Any, ...]]:
+    return await bench.rows("SELECT purpose, nonce, state FROM chain_transaction ORDER BY nonce")
+
+
+def refusing(bench: Bench, hash_: str, why: Exception) -> None:
+    """The node takes everything but this one, from now on."""
+    send = bench.chain.send
+
+    async def refuse(transaction: SignedTransaction) -> None:
+        if transaction.hash == hash_:
+            raise why
+        await send(transaction)
+
+    bench.chain.send = refuse  # type: ignore[method-assign]  # this chain's own no
+
+
+async def hash_of(bench: Bench, purpose: str) -> str:
+    [(hash_,)] = await bench.rows(f"SELECT hash FROM chain_transaction WHERE purpose = '{purpose}'")
+    return str(hash_)
+
+
+async def test_a_transaction_that_waits_too_long_is_signed_again_for_more_under_its_nonce(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    assert await looked(bench, "one") is None
+    cheap = await hash_of(bench, "one")
+    bench.clock.pass_us(OUTBID_AFTER_US - 1)
+    assert await looked(bench, "one") is None
+    assert await hash_of(bench, "one") == cheap, "it has its time"
+    bench.clock.pass_us(1)
+    assert await looked(bench, "one") is None
+    dearer = await hash_of(bench, "one")
+    assert bench.chain.sent[-1] == dearer != cheap
+    bench.chain.holds_back = False
+    receipt = await looked(bench, "one")
+    assert receipt is not None
+    assert receipt.hash == dearer
+    assert await kept(bench) == [("one", 0, "SIGNED")]
+
+
+async def test_what_was_outbid_and_is_in_a_block_all_the_same_counts(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    assert await looked(bench, "one") is None
+    cheap = await hash_of(bench, "one")
+    bench.clock.pass_us(OUTBID_AFTER_US)
+    assert await looked(bench, "one") is None
+    bench.chain.mined[cheap] = ChainReceipt(cheap, True, 1, "0xb1", 50_000, 10**9, 1)
+    receipt = await looked(bench, "one")
+    assert receipt is not None
+    assert receipt.hash == cheap
+
+
+async def test_only_what_all_others_wait_for_is_outbid(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    for purpose in ("one", "two"):
+        assert await looked(bench, purpose) is None
+    hashes = [await hash_of(bench, purpose) for purpose in ("one", "two")]
+    bench.clock.pass_us(OUTBID_AFTER_US)
+    assert await looked(bench, "two") is None
+    assert await hash_of(bench, "one") != hashes[0], "by whoever comes first"
+    assert await hash_of(bench, "two") == hashes[1]
+
+
+async def test_above_the_ceiling_it_waits_with_its_old_bytes(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    assert await looked(bench, "one") is None
+
+    async def too_dear(raw: str) -> SignedTransaction:
+        raise ChainUnavailable("above the ceiling")
+
+    bench.chain.sign_replacement = too_dear  # type: ignore[method-assign]  # gas is dear today
+    bench.clock.pass_us(OUTBID_AFTER_US)
+    with pytest.raises(ChainUnavailable, match="ceiling"):
+        await looked(bench, "one")
+    assert await bench.rows("SELECT count(*) FROM replaced_transaction") == [(0,)]
+
+
+async def test_two_processes_outbid_a_transaction_once(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    assert await looked(bench, "one") is None
+    sign = bench.chain.sign_replacement
+
+    async def overtaken(raw: str) -> SignedTransaction:
+        bench.chain.sign_replacement = sign  # type: ignore[method-assign]  # the other's own
+        assert await looked(bench, "one") is None  # the other process, between our look and our commit
+        return await sign(raw)
+
+    bench.chain.sign_replacement = overtaken  # type: ignore[method-assign]  # once
+    bench.clock.pass_us(OUTBID_AFTER_US)
+    assert await looked(bench, "one") is None
+    assert await bench.rows("SELECT nonce, purpose FROM replaced_transaction") == [(0, "one")]
+
+
+async def test_a_nonce_that_was_used_for_something_else_is_given_up(bench: Bench) -> None:
+    """By an operator's own hand, or by a second hub with the same key."""
+    bench.chain.holds_back = True
+    assert await looked(bench, "one") is None
+    bench.chain.holds_back = False
+    bench.chain.mined["0xforeign"] = ChainReceipt("0xforeign", True, 1, "0xb1", 50_000, 10**9, 1)
+    refusing(bench, await hash_of(bench, "one"), NonceTaken("nonce too low"))
+    assert await looked(bench, "one") is None
+    assert await kept(bench) == [("one", 0, "SIGNED")], "the node may merely lag"
+    bench.clock.pass_us(TAKEN_AFTER_US)
+    assert await looked(bench, "one") is None
+    receipt = await looked(bench, "one")
+    assert receipt is not None
+    assert await kept(bench) == [("one#0", 0, "FAILED"), ("one", 1, "SIGNED")]
+
+
+async def test_a_nonce_that_no_node_takes_is_filled_and_what_lies_behind_goes_on(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    for purpose in ("one", "two"):
+        assert await looked(bench, purpose) is None
+    bench.chain.holds_back = False
+    refusing(bench, await hash_of(bench, "one"), ChainRefused("exceeds block gas limit"))
+    with pytest.raises(ChainRefused):
+        await looked(bench, "one")
+    assert await looked(bench, "two") is None
+    bench.clock.pass_us(FILL_AFTER_US)
+    with pytest.raises(ChainRefused):
+        await looked(bench, "one")
+    assert await looked(bench, "two") is not None
+    filler = f"{FILL}{bench.chain.chain_id}:{bench.chain.sender}:0"
+    assert await kept(bench) == [(filler, 0, "CONFIRMED"), ("two", 1, "SIGNED")]
+    assert await looked(bench, "one") is not None
+    assert await kept(bench) == [(filler, 0, "CONFIRMED"), ("two", 1, "SIGNED"), ("one", 2, "SIGNED")]
