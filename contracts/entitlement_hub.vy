@@ -200,6 +200,7 @@ REVOKED_ORDER: constant(uint256) = 4
 
 # The word kept per wallet and token: tag 160 bits, index 32, expiry 56, flags 8.
 TAG_SHIFT: constant(uint256) = 96
+TAG_MASK: constant(uint256) = (2 ** 160 - 1) << 96
 INDEX_SHIFT: constant(uint256) = 64
 EXPIRY_SHIFT: constant(uint256) = 8
 MINTED: constant(uint256) = 1
@@ -322,8 +323,7 @@ def settle(r: PaymentResult, sig: Bytes[65]):
            Unix second at which it settles, at most MAX_DEADLINE seconds ahead.
     @param sig r, s, v of a SIGNER's EIP-712 signature of the result; 65 bytes, s in the lower half, v 27 or 28.
     """
-    assert convert(r.deadline, uint256) >= block.timestamp, "late"
-    assert convert(r.deadline, uint256) <= block.timestamp + MAX_DEADLINE, "deadline"
+    assert unsafe_sub(convert(r.deadline, uint256), block.timestamp) <= MAX_DEADLINE, "deadline"  # past ones wrap
     word: uint256 = self.words[self._signer(keccak256(abi_encode(RESULT_TYPE, r)), sig)]
     assert self._signs(word), "signer"
     assert word & PAUSED == 0, "paused"
@@ -384,7 +384,7 @@ def claim(
     was: uint256 = self.holdings[to][tokenId]
     if self._outlasts(expiry, was):
         log Claimed(root=root, index=index, to=to, tokenId=tokenId, expiry=expiry)
-        self._hold(to, tokenId, was, self._tag(root), index, expiry)
+        self._hold(to, tokenId, was, root, index, expiry)
 
 
 @external
@@ -402,12 +402,12 @@ def claimSettled(orderKey: bytes32, to: address, tokenId: uint256, expiry: uint6
     assert not self.paused, "paused"
     word: uint256 = self.settlements[orderKey]
     assert word & SETTLED != 0 and word & DIGEST_MASK == self._digest(to, tokenId, expiry), "right"
-    tag: uint160 = self._order_tag(orderKey)
-    assert convert(expiry, uint256) > block.timestamp and not self._is_revoked(tag, 0), "right"
+    assert convert(expiry, uint256) > block.timestamp, "right"
+    assert not self._is_revoked(self._tag(keccak256(orderKey)), 0), "right"
     was: uint256 = self.holdings[to][tokenId]
     if self._outlasts(expiry, was):
         log Claimed(root=orderKey, index=0, to=to, tokenId=tokenId, expiry=expiry)
-        self._hold(to, tokenId, was, tag, 0, expiry)
+        self._hold(to, tokenId, was, keccak256(orderKey), 0, expiry)
 
 
 @external
@@ -477,7 +477,7 @@ def revokeOrder(orderKey: bytes32):
     roles: uint256 = self.words[msg.sender]
     assert roles & REVOKER != 0 or (roles & MINTER != 0 and word & BY_MINTER != 0), "role"
     self.settlements[orderKey] = word | REVOKED_ORDER
-    tag: uint160 = self._order_tag(orderKey)
+    tag: uint160 = self._tag(keccak256(orderKey))
     self.revoked[tag][0] |= 1
     log OrderRevoked(orderKey=orderKey)
 
@@ -962,7 +962,7 @@ def _settle(orderKey: bytes32, to: address, tokenId: uint256, expiry: uint64, co
     log Settled(orderKey=orderKey, commitment=commitment, to=to, tokenId=tokenId, expiry=expiry)
     was: uint256 = self.holdings[to][tokenId]
     if self._outlasts(expiry, was):
-        self._hold(to, tokenId, was, self._order_tag(orderKey), 0, expiry)
+        self._hold(to, tokenId, was, keccak256(orderKey), 0, expiry)
 
 
 @internal
@@ -984,13 +984,14 @@ def _outlasts(expiry: uint64, was: uint256) -> bool:
 
 
 @internal
-def _hold(to: address, tokenId: uint256, was: uint256, tag: uint160, index: uint32, expiry: uint64):
+def _hold(to: address, tokenId: uint256, was: uint256, source: bytes32, index: uint32, expiry: uint64):
     """
-    @dev Writes what the wallet holds and mints its token, if it has none. A wallet that refuses the token keeps the
+    @dev Writes what the wallet holds, by a right of `source` (a root, or a hashed orderKey), and mints its token if
+         it has none, as `was`, the word so far, tells. A wallet that refuses the token keeps the
          right: mint and burn are both told, since the hook may have looked at the balance.
     """
     word: uint256 = (
-        (convert(tag, uint256) << TAG_SHIFT)
+        (convert(source, uint256) & TAG_MASK)
         | (convert(index, uint256) << INDEX_SHIFT)
         | (convert(expiry, uint256) << EXPIRY_SHIFT)
     )
@@ -1138,16 +1139,8 @@ def _set_roles(account: address, roles: uint256):
 @pure
 def _tag(root: bytes32) -> uint160:
     """
-    @dev The first 160 bits of a root.
+    @dev The first 160 bits of a root or of a hashed orderKey. A plain orderKey would not do: a buyer may choose one
+         whose revocation ends a right under a root, or another order's.
     """
-    return convert(convert(root, uint256) >> 96, uint160)
+    return convert(convert(root, uint256) >> TAG_SHIFT, uint160)
 
-
-@internal
-@pure
-def _order_tag(orderKey: bytes32) -> uint160:
-    """
-    @dev The tag of an order settled directly. Hashed, so that nobody can choose a key whose revocation ends a right
-         under a root, or another order's.
-    """
-    return self._tag(keccak256(orderKey))
