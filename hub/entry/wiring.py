@@ -12,6 +12,7 @@ import httpx
 from hub.channels import CHANNELS
 from hub.channels.connecting import ChannelSettingRefused, Surroundings
 from hub.entry.chain import ChainSide
+from hub.entry.connections import Connections
 from hub.entry.event_documents import PartnerDocuments
 from hub.entry.failpoints import VARIABLE, Failpoint
 from hub.entry.settings import SettingRefused, Settings, SqliteSync
@@ -181,5 +182,5 @@ def _platforms(sandbox: SandboxAddress | None, failpoint: Failpoint) -> Mapping[
 
 
 def _client() -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=CALLS_AT_ONCE, max_keepalive_connections=KEPT_OPEN)
-    return httpx.AsyncClient(timeout=httpx.Timeout(READ_S, connect=CONNECT_S), limits=limits, trust_env=False)
+    connections = Connections(most=CALLS_AT_ONCE, kept=KEPT_OPEN)
+    return httpx.AsyncClient(timeout=httpx.Timeout(READ_S, connect=CONNECT_S), transport=connections, trust_env=False)
