@@ -19,6 +19,7 @@ from hub.channels.alipay_bill import BILL_LIMIT, bill_lines
 from hub.channels.alipay_gateway import PRECREATE, Gateway, is_safe, unsigned_words
 from hub.channels.alipay_wire import CHINA, EPOCH, SIGN_TYPE, Nonsense
 from hub.channels.alipay_words import Heard
+from hub.channels.bill_files import given
 from hub.channels.connecting import ChannelSettingRefused, Surroundings, demand_known
 from hub.channels.exchange import Silence
 from hub.domain.money import Money
@@ -194,15 +195,9 @@ class AlipayChannel:
             if heard.code == codes.NO_BILL and self._is_due(day):
                 return  # nothing was paid or given back that day
             raise StatementRefused(f"Alipay gave no bill ({heard.code}): it comes after 10:00 of the next day in China")
-        url = heard.content.get("bill_download_url")
-        if not is_safe(url):
-            raise StatementRefused("the bill lies at no https address: look at what answers in Alipay's name")
-        file = await self._gateway.fetch(str(url), BILL_LIMIT)
-        if isinstance(file, Silence) or file.status != 200:
-            why = file.code if isinstance(file, Silence) else file.status
-            raise StatementRefused(f"the bill could not be fetched ({why}): ask again, its address lives 30 seconds")
-        for line in bill_lines(file.body, self.code):
-            yield line
+        async with self._gateway.bill(heard.content.get("bill_download_url"), BILL_LIMIT) as bill:
+            async for line in given(lambda: bill_lines(bill.file, self.code)):
+                yield line
 
     def _is_due(self, day: date) -> bool:
         midnight = datetime(day.year, day.month, day.day, tzinfo=CHINA)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -14,12 +15,14 @@ from hub.channels import alipay_codes as codes
 from hub.channels import alipay_wire as wire
 from hub.channels.alipay_codes import Call
 from hub.channels.alipay_words import Heard, bare, refused
-from hub.channels.exchange import Answer, Silence, exchange
+from hub.channels.bill_files import Bill, demand_theirs, loaded
+from hub.channels.exchange import Answer, Silence, exchange, retry_after_ms
 from hub.domain.payments import Outcome, Result
 from hub.ports import Clock
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # a gateway there needs no TLS: a test peer
 PRECREATE = "alipay.trade.precreate"
+DOMAINS = ("alipay.com", "alipaydev.com")  # where Alipay's files lie, and its sandbox's
 
 
 class Gateway:
@@ -88,9 +91,9 @@ class Gateway:
         fields = self._signed(method, content, notify_url=notice_url, return_url=return_url)
         return f"{self._url}?{urlencode(fields)}"
 
-    async def fetch(self, url: str, limit: int) -> Answer | Silence:
-        """A file at an address that Alipay gave."""
-        return await exchange(self._client, "GET", url, limit=limit)
+    def bill(self, url: object, limit: int) -> AbstractAsyncContextManager[Bill]:
+        """The file at an address that Alipay gave. Raises StatementRefused."""
+        return loaded(self._client, demand_theirs(url, self._url, DOMAINS), limit=limit)
 
     def has_signed(self, text: bytes, signature: object) -> bool:
         return wire.is_signed(text, signature, self._alipay_keys)
@@ -134,6 +137,4 @@ def _refused_by_http(call: Call, answer: Answer, now_us: int) -> Result:
     result = bare(outcome, now_us, answer.body, code=f"http_{answer.status}")
     if outcome is not Outcome.NOT_SENT:
         return result
-    told = answer.headers.get("retry-after", "")
-    after_ms = int(told) * 1_000 if re.fullmatch(r"[0-9]{1,5}", told) else codes.RATE_LIMITED_MS
-    return replace(result, retry_after_ms=after_ms)
+    return replace(result, retry_after_ms=retry_after_ms(answer.headers))

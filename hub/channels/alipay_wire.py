@@ -193,7 +193,7 @@ def moment_us(text: object) -> int:
     if match is None:
         raise Nonsense("this is no time")
     try:
-        moment = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=CHINA)
+        moment = datetime.fromisoformat(match[1]).replace(tzinfo=CHINA)
     except ValueError as error:
         raise Nonsense("this is no time") from error
     return (moment - EPOCH) // timedelta(microseconds=1) + int((match[2] or ".0")[1:].ljust(6, "0"))

@@ -5,7 +5,8 @@ Nothing is repeated here: whether a write may be sent again is the engine's to d
 
 import asyncio
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +59,16 @@ async def exchange(
     timeouts: httpx.Timeout = TIMEOUTS,
     **parts: Any,
 ) -> Answer | Silence:
-    """Send one request; `parts` as httpx takes them. `limit`: bytes of answer that are read, more for a statement;
-    `timeouts` longer where a bank is waited for. Never raises for what the network does."""
+    """Send one request; `parts` as httpx takes them. `limit`: bytes of answer that are read, packed as unpacked, more
+    for a statement; `timeouts` longer where a bank is waited for. Never raises for what the network does."""
+    parts["headers"] = {"Accept-Encoding": "identity"} | dict(parts.get("headers") or {})
     try:
-        async with asyncio.timeout(WHOLE_S), client.stream(method, url, timeout=timeouts, **parts) as answer:
+        async with (
+            asyncio.timeout(WHOLE_S),
+            client.stream(method, url, timeout=timeouts, follow_redirects=False, **parts) as answer,
+        ):
             body = bytearray()
-            async for chunk in answer.aiter_bytes():
+            async for chunk in _unpacked(answer, limit):
                 body += chunk
                 if len(body) > limit:
                     return Silence(Outcome.UNKNOWN, "AnswerTooLong")
@@ -72,6 +77,29 @@ async def exchange(
         return Silence(Outcome.NOT_SENT, type(error).__name__)
     except (httpx.HTTPError, TimeoutError) as error:
         return Silence(Outcome.UNKNOWN, type(error).__name__)
+
+
+async def _unpacked(answer: httpx.Response, limit: int) -> AsyncIterator[bytes]:
+    """Its body. One that was packed unasked is unpacked by no more than `limit` and a byte at once, whereas httpx would
+    unpack whatever has come. Raises httpx.DecodingError."""
+    packing = answer.headers.get("content-encoding", "").strip().lower()
+    if packing in ("", "identity"):
+        async for chunk in answer.aiter_bytes():
+            yield chunk
+        return
+    if packing not in ("gzip", "x-gzip", "deflate"):
+        raise httpx.DecodingError(f"{packing[:20]!r} was not asked for")
+    unpacking, left = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32), limit
+    async for chunk in answer.aiter_raw():
+        left -= len(chunk)
+        if left < 0:
+            raise httpx.DecodingError("it is too long before it is unpacked")
+        try:
+            yield unpacking.decompress(chunk, limit + 1)
+        except zlib.error as error:
+            raise httpx.DecodingError("it cannot be unpacked") from error
+    if not unpacking.eof:
+        raise httpx.DecodingError("it ends early")
 
 
 def retry_after_ms(headers: Mapping[str, str]) -> int:

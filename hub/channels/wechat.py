@@ -154,7 +154,7 @@ class WeChatChannel:
     async def statement(self, day: date) -> AsyncIterator[StatementLine]:
         """The trade bill (交易账单) of a day of China's, from 10 o'clock of the next. Nothing is told of a file that
         is not whole. Raises StatementRefused."""
-        for line in await lines_of_day(self._gateway, day):
+        async for line in lines_of_day(self._gateway, day):
             yield line
 
     async def check(self) -> Sequence[Finding]:

@@ -1,20 +1,23 @@
 """Calls to WeChat Pay's gateway (微信支付网关): each is signed, and an answer is taken for what it provably is."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
 from hub.channels import wechat_words as words
+from hub.channels.bill_files import Bill, demand_theirs, loaded
 from hub.channels.connecting import ChannelSettingRefused
-from hub.channels.exchange import ANSWER_LIMIT, Answer, Silence, exchange
+from hub.channels.exchange import Answer, Silence, exchange
 from hub.channels.wechat_wire import Merchant, SignatureRefused
 from hub.channels.wechat_words import UNKNOWN, Flow, Json, bare
 from hub.domain.payments import Result, Stage
 from hub.ports import Clock
 
 GATEWAY = "https://api.mch.weixin.qq.com"
+DOMAINS = ("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com")  # WeChat Pay's own, and the one that stands in for it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 AGENT = "tongbao"  # WeChat refuses calls without a User-Agent
 NONCE_LENGTH = 32  # characters of hexadecimal: 128 bits
@@ -45,11 +48,19 @@ class Gateway:
 
     async def call(self, method: str, target: str, content: Json | None = None) -> Answer | Silence:
         """One signed call of the API; `target` is path and query. Whether its answer is WeChat's is not looked at."""
-        return await self.send(method, self._url + target, b"" if content is None else orjson.dumps(content))
+        body = b"" if content is None else orjson.dumps(content)
+        headers = self._signed(method, target, body)
+        return await exchange(self._client, method, self._url + target, headers=headers, content=body)
 
-    async def send(self, method: str, url: str, body: bytes = b"", limit: int = ANSWER_LIMIT) -> Answer | Silence:
-        """One signed call of any address. Raises httpx.InvalidURL."""
-        seconds, target = self.clock.now_us() // 10**6, httpx.URL(url).raw_path.decode()
+    def bill(self, url: str, limit: int) -> AbstractAsyncContextManager[Bill]:
+        """The file at an address that WeChat gave, by a signed call: to WeChat alone. Raises StatementRefused."""
+        theirs = demand_theirs(url, self._url, DOMAINS)
+        headers = self._signed("GET", httpx.URL(theirs).raw_path.decode(), b"")
+        return loaded(self._client, theirs, limit=limit, headers=headers)
+
+    def _signed(self, method: str, target: str, body: bytes) -> dict[str, str]:
+        """The headers of one call; `target` is path and query as they are sent."""
+        seconds = self.clock.now_us() // 10**6
         headers = {
             "Authorization": self.merchant.authorization(method, target, body, seconds, self.nonce()),
             "Accept": "application/json",
@@ -59,7 +70,7 @@ class Gateway:
             headers["Content-Type"] = "application/json"
         if self.merchant.wanted_serial:
             headers["Wechatpay-Serial"] = self.merchant.wanted_serial
-        return await exchange(self._client, method, url, limit=limit, headers=headers, content=body)
+        return headers
 
     def doubt(self, answer: Answer) -> str | None:
         """Why an answer is not believed, in a word. A no may come unsigned, from WeChat's outer doors; a yes may not,
@@ -69,10 +80,6 @@ class Gateway:
         except SignatureRefused as refused:
             return None if refused.kind == "absent" and answer.status >= 400 else refused.kind
         return None
-
-    def is_safe(self, url: str) -> bool:
-        """Whether a file may be asked for at this address. Raises httpx.InvalidURL."""
-        return url.startswith(("https://", f"{self._url}/")) and bool(httpx.URL(url).host)
 
     def nonce(self) -> str:
         return self._draw_seed().hex()[:NONCE_LENGTH].upper()

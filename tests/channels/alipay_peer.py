@@ -324,6 +324,8 @@ class AlipayPeer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         path = first.split(" ")[1]
         if path.startswith("/bills/"):
+            if (fault := self.takes_fault("file")) is not None:
+                return fault.isdigit() and await self._send(writer, int(fault), b"<html>no</html>")
             return await self._send(writer, 200, self.file(path.removeprefix("/bills/")[:10]))
         parts = (urlsplit(path).query, body.decode())  # fields come in the address, in the body, or in both
         fields = {name: value for part in parts for name, value in parse_qsl(part, keep_blank_values=True)}

@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import struct
+import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import date
@@ -50,7 +52,7 @@ async def channel(peer: AlipayPeer) -> AsyncIterator[AlipayChannel]:
 
 
 def lines_of(file: bytes) -> list[StatementLine]:
-    return list(bill_lines(file, "alipay"))
+    return list(bill_lines(io.BytesIO(file), "alipay"))
 
 
 def without_raw(lines: list[StatementLine]) -> list[StatementLine]:
@@ -116,6 +118,7 @@ def test_05_21_the_recorded_bill_reads_the_same_twice_over() -> None:
     ]
     assert len({line.line_id for line in lines}) == len(lines)
     assert all(line.net_minor == line.gross_minor + line.fee_minor for line in lines)
+    assert all("张" not in line.raw for line in lines), "who paid is not kept"
     assert lines[0].raw.startswith("2026092122001400000000000001,TB_7_1,交易,课程, 第一讲,2026-09-21 22:13:25")
 
 
@@ -233,7 +236,75 @@ async def test_a_bill_is_not_fetched_in_the_clear(peer: AlipayPeer, channel: Ali
 
 
 async def test_a_bill_that_cannot_be_fetched_is_refused(peer: AlipayPeer, channel: AlipayChannel) -> None:
-    peer.url = "http://127.0.0.1:9/gateway.do"
+    peer.faults += [("file", "drop"), ("file", "500")]
 
-    with pytest.raises(StatementRefused, match=httpx.ConnectError.__name__):
+    with pytest.raises(StatementRefused, match=httpx.RemoteProtocolError.__name__):
         await fetched(channel)
+    with pytest.raises(StatementRefused, match="500"):
+        await fetched(channel)
+
+
+@pytest.mark.parametrize("at", ["http://127.0.0.1:9", "https://alipay.com.bills.test", "https://notalipay.com"])
+async def test_a_bill_is_fetched_from_nobody_but_alipay(peer: AlipayPeer, channel: AlipayChannel, at: str) -> None:
+    peer.url = f"{at}/gateway.do"
+
+    with pytest.raises(StatementRefused, match="no https address of the provider's"):
+        await fetched(channel)
+
+
+# ---- packed to do harm -----------------------------------------------------------------------------------------------
+
+HEAD = SAMPLE.read_bytes().partition(b"2026")[0]
+
+
+def packed(details: bytes, *, kind: int = zipfile.ZIP_DEFLATED, entries: int = 1) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", kind) as archive:
+        archive.writestr("1_20260921_业务明细.csv", details)
+        for n in range(entries - 1):
+            archive.writestr(f"{n}", b"")
+    return file.getvalue()
+
+
+def saying(file: bytes, size: int) -> bytes:
+    """The same zip, with another size of what is in it told in both places."""
+    told, true = struct.pack("<L", size), struct.pack("<L", zipfile.ZipFile(io.BytesIO(file)).infolist()[0].file_size)
+    assert file.count(true) >= 2
+    return file.replace(true, told)
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("too much", "does not hold one table"),
+        ("a line without an end", "not one of Alipay's"),
+        ("more than it says", "not one of Alipay's"),
+        ("another packing", "another way"),
+        ("many files", "no zip of two tables"),
+        ("a large directory", "no zip of two tables"),
+        ("nothing", "not one of Alipay's"),
+    ],
+)
+def test_a_bomb_is_refused_before_it_takes_any_memory(what: str, why: str) -> None:
+    lots = 8 * 1024 * 1024  # bytes: a thousandth of that once packed
+    small = packed(HEAD)
+    end = small[-22:]
+    file = {
+        "too much": lambda: saying(packed(HEAD + b"a" * lots), 0x20000001),
+        "a line without an end": lambda: packed(HEAD + b"a" * lots),
+        "more than it says": lambda: saying(packed(SAMPLE.read_bytes()), len(HEAD) + 40),
+        "another packing": lambda: packed(HEAD + b"a" * lots, kind=zipfile.ZIP_LZMA),
+        "many files": lambda: packed(HEAD, entries=5_000),
+        "a large directory": lambda: small[:-22] + b"PK\x06\x07" + bytes(16) + end,
+        "nothing": lambda: b"",
+    }[what]()
+    assert len(file) < 3 * 1024 * 1024
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(StatementRefused, match=why):
+            lines_of(file)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak - len(file) < 2 * 1024 * 1024

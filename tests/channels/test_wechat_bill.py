@@ -1,6 +1,7 @@
 """WeChat Pay's bill of a day: whole or not at all, exact to the fen, and the same lines whenever it is read."""
 
 import hashlib
+import io
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hub.channels.bill_files import Bill
 from hub.channels.wechat import WeChatChannel
 from hub.channels.wechat_bill import bill_lines, demand_whole, fen
 from hub.domain.money import Money
@@ -28,8 +30,12 @@ def seen(line: StatementLine) -> tuple[Any, ...]:
     return (line.line_id, line.kind, line.our_ref, line.refund_ref, line.gross_minor, line.fee_minor, line.net_minor)
 
 
+def lines_of(file: bytes) -> list[StatementLine]:
+    return list(bill_lines(io.BytesIO(file), MCHID))
+
+
 def test_each_movement_is_a_line_and_a_coupon_is_one_besides() -> None:
-    lines = bill_lines(BILL, MCHID)
+    lines = lines_of(BILL)
 
     assert [seen(line) for line in lines] == [
         (PAID, LineKind.PAYMENT, "TB-7-1", None, 1250, -6, 1244),
@@ -43,7 +49,8 @@ def test_each_movement_is_a_line_and_a_coupon_is_one_besides() -> None:
     assert lines[0].occurred_at_us == NOW_US
     assert lines[0].raw.startswith("2026-09-21 22:13:20,`wxd678efh567hg6787,`1900000001,")
     assert "`通宝, 一门课,`" in lines[0].raw
-    assert bill_lines(BILL, MCHID) == lines
+    assert not any("oUpF8" in line.raw for line in lines), "who paid is not kept"
+    assert lines_of(BILL) == lines
 
 
 def test_columns_are_found_by_name_whatever_their_order_and_brackets() -> None:
@@ -56,14 +63,14 @@ def test_columns_are_found_by_name_whatever_their_order_and_brackets() -> None:
         turned.append(",".join(f"`{cell}" for cell in ["7", *reversed(cells)]))
     file = "\n".join([*turned, *rows[3:]]).encode()
 
-    assert [seen(line) for line in bill_lines(file, MCHID)] == [seen(line) for line in bill_lines(BILL, MCHID)]
+    assert [seen(line) for line in lines_of(file)] == [seen(line) for line in lines_of(BILL)]
 
 
 def test_movement_that_is_told_twice_has_a_number_besides() -> None:
     rows = BILL.decode().split("\r\n")
     file = "\r\n".join([*rows[:3], rows[2], *rows[3:]]).encode()
 
-    assert [line.line_id for line in bill_lines(file, MCHID)] == [
+    assert [line.line_id for line in lines_of(file)] == [
         PAID, f"{PAID}/coupon", OTHER, f"{OTHER}/2", BACK, f"{BACK}/coupon",
     ]  # fmt: skip
 
@@ -90,13 +97,13 @@ def test_bill_that_makes_no_sense_or_is_anothers_is_refused_whole(old: str, new:
     assert old in text
 
     with pytest.raises(StatementRefused):
-        bill_lines(text.replace(old, new).encode(), MCHID)
+        lines_of(text.replace(old, new).encode())
 
 
 @pytest.mark.parametrize("file", [b"", b"\xff\xfe", BILL[:400], BILL.partition("总".encode())[0], b"<html></html>"])
 def test_file_without_its_end_is_refused(file: bytes) -> None:
     with pytest.raises(StatementRefused):
-        bill_lines(file, MCHID)
+        lines_of(file)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +126,14 @@ def test_what_is_no_exact_fen_is_refused(yuan: str) -> None:
 
 
 def test_digest_is_of_the_file_and_of_the_kind_that_was_signed_for() -> None:
-    digest = hashlib.sha1(BILL).hexdigest()
+    digest, other = hashlib.sha1(BILL).hexdigest(), hashlib.sha1(BILL + b"\n").hexdigest()
 
-    demand_whole(BILL, "SHA1", digest)
-    demand_whole(BILL, "SHA1", digest.upper())
-    for file, kind, told in [(BILL + b"\n", "SHA1", digest), (BILL, "MD5", digest), (BILL, "SHA1", digest[:-1])]:
+    demand_whole(Bill(io.BytesIO(BILL), digest), "SHA1", digest)
+    demand_whole(Bill(io.BytesIO(BILL), digest), "SHA1", digest.upper())
+    for found, kind, told in [(other, "SHA1", digest), (digest, "MD5", digest), (digest, "SHA1", digest[:-1]),
+                              (digest, "SHA1", "数" * 40)]:  # fmt: skip
         with pytest.raises(StatementRefused, match="not the file"):
-            demand_whole(file, kind, told)
+            demand_whole(Bill(io.BytesIO(BILL), found), kind, told)
 
 
 # ---- loaded from the provider ------------------------------------------------------------------------------------
@@ -201,8 +209,13 @@ async def test_file_that_does_not_come_whole_is_refused(peer: WeChatPeer, channe
     assert len(await loaded(channel)) == 1
 
 
-@pytest.mark.parametrize("url", ["http://bill.test/file", "ftp://bill.test/file", "https://", "file:///etc/passwd", 7])
-async def test_bill_is_asked_for_at_a_safe_address_alone(peer: WeChatPeer, url: Any) -> None:
+@pytest.mark.parametrize("url", [
+    "http://bill.test/file", "ftp://bill.test/file", "https://", "file:///etc/passwd", 7, "https://bill.test/file",
+    "https://api.mch.weixin.qq.com.bill.test/file", "https://api.mch.weixin.qq.com@bill.test/file",
+    "http://api.mch.weixin.qq.com/file", "https://api.mch.weixin.qq.com:8443/file", "https://qq.com/file",
+    "https://me:too@api.mch.weixin.qq.com/file", "http://127.0.0.1:9/file", "https://[",
+])  # fmt: skip
+async def test_bill_is_asked_for_at_wechats_own_address_alone(peer: WeChatPeer, url: Any) -> None:
     signed = Reply(200, {"hash_type": "SHA1", "hash_value": "0" * 40, "download_url": url})
     seen_urls: list[str] = []
 
@@ -215,6 +228,33 @@ async def test_bill_is_asked_for_at_a_safe_address_alone(peer: WeChatPeer, url: 
     with pytest.raises(StatementRefused):
         await loaded(channel)
     assert len(seen_urls) == 1
+
+
+@pytest.mark.parametrize("at", ["https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com", ""])
+async def test_signed_call_for_the_file_goes_where_wechat_says_and_no_further(peer: WeChatPeer, at: str) -> None:
+    """To its own hosts, or to the gateway that is set; a redirect from there is not followed."""
+    url = f"{at or peer.url}/v3/billdownload/file?token=x"
+    signed = Reply(200, {"hash_type": "SHA1", "hash_value": hashlib.sha1(BILL).hexdigest(), "download_url": url})
+    asked: list[httpx.Request] = []
+    redirects = False
+
+    def provider(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if "billdownload" not in str(request.url):
+            return httpx.Response(200, content=signed.body, headers=peer.signature_headers(signed.body))
+        if redirects:
+            return httpx.Response(302, headers={"Location": "https://bill.test/file"})
+        return httpx.Response(200, content=BILL)
+
+    channel = wechat_channel(peer, client=httpx.AsyncClient(transport=httpx.MockTransport(provider)))
+
+    assert await loaded(channel) == lines_of(BILL)
+    assert [str(one.url) for one in asked[1:]] == [url]
+    assert asked[1].headers["authorization"].startswith("WECHATPAY2-SHA256-RSA2048 mchid=")
+    redirects = True
+    with pytest.raises(StatementRefused, match="302"):
+        await loaded(channel)
+    assert [one.url.host for one in asked[2:]] == [asked[0].url.host, asked[1].url.host]
 
 
 async def test_bill_that_is_still_being_made_says_when_to_come_back(peer: WeChatPeer) -> None:
