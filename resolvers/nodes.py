@@ -35,6 +35,7 @@ NOUNS = {
     "AuditEntry": "audit_entry",
     "WebhookEndpoint": "webhook_endpoint",
     "WebhookDelivery": "webhook_delivery",
+    "Wallet": "wallet",
 }
 ENTITIES = frozenset({"User", "Platform", "Course", "Listing", "Order", "Entitlement"})  # what others may extend
 _PAIRWISE = re.compile(r"[a-z2-7]{26}")

@@ -48,7 +48,7 @@ described(
         "REFUND_EXCEEDS": "Ask for no more than `left`, and for more than nothing.",
         "DISPUTE_OPEN": "Wait for the end of the dispute.",
         "PROVISIONAL_USER": "The buyer has to sign in first.",
-        "IDENTITY_TAKEN": "The account belongs to another user.",
+        "IDENTITY_TAKEN": "The account or wallet belongs to another user.",
     },
 )
 
@@ -159,7 +159,7 @@ class ProvisionalUserError(UserError):
 
 
 @represents(refusals.IdentityTaken)
-@strawberry.type(description="The platform's account belongs to another user.")
+@strawberry.type(description="The platform's account, or the wallet, belongs to another user.")
 class IdentityTakenError(UserError):
     pass
 

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from schema.catalogue import Platform
     from schema.entitlements import Entitlement
     from schema.orders import Order
+    from schema.wallets import Wallet
 
 LazyOrder = Annotated["Order", strawberry.lazy("schema.orders")]
 LazyEntitlement = Annotated["Entitlement", strawberry.lazy("schema.entitlements")]
 LazyPlatform = Annotated["Platform", strawberry.lazy("schema.catalogue")]
+LazyWallet = Annotated["Wallet", strawberry.lazy("schema.wallets")]
 
 
 @represents("UserRow")
@@ -35,6 +37,9 @@ class User(Node):
     )
     members: list["Member"] = relation(
         "members", "Their accounts on platforms that you may see; at most 100.", most=100
+    )
+    wallets: list[LazyWallet] = relation(
+        "wallets", "Their linked wallets: empty for everybody but themselves; at most 100.", most=100
     )
 
 

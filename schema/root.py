@@ -35,6 +35,7 @@ from schema.routing import RoutingMutations, RoutingQueries
 from schema.sandbox import SandboxMutations
 from schema.scalars import SCALARS
 from schema.scopes import guard
+from schema.wallets import WalletMutations
 from schema.webhooks import WebhookMutations, WebhookQueries
 
 _TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
@@ -53,6 +54,7 @@ class Query(
 class Mutation(
     OrderMutations, PaymentMutations, CatalogueMutations, PeopleMutations, EntitlementMutations, KeyMutations,
     IssuerMutations, WebhookMutations, SandboxMutations, RefundMutations, DisputeMutations, RoutingMutations,
+    WalletMutations,
 ):  # fmt: skip
     pass
 

@@ -40,6 +40,7 @@ def _scope(*scopes: str) -> Rule:
 
 
 _BUYING = Rule(frozenset({"orders:write"}), frozenset({ViewerKind.USER}))  # nobody buys in another's name
+_OWN_WALLETS = Rule(frozenset({"wallets:write"}), frozenset({ViewerKind.USER}))
 _OWN_LISTINGS = Rule(frozenset({"catalog:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
 _OWN_MEMBERS = Rule(frozenset({"members:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
 _OWN_KEYS = Rule(frozenset({"keys:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
@@ -73,6 +74,7 @@ SCOPES: dict[str, Rule] = {
     "WebhookEndpointConnection": _scope("webhooks:read"),
     "WebhookDelivery": _scope("webhooks:read"),
     "WebhookDeliveryConnection": _scope("webhooks:read"),
+    "Wallet": _scope("wallets:read"),
     "Query.events": _scope("events:read"),
     "Subscription.events": _scope("events:read"),
     "Subscription.orderUpdated": _scope("orders:read"),
@@ -93,6 +95,9 @@ SCOPES: dict[str, Rule] = {
     "Notice": _scope("operations:read"),
     "Mutation.disputeSubmitEvidence": _OWN_PAYMENTS,
     "Mutation.disputeAccept": _OWN_PAYMENTS,
+    "Mutation.walletChallenge": _OWN_WALLETS,
+    "Mutation.walletLink": _OWN_WALLETS,
+    "Mutation.walletUnlink": _OWN_WALLETS,
     "Mutation.listingUpsert": _OWN_LISTINGS,
     "Mutation.memberUpsert": _OWN_MEMBERS,
     "Mutation.memberRemove": _OWN_MEMBERS,

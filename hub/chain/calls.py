@@ -90,6 +90,14 @@ def verify(claim: LeafClaim) -> bytes | None:
         return None
 
 
+def is_valid_signature(digest: bytes, signature: bytes) -> bytes:
+    """EIP-1271's question to a contract wallet."""
+    return bytes.fromhex("1626ba7e") + encode(("bytes32", "bytes"), (digest, signature))
+
+
+SIGNATURE_IS_VALID: Final = "0x1626ba7e" + "00" * 28  # its yes; every other answer is a no
+
+
 def anchor_in(answer: object) -> tuple[AnchorState, bool]:
     """What `anchored` answered: the state, and whether the whole root is revoked."""
     ((count, kind, at, is_revoked),) = _decoded("anchored", answer)

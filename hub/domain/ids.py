@@ -36,6 +36,7 @@ PREFIXES: dict[str, str] = {
     "jen": "JournalEntry",
     "sha": "ShareAgreement",
     "idn": "Identity",
+    "wal": "Wallet",
     "key": "ApiKey",
     "iss": "TrustedIssuer",
     "aud": "AuditEntry",

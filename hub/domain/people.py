@@ -23,7 +23,9 @@ class ViewerKind(StrEnum):
     OPERATOR = "OPERATOR"
 
 
-LEARNER_SCOPES = frozenset({"orders:read", "orders:write", "entitlements:read"})
+LEARNER_SCOPES = frozenset({
+    "orders:read", "orders:write", "entitlements:read", "wallets:read", "wallets:write",
+})  # fmt: skip
 PARTNER_SCOPES = frozenset({
     "catalog:write", "members:write", "orders:read", "entitlements:read", "events:read", "keys:read", "keys:write",
     "webhooks:read", "webhooks:write", "payments:write",
@@ -82,6 +84,30 @@ class Identity:
     subject: str
     verified_at_us: int
     ended_at_us: int | None = None  # the issuer has removed this account: it is nobody's any more
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """An EVM address that a User has proven to hold (hub/domain/siwe.py): one User's at a time."""
+
+    id: str
+    user_id: str
+    address: str  # as EIP-55 spells it
+    nonce: str  # of the message that proved it: each proves once
+    linked_at_us: int
+    unlinked_at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WalletChallenge:
+    """What a User is asked to sign with a wallet, once and soon."""
+
+    nonce: str
+    user_id: str
+    address: str
+    expires_at_us: int
+    used_at_us: int | None
+    created_at_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@
     ├── DisputeElsewhere      the channel takes no answers by its API: answer in its own pages
     ├── AnswerRefused         the channel did not take this answer to a dispute
     ├── ProvisionalUser       this user has not signed in yet and cannot spend
-    └── IdentityTaken         this platform account belongs to another user
+    └── IdentityTaken         this account or wallet belongs to another user
 
 One type per thing that the caller can do differently. Faults are exceptions and stand where they are raised.
 """
@@ -238,7 +238,7 @@ class IdentityTaken(Refusal):
 
     @property
     def message(self) -> str:
-        return "this platform account is linked to another user: only both of them together can change that"
+        return "this account or wallet is linked to another user: only they can undo that, or both of you together"
 
 
 class Refused(Exception):

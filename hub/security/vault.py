@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from eth_hash.auto import keccak
 
 from hub.domain.anchors import order_key
+from hub.security import wallets
 from hub.security.keys import MASTER_KEY, Key, load_or_create
 
 MAX_SALT = 1024  # bytes; a salt has 32, so whatever is longer was handed in by mistake
@@ -72,3 +73,11 @@ class KeyVault:
     def keccak(self, data: bytes) -> bytes:
         """Keccak-256 (not the standard library's SHA3-256)."""
         return keccak(data)
+
+    def signer_of(self, text: str, signature: bytes) -> str | None:
+        """The address whose key signed a text (EIP-191); None for what is no account's signature."""
+        return wallets.signer_of(text, signature)
+
+    def digest_of(self, text: str) -> bytes:
+        """What a wallet signs for a text (EIP-191)."""
+        return wallets.digest_of(text)

@@ -33,6 +33,7 @@ from hub.domain.records import (
 from hub.store.metadata import blob, inserted, integer, is_one_of, metadata, text
 from hub.store.orders import order
 from hub.store.payments import payment_attempt
+from hub.store.tasks import task
 
 if TYPE_CHECKING:
     from hub.ports import SignedTransaction
@@ -172,6 +173,11 @@ class Anchors:
     async def waits_for(self, holder: str) -> bool:
         """Whether a right for this address is on its way to the chain and not there yet."""
         return await self._rx.one(_WAITS_FOR, int, for_holder=holder) is not None
+
+    async def waiting_for_revocation(self, batch_id: str, word: int) -> list[int]:
+        """The places in a batch, of those 256, whose leaves have a Task that ends them on chain."""
+        first = word << 8
+        return await self._rx.many(_WAITING_FOR_REVOCATION, int, of_batch=batch_id, first=first, last=first + 255)
 
     async def add_batch(self, new: AnchorBatch, leaf_ids: Sequence[str]) -> bool:
         """A batch and its leaves, in the order given. False: this range has its batch already."""
@@ -361,12 +367,19 @@ _RIGHT = select(leaf).where(
     & (_l.token_id != literal_column("'0'"))
     & (_l.is_superseded == literal_column("0"))
 )
-_is_on_its_way = _l.batch_id.is_(None) | (_b.state != literal_column("'CONFIRMED'"))
+_is_proven = _b.state.in_([literal_column(f"'{state}'") for state in BatchState if state.is_proven])
+_is_on_its_way = _l.batch_id.is_(None) | ~_is_proven
 _WAITS_FOR = (
     select(literal_column("1", BigInteger()))
     .select_from(leaf.outerjoin(anchor_batch, _b.id == _l.batch_id))
     .where((_l.holder == bindparam("for_holder")) & (_l.is_superseded == literal_column("0")) & _is_on_its_way)
     .limit(literal_column("1", BigInteger()))
+)
+_WAITING_FOR_REVOCATION = (
+    select(_l.index_)
+    .join(task, (task.c.kind == literal_column("'revoke_leaf'")) & (task.c.key == _l.id))
+    .where((_l.batch_id == bindparam("of_batch")) & _l.index_.between(bindparam("first"), bindparam("last")))
+    .order_by(_l.index_)
 )
 _ADD_BATCH = inserted(anchor_batch).on_conflict_do_nothing().returning(_b.id)
 _PLACE = (

@@ -42,6 +42,7 @@ from hub.store.requests import Requests
 from hub.store.routing import Routing
 from hub.store.statements import Statements
 from hub.store.tasks import Tasks
+from hub.store.wallets import Wallets
 from hub.store.webhooks import Webhooks
 
 P = ParamSpec("P")
@@ -185,6 +186,10 @@ class Rx:
     @cached_property
     def requests(self) -> Requests:
         return Requests(self)
+
+    @cached_property
+    def wallets(self) -> Wallets:
+        return Wallets(self)
 
     @cached_property
     def webhooks(self) -> Webhooks:

@@ -40,6 +40,7 @@ from tests.entry.hubs import (
 )  # fmt: skip
 from tests.entry.receivers import receiving
 from tests.partners import HUB, Partner
+from tests.wallets import account, signed
 
 HONOURER = "folio"
 # Beyond every lease (a task's 45 s, a request's 60 s) and the sandbox's own 60 s before "never seen" is believed.
@@ -328,6 +329,26 @@ REFUND_CANCEL = """mutation($input: RefundCancelInput!) { refundCancel(input: $i
 REFUNDS_OF = "query($id: ID!) { order(id: $id) { refunds { state isAutomatic } } }"
 POLICY = """mutation($input: MerchantPolicySetInput!) { merchantPolicySet(input: $input) {
   lateMoney userErrors { code message } } }"""
+
+
+async def walleted(stage: Stage, name: str) -> None:
+    """A learner links a wallet of their own and gives it up; a text whose answer was lost is asked for anew."""
+    number = 2 + int.from_bytes(name.encode()) % 2**64
+    async with stage.learner() as learner:
+        asked = await learner.mutate(WALLET_ASK, {"address": account(number).address})
+        text = asked["challenge"]["message"]
+        told = await learner.mutate(WALLET_LINK, {"message": text, "signature": "0x" + signed(text, number).hex()})
+        await learner.mutate(WALLET_UNLINK, {"walletId": told["wallet"]["id"]})
+        mine = (await learner.query("{ viewer { user { wallets { address } } } }", {}))["viewer"]["user"]["wallets"]
+        assert account(number).address not in {wallet["address"] for wallet in mine}
+
+
+WALLET_ASK = """mutation($input: WalletChallengeInput!) { walletChallenge(input: $input) {
+  challenge { message } userErrors { message } } }"""
+WALLET_LINK = """mutation($input: WalletLinkInput!) { walletLink(input: $input) {
+  wallet { id } userErrors { message } } }"""
+WALLET_UNLINK = """mutation($input: WalletUnlinkInput!) { walletUnlink(input: $input) {
+  userErrors { message } } }"""
 
 
 async def partnership(stage: Stage, name: str) -> None:
@@ -829,6 +850,10 @@ SCENES: dict[str, Scene] = {
     "channel.capture": Scene(held),
     "channel.void": Scene(given_up),
     "channel.query": Scene(undecided),
+    # wallets
+    "keep_challenge": Scene(walleted),
+    "link_wallet": Scene(walleted),
+    "unlink_wallet": Scene(walleted),
     "chain.send": Scene(),
     "platform.grant_access": Scene(),
     "platform.revoke_access": Scene(revoked),

@@ -93,6 +93,9 @@ class SpokenChain:
         self.asked.append(claim)
         return self.says
 
+    async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
+        return False
+
 
 @dataclass(slots=True)
 class Api:

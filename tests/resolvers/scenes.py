@@ -7,11 +7,12 @@ from hub.domain.catalogue import Listing, Platform
 from hub.domain.disputes import Dispute, DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import Outcome, Result, Source, Stage
-from hub.domain.people import ANONYMOUS, User, Viewer
+from hub.domain.people import ANONYMOUS, User, Viewer, Wallet
 from hub.domain.refunds import Refund
-from hub.flows import disputes, refunds
+from hub.flows import disputes, refunds, wallets
 from hub.flows.refunds import RefundRequest
 from tests.resolvers.conftest import Api
+from tests.wallets import account, signed
 from tests.world import DAY_US, learner, operator, partner
 
 CHECKOUT = """
@@ -74,6 +75,16 @@ async def buy(api: Api, user: User, listing: Listing, key: str) -> dict[str, Any
     order: dict[str, Any] = data["checkout"]["order"]
     assert order["status"] == "PAID"
     return order
+
+
+async def walleted(api: Api, user: User, number: int = 1) -> Wallet:
+    """The wallet of that number, linked to the user."""
+    asked = await wallets.challenge(api.hub, learner(user), address=account(number).address)
+    assert asked.value is not None, asked.refusal
+    text = asked.value.message
+    answer = await wallets.link(api.hub, learner(user), message=text, signature=signed(text, number))
+    assert answer.value is not None, answer.refusal
+    return answer.value
 
 
 async def refunded(api: Api, order_id: str, minor: int) -> Refund:

@@ -35,7 +35,7 @@ from resolvers.loaders import MAX_NODES
 from resolvers.nodes import ENTITIES, NOUNS
 from schema import schema
 from tests.resolvers.conftest import Api
-from tests.resolvers.scenes import Market, contested, market, refunded
+from tests.resolvers.scenes import Market, contested, market, refunded, walleted
 from tests.resolvers.test_keys import created
 from tests.resolvers.test_verifying import anchored
 from tests.resolvers.test_webhooks import delivered, made
@@ -211,13 +211,14 @@ async def made_by_others(api: Api, scene: Market) -> dict[str, str]:
     await api.hub.store.write(put)
     refund = await refunded(api, scene.mine["id"], 100)
     dispute = await contested(api, scene.mine["id"])
+    wallet = await walleted(api, scene.me)
     await anchored(api)
     endpoint = await made(api, scene.viewers["seller"])
     await api.data(scene.viewers["seller"], LIST, input={"externalId": "x1", "title": "Knots, again"})
     await delivered(api)
     return keys | {
         "the difference": differing.id, "the seller's endpoint": endpoint["id"], "my dispute": dispute.id,
-        "my refund": refund.id,
+        "my refund": refund.id, "my wallet": wallet.id, "my address": wallet.address,
     }  # fmt: skip
 
 
@@ -231,7 +232,8 @@ def both(*names: str) -> set[str]:
 SHOWN: dict[str, set[str]] = {
     "buyer": {
         f"my {name}"
-        for name in ("order", "number", "attempt", "refund", "receipt", "right", "user", "member", "account")
+        for name in ("order", "number", "attempt", "refund", "receipt", "right", "user", "member", "account",
+                     "wallet", "address")
     },
     "other": {f"their {name}" for name in ("order", "number", "attempt", "receipt", "right", "user")},
     "seller": both("order", "number", "right", "name at the seller")
@@ -246,7 +248,13 @@ SHOWN: dict[str, set[str]] = {
     "seller without orders": both("order", "number", "right", "name at the seller")
     | {"my member", "my account", "my dispute", "my refund", "the seller's key", "the seller's endpoint"},
     "buyer without rights": {
-        f"my {name}" for name in ("order", "number", "attempt", "refund", "receipt", "user", "member", "account")
+        f"my {name}"
+        for name in ("order", "number", "attempt", "refund", "receipt", "user", "member", "account", "wallet",
+                     "address")
+    },
+    "buyer without wallets": {
+        f"my {name}"
+        for name in ("order", "number", "attempt", "refund", "receipt", "right", "user", "member", "account")
     },
 }
 # Types of which a market has no object: their own tests make them.
@@ -256,7 +264,7 @@ NOT_IN_THE_SCENE = {
     "OrderMoneyChanged", "OrderRecorded", "OrderUpdate", "PlatformAccess",
     "TrustedIssuer", "TrustedIssuerEdge", "RefundPart", "RefundPlan", "Notice",
     "RoutingCandidate", "RoutingChoice", "RoutingPreview", "RoutingRule",
-    "SandboxArmed", "SandboxDispute", "SandboxFault",  # of mutations alone
+    "SandboxArmed", "SandboxDispute", "SandboxFault", "WalletChallenge",  # of mutations alone
 }  # fmt: skip
 
 
@@ -266,6 +274,7 @@ async def test_a_caller_is_told_of_what_they_may_see_and_of_nothing_else_by_any_
     viewers = scene.viewers | {
         "seller without orders": replace(scene.viewers["seller"], scopes=PARTNER_SCOPES - {"orders:read"}),
         "buyer without rights": replace(scene.viewers["buyer"], scopes=LEARNER_SCOPES - {"entitlements:read"}),
+        "buyer without wallets": replace(scene.viewers["buyer"], scopes=LEARNER_SCOPES - {"wallets:read"}),
     }
     met = set()
     for who, shown in SHOWN.items():

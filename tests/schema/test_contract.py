@@ -21,7 +21,7 @@ from graphql import (
 
 from hub.domain import refusals
 from hub.domain.events import EVENTS
-from hub.domain.people import ANONYMOUS, LEARNER_SCOPES, PARTNER_SCOPES, Viewer, ViewerKind
+from hub.domain.people import ANONYMOUS, LEARNER_SCOPES, OPERATOR_SCOPES, PARTNER_SCOPES, Viewer, ViewerKind
 from resolvers.errors import GatekeepingError
 from resolvers.nodes import NOUNS
 from schema import printing, schema
@@ -162,7 +162,7 @@ def test_mutations_are_the_listed_ones() -> None:
         "routingRuleUpsert", "routingRuleDelete", "noticeReplay",
         "merchantPolicySet",
         "trustedIssuerUpsert", "sandboxFaultSet", "sandboxFaultsClear", "sandboxDisputeMove",
-        "sandboxClockAdvance",
+        "sandboxClockAdvance", "walletChallenge", "walletLink", "walletUnlink",
         "webhookEndpointCreate", "webhookEndpointUpdate", "webhookEndpointDelete", "webhookEndpointPause",
         "webhookEndpointResume", "webhookEndpointRotateSecret", "webhookRedeliver",
     }  # fmt: skip
@@ -268,6 +268,13 @@ def test_nobody_but_a_user_buys() -> None:
         assert not rule.lets(platform)
         assert not rule.lets(operator)
         assert rule.lets(Viewer(ViewerKind.USER, user_id="usr_1", scopes=LEARNER_SCOPES))
+
+
+def test_nobody_but_a_user_links_wallets() -> None:
+    operator = Viewer(ViewerKind.OPERATOR, scopes=OPERATOR_SCOPES)
+    for name in ("walletChallenge", "walletLink", "walletUnlink"):
+        assert not SCOPES[f"Mutation.{name}"].lets(operator)
+        assert SCOPES[f"Mutation.{name}"].lets(Viewer(ViewerKind.USER, user_id="usr_1", scopes=LEARNER_SCOPES))
 
 
 def test_nobody_but_staff_ends_rights() -> None:

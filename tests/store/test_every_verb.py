@@ -26,7 +26,7 @@ from hub.domain.keys import ApiKey
 from hub.domain.ledger import ReferenceTaken, Reservation, ReservationEnded, ReservationState, mirrored
 from hub.domain.orders import ChainStatus, OrderStatus
 from hub.domain.payments import AttemptState, Fact, FactKind, Notice, Outcome, Result, Source, Stage
-from hub.domain.people import UserState, ViewerKind, member_issuer
+from hub.domain.people import UserState, ViewerKind, Wallet, WalletChallenge, member_issuer
 from hub.domain.reconciliation import Break, BreakKind, BreakState
 from hub.domain.records import (
     AnchorBatch,
@@ -61,6 +61,7 @@ from hub.store.requests import Requests
 from hub.store.routing import Payable, Routing
 from hub.store.tasks import LeasedTask, Tasks
 from hub.store.transactions import Store, Tx
+from hub.store.wallets import Wallets
 from hub.store.webhooks import Webhooks, webhook_attempt
 from tests.world import START_US, World
 
@@ -130,6 +131,39 @@ async def test_people(store: Store, world: World, called: set[str]) -> None:
     async with store.reading() as rx:
         assert await rx.people.has_rights(order.user_id)
     assert left_out(People, called) == set()
+
+
+async def test_wallets(store: Store, world: World, called: set[str]) -> None:
+    user, other = await world.user(), await world.user()
+    asked = WalletChallenge("n1", user.id, "0xA", START_US + 10, None, START_US)
+    new = Wallet("wal_1", user.id, "0xA", "n1", START_US)
+
+    async def unit(tx: Tx) -> None:
+        await tx.wallets.ask(asked)
+        assert await tx.wallets.challenge("n1") == asked
+        assert await tx.wallets.challenge("n2") is None
+        assert not await tx.wallets.spend("n1", START_US + 10)
+        assert await tx.wallets.spend("n1", START_US + 9)
+        assert not await tx.wallets.spend("n1", START_US + 9)
+        assert await tx.wallets.challenge("n1") == replace(asked, used_at_us=START_US + 9)
+        assert await tx.wallets.add(new)
+        assert not await tx.wallets.add(replace(new, id="wal_2", nonce="n2", user_id=other.id)), "it is somebody's"
+        assert not await tx.wallets.add(replace(new, id="wal_2", address="0xB")), "the nonce has proven"
+        assert await tx.wallets.add(replace(new, id="wal_2", nonce="n2", address="0xB", linked_at_us=START_US + 1))
+        assert await tx.wallets.linked("0xA") == new
+        assert [one.id for one in await tx.wallets.of_user(user.id)] == ["wal_1", "wal_2"]
+        await tx.wallets.unlink("wal_1", START_US + 5)
+        assert await tx.wallets.linked("0xA") is None
+        assert await tx.wallets.lock("wal_1") == replace(new, unlinked_at_us=START_US + 5)
+        assert [one.id for one in await tx.wallets.of_user(user.id)] == ["wal_2"]
+        assert await tx.wallets.add(replace(new, id="wal_3", nonce="n3", user_id=other.id))
+        await tx.wallets.forget(START_US + 10)
+        assert await tx.wallets.challenge("n1") is not None
+        await tx.wallets.forget(START_US + 11)
+        assert await tx.wallets.challenge("n1") is None
+
+    await store.write(unit)
+    assert left_out(Wallets, called) == set()
 
 
 async def test_keys(store: Store, world: World, called: set[str]) -> None:
@@ -542,6 +576,8 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert not await tx.anchors.add_batch(replace(batch, id="anb_2"), [first.id])
         assert await tx.anchors.leaves_of_batch(batch.id) == [replace(second, batch_id=batch.id, index=0)]
         assert await tx.anchors.shown_by(batch.id) == [order.id]
+        assert await tx.anchors.waits_for(second.holder)
+        assert not await tx.anchors.waits_for("0x" + "11" * 20)
         assert await tx.anchors.batch("anb_none") is None
         held = await tx.anchors.lock_batch(batch.id)
         assert held == batch
@@ -823,5 +859,5 @@ async def test_who_is_behind(store: Store, world: World) -> None:
 
 REPOSITORIES = (
     People, Catalogue, Orders, Payments, Notices, Ledger, Disputes, Entitlements, Breaks, Anchors, Requests, Events,
-    Tasks, ApiKeys, Issuers, Audit, Webhooks, Archive, Routing, Refunds, ChainLog,
+    Tasks, ApiKeys, Issuers, Audit, Webhooks, Archive, Routing, Refunds, ChainLog, Wallets,
 )  # fmt: skip

@@ -18,6 +18,7 @@ from hub.store.reads import (
     plans,
     reconciliation,
     refunds,
+    wallets,
     webhooks,
 )
 from hub.store.reads.plans import NOTHING, Row, Slice, Sorting, Want, Window, Windows
@@ -29,14 +30,14 @@ __all__ = ["NOTHING", "Reads", "Row", "Slice", "Want", "Window"]
 # Importing a noun's page makes it known; named here so that none is left out.
 PAGES = (
     people, catalogue, orders, payments, refunds, disputes, entitlements, anchors, reconciliation, keys, issuers, audit,
-    webhooks,
+    webhooks, wallets,
 )  # fmt: skip
 
 
 class Reads:
     """Batch functions of every noun: `user member platform merchant course listing order payment_attempt refund
     entitlement dispute grant access anchor_batch break api_key trusted_issuer audit_entry webhook_endpoint
-    webhook_delivery webhook_attempt`."""
+    webhook_delivery webhook_attempt wallet`."""
 
     def __init__(self, rx: "Rx") -> None:
         self._rx = rx

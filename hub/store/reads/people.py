@@ -92,6 +92,9 @@ known(
             "orders": ToMany("order", "user_id", lambda row: row.key, is_paged=True),
             "entitlements": ToMany("entitlement", "user_id", lambda row: row.key, is_paged=True),
             "members": ToMany("member", "user_id", lambda row: row.key, Sorting(is_descending=False)),
+            "wallets": ToMany(
+                "wallet", "user_id", lambda row: row.key, Sorting(("linked_at_us", "id"), is_descending=False)
+            ),
         },
     )
 )
