@@ -13,10 +13,13 @@ from eth.db.atomic import AtomicDB
 from eth.db.backends.memory import MemoryDB
 from eth.vm.forks import PragueVM
 from eth_abi import decode, encode
+from eth_account import Account as EthAccount
+from eth_account.signers.local import LocalAccount
 from eth_keys import keys
 from eth_utils import keccak
 
 from contracts import Artifact, artifact
+from hub.chain.results import PaymentResult, sign
 from hub.domain import anchors
 from hub.domain.anchors import NO_END, NO_HOLDER, Leaf, Proof, Tree
 
@@ -43,6 +46,10 @@ class Account:
     @property
     def address(self) -> bytes:
         return cast(bytes, self.key.public_key.to_canonical_address())
+
+    @property
+    def local(self) -> LocalAccount:
+        return cast(LocalAccount, EthAccount.from_key(self.key.to_bytes()))
 
 
 OWNER, GATE, GUARD, JUDGE, SEAL, TILL, STRANGER = ACCOUNTS = tuple(
@@ -162,6 +169,31 @@ def fresh_account(evm: Evm, number: int) -> Account:
 def batch(size: int) -> Tree:
     """A batch of rights without holder."""
     return anchors.plant([right(number) for number in range(size)], keccak)
+
+
+def signed(hub: Hub, result: PaymentResult, signer: Account = SEAL, chain_id: int = CHAIN_ID) -> bytes:
+    """The signature of a result for that hub on that chain."""
+    return sign(result, chain_id, "0x" + hub.address.hex(), signer.local)
+
+
+def settled(hub: Hub, result: PaymentResult) -> Receipt:
+    """Settles by the hub's own signer."""
+    return hub.send(STRANGER, "settle", as_arguments(result), signed(hub, result))
+
+
+def as_arguments(result: PaymentResult) -> tuple[object, ...]:
+    return (result.order_key, result.commitment, result.to, result.token_id, result.expiry, result.deadline)
+
+
+def result_of(number: int, to: bytes, *, token_id: int = TOKEN, expiry: int = NO_END) -> PaymentResult:
+    """A result like any other, its deadline an hour after NOW."""
+    leaf = right(number)
+    return PaymentResult(leaf.order_key, leaf.commitment, "0x" + to.hex(), token_id, expiry, NOW + 3_600)
+
+
+def claimed(hub: Hub, proof: Proof) -> Receipt:
+    """Claims by somebody who has no part in it."""
+    return hub.send(STRANGER, "claim", *verify_arguments(proof))
 
 
 def anchored(hub: Hub, leaves: Sequence[Leaf], *, kind: int = 1) -> Tree:

@@ -1,0 +1,87 @@
+"""What a SIGNER signs: that an order has ended in a right, as EIP-712 data, so that any wallet or signing service can
+show what it is asked for. Anyone may hand such a signature to the contract's `settle`, once.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eth_account import Account
+from eth_account.messages import SignableMessage, encode_typed_data
+from eth_account.signers.local import LocalAccount
+from eth_utils.crypto import keccak
+
+NAME: Final = "EntitlementHub"  # of the contract's EIP-712 domain, with VERSION
+VERSION: Final = "1"
+MAX_DEADLINE_S: Final = 86_400  # after signing: the contract takes none further ahead
+
+DOMAIN_FIELDS: Final = (
+    ("name", "string"),
+    ("version", "string"),
+    ("chainId", "uint256"),
+    ("verifyingContract", "address"),
+)
+RESULT_FIELDS: Final = (
+    ("orderKey", "bytes32"),
+    ("commitment", "bytes32"),
+    ("to", "address"),
+    ("tokenId", "uint256"),
+    ("expiry", "uint64"),
+    ("deadline", "uint64"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentResult:
+    """The arguments of the contract's struct, in its order. `to` is an address with 0x, `expiry` and `deadline` Unix
+    seconds; the contract settles until `deadline`, which is at most MAX_DEADLINE_S ahead."""
+
+    order_key: bytes
+    commitment: bytes
+    to: str
+    token_id: int
+    expiry: int
+    deadline: int
+
+
+def typed_data(result: PaymentResult, chain_id: int, contract: str) -> dict[str, Any]:
+    """The JSON of eth_signTypedData_v4, for a signer of another process. Numbers are decimal text where JavaScript's
+    would not hold them."""
+    return {
+        "types": {
+            "EIP712Domain": [{"name": name, "type": kind} for name, kind in DOMAIN_FIELDS],
+            "PaymentResult": [{"name": name, "type": kind} for name, kind in RESULT_FIELDS],
+        },
+        "primaryType": "PaymentResult",
+        "domain": {"name": NAME, "version": VERSION, "chainId": chain_id, "verifyingContract": contract},
+        "message": {
+            "orderKey": "0x" + result.order_key.hex(),
+            "commitment": "0x" + result.commitment.hex(),
+            "to": result.to,
+            "tokenId": str(result.token_id),
+            "expiry": str(result.expiry),
+            "deadline": str(result.deadline),
+        },
+    }
+
+
+def digest(result: PaymentResult, chain_id: int, contract: str) -> bytes:
+    """The 32 bytes under the signature: of this result, for this contract on this chain."""
+    message = _signable(result, chain_id, contract)
+    return keccak(b"\x19" + message.version + message.header + message.body)
+
+
+def sign(result: PaymentResult, chain_id: int, contract: str, signer: LocalAccount) -> bytes:
+    """65 bytes as `settle` takes them: r, s in the lower half, v 27 or 28."""
+    return bytes(signer.sign_message(_signable(result, chain_id, contract)).signature)
+
+
+def signer_of(result: PaymentResult, chain_id: int, contract: str, signature: bytes) -> str:
+    """Whose signature it is, checksummed: for checking what came from another process before it is relayed. Whether
+    that account is a SIGNER, the contract knows."""
+    return str(Account.recover_message(_signable(result, chain_id, contract), signature=signature))
+
+
+def _signable(result: PaymentResult, chain_id: int, contract: str) -> SignableMessage:
+    data = typed_data(result, chain_id, contract)
+    numbers = {"tokenId": result.token_id, "expiry": result.expiry, "deadline": result.deadline}
+    return encode_typed_data(full_message=data | {"message": data["message"] | numbers})

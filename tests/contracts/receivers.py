@@ -1,0 +1,88 @@
+"""Wallets that are contracts: one that takes tokens, and those that refuse, lie, burn gas, or call the hub back."""
+
+import functools
+
+from eth_abi import encode
+from eth_utils import keccak
+from vyper.compiler import compile_code  # type: ignore[import-untyped]
+
+from tests.contracts.evm import OWNER, STRANGER, Evm, Hub
+
+# Its hook notes what it sees, then does as it was told by `behave`.
+SOURCE = """
+# pragma version 0.4.3
+# pragma evm-version prague
+interface Hub:
+    def balanceOf(account: address, id: uint256) -> uint256: view
+    def hasAccess(to: address, tokenId: uint256) -> bool: view
+
+mode: uint256
+payload: Bytes[4096]
+calls: public(uint256)
+balance_seen: public(uint256)
+access_seen: public(bool)
+came_back: public(bool)
+
+@external
+def behave(mode: uint256, payload: Bytes[4096]):
+    self.mode = mode
+    self.payload = payload
+
+@external
+def onERC1155Received(operator: address, sender: address, id: uint256, amount: uint256, data: Bytes[64]) -> bytes4:
+    mode: uint256 = self.mode
+    assert mode != 1, "no tokens here"
+    assert sender == empty(address) and amount == 1 and len(data) == 0, "not a mint"
+    self.calls += 1
+    self.balance_seen = staticcall Hub(msg.sender).balanceOf(self, id)
+    self.access_seen = staticcall Hub(msg.sender).hasAccess(self, id)
+    if mode == 2:
+        return 0xdeadbeef
+    if mode == 3:
+        for i: uint256 in range(1_000_000):
+            self.mode = i
+    if mode == 4:
+        self.came_back = raw_call(msg.sender, self.payload, revert_on_failure=False)
+    if mode == 5:
+        raw_call(msg.sender, self.payload)
+    return 0xf23a6e61
+"""
+MUTE = """
+# pragma version 0.4.3
+@external
+@payable
+def __default__():
+    pass
+"""
+
+ACCEPT, REFUSE, WRONG, GREEDY, COME_BACK, INSIST = range(6)
+
+
+class Receiver:
+    """A wallet of that code on a chain."""
+
+    def __init__(self, evm: Evm, mode: int = ACCEPT) -> None:
+        self.evm = evm
+        self.address = evm.send(OWNER, b"", _creation(SOURCE)).contract
+        self.behave(mode)
+
+    def behave(self, mode: int, payload: bytes = b"") -> None:
+        """From now on: take, refuse, answer nonsense, burn all gas, or call the hub with `payload` from the hook."""
+        self._send("behave(uint256,bytes)", encode(["uint256", "bytes"], [mode, payload]))
+
+    def seen(self, name: str) -> int:
+        """A number or truth that the hook has noted."""
+        return int.from_bytes(self._send(f"{name}()", b""))
+
+    def _send(self, signature: str, arguments: bytes) -> bytes:
+        return self.evm.send(STRANGER, self.address, keccak(text=signature)[:4] + arguments).output
+
+
+def mute(hub: Hub) -> bytes:
+    """A wallet without the hook, which answers everything with nothing."""
+    return hub.evm.send(OWNER, b"", _creation(MUTE)).contract
+
+
+@functools.cache
+def _creation(source: str) -> bytes:
+    return bytes.fromhex(compile_code(source)["bytecode"].removeprefix("0x"))
