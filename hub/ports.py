@@ -443,11 +443,11 @@ class Chain(Protocol):
     async def verify_many(self, claims: tuple[LeafClaim, ...]) -> tuple[bool, ...]:
         """The same for many, in few round trips; answers in the order of the claims."""
 
-    async def aclose(self) -> None:
     async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
         """Whether a contract wallet says that it signed these 32 bytes (EIP-1271). False for an account without code,
         and for code that says anything else, or nothing."""
 
+    async def aclose(self) -> None:
         """Close connections."""
 
 
@@ -530,6 +530,12 @@ class Vault(Protocol):
     def keccak(self, data: bytes) -> bytes:
         """Keccak-256."""
 
+    def signer_of(self, text: str, signature: bytes) -> str | None:
+        """The address whose key signed a text (EIP-191), spelt as EIP-55 says; None: no account's signature."""
+
+    def digest_of(self, text: str) -> bytes:
+        """The 32 bytes that a wallet signs for a text (EIP-191)."""
+
 
 class Receipts(Protocol):
     """Signs receipts with the hub's published key, never with a key that the contract knows."""
@@ -552,12 +558,6 @@ class TokenRefused(Exception):
     def __init__(self, reason: TokenProblem) -> None:
         super().__init__(reason.value)
         self.reason = reason
-    def signer_of(self, text: str, signature: bytes) -> str | None:
-        """The address whose key signed a text (EIP-191), spelt as EIP-55 says; None: no account's signature."""
-
-    def digest_of(self, text: str) -> bytes:
-        """The 32 bytes that a wallet signs for a text (EIP-191)."""
-
 
 
 class Tokens(Protocol):
@@ -645,8 +645,8 @@ class Hub:
     is_production: bool
     batch_after_ms: int  # an AnchorBatch closes this long after its first leaf
     breakers: Breakers = field(default_factory=Breakers)  # of this process
+    page_origins: tuple[str, ...] = ("http://127.0.0.1:8000",)  # whose pages may ask for a wallet's word
 
     def draw(self) -> Draw:
         """The moment and the chance for one unit."""
         return Draw(self.clock.now_us(), self.draw_seed(), self.owner)
-    page_origins: tuple[str, ...] = ("http://127.0.0.1:8000",)  # whose pages may ask for a wallet's word

@@ -90,19 +90,19 @@ async def build(
         owner=f"{os.getpid()}-{secrets.token_hex(4)}",
         is_production=settings.is_production,
         batch_after_ms=settings.chain_batch_ms,
+        page_origins=_page_origins(settings, origin),
     )
     return replace(hub, **replacements)
-        page_origins=_page_origins(settings, origin),
 
 
-async def aclose(hub: Hub) -> None:
-    """Close what `build` opened, the store late, as whatever is queued there is still committed, and told of."""
 def _page_origins(settings: Settings, origin: str | None) -> tuple[str, ...]:
     """Pages that may ask for a wallet's signature: the hub's own, under each of its names, and those that may call."""
     public = settings.public_url.split("/", 3)
     return tuple(dict.fromkeys(("/".join(public[:3]), *((origin,) if origin else ()), *settings.allowed_origins)))
 
 
+async def aclose(hub: Hub) -> None:
+    """Close what `build` opened, the store late, as whatever is queued there is still committed, and told of."""
     for channel in hub.channels.values():
         await channel.aclose()
     for platform in hub.platforms.values():

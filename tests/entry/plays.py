@@ -808,6 +808,10 @@ SCENES: dict[str, Scene] = {
     "put_contract": Scene(waiting),
     # rights
     "revoke_all": Scene(revoked),
+    # wallets
+    "keep_challenge": Scene(walleted),
+    "link_wallet": Scene(walleted),
+    "unlink_wallet": Scene(walleted),
     # people and catalogue
     "put_member": Scene(partnership),
     "link_member": Scene(partnership),
@@ -850,10 +854,6 @@ SCENES: dict[str, Scene] = {
     "channel.capture": Scene(held),
     "channel.void": Scene(given_up),
     "channel.query": Scene(undecided),
-    # wallets
-    "keep_challenge": Scene(walleted),
-    "link_wallet": Scene(walleted),
-    "unlink_wallet": Scene(walleted),
     "chain.send": Scene(),
     "platform.grant_access": Scene(),
     "platform.revoke_access": Scene(revoked),
