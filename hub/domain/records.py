@@ -77,7 +77,7 @@ class AnchorBatch:
 
 @dataclass(frozen=True, slots=True)
 class ChainTransaction:
-    """Signed bytes for one purpose: `anchor:<root>` or `revoke:<root>:<leaf>`."""
+    """Signed bytes for one purpose: `anchor:<root>` or `revoke:<root>:<word>:<leaf>`."""
 
     purpose: str
     chain_id: int

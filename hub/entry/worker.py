@@ -20,6 +20,7 @@ from hub.flows import (
     refund_facts,
     refund_sending,
     retention,
+    revocations,
     surplus,
     tasks,
 )
@@ -38,7 +39,7 @@ HANDLERS: dict[str, Handler] = {
     attempts.VOID: attempts.void,
     notices.APPLY: notices.apply_waiting,
     "anchor_batch": anchors.anchor,
-    "revoke_leaf": anchors.revoke_leaf,
+    revocations.KIND: revocations.revoke_leaf,
     access.KIND: access.open_or_close,
     disputes.DUE: disputes.warn,
     dispute_answers.SEND: dispute_answers.send_again,
@@ -49,7 +50,7 @@ HANDLERS: dict[str, Handler] = {
 # Money and the chain are asked about for ever, deliveries count their own attempts; anything else waits for a person
 # after MAX_TRIES.
 TIRELESS = frozenset({
-    attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", "revoke_leaf", deliveries.DELIVER,
+    attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", revocations.KIND, deliveries.DELIVER,
     dispute_answers.SEND,
     refund_facts.RESOLVE, late.RETURN,
 })  # fmt: skip

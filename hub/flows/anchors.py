@@ -202,32 +202,6 @@ async def fail_batch(tx: "Tx", batch_id: str, reason: str, draw: Draw) -> None:
     await open_break(tx, BreakKind.CHAIN, batch_id, None, f"the anchor was refused: {reason}"[:500], draw)
 
 
-async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
-    """The Task of one leaf that no longer stands: its revocation bit on chain, once its batch is there."""
-    async with hub.store.reading() as rx:
-        leaf = (await rx.anchors.leaves([task.body["leaf"]]))[0]
-        batch = await rx.anchors.batch(leaf.batch_id) if leaf.batch_id else None
-        purpose = f"revoke:{batch.root.hex()}:{leaf.id}" if batch else ""
-        is_signed = await rx.anchors.transaction(purpose) is not None
-    if batch is None or batch.state is not BatchState.CONFIRMED or leaf.index is None:
-        return hub.clock.now_us() + LOOK_AGAIN_US
-    await hub.chain.connect()
-    # What is signed is followed to its end all the same: its nonce is taken, and its row waits to be settled.
-    if not is_signed and await hub.chain.is_revoked(batch.root, leaf.index):
-        return None
-    word, mask = anchors.revocation_bit(leaf.index)
-
-    def sign(nonce: int) -> Awaitable[SignedTransaction]:
-        return hub.chain.sign_revoke(batch.contract, batch.root, word, mask, nonce)
-
-    receipt = await transacted(hub, purpose, sign)
-    if receipt is None:
-        return hub.clock.now_us() + LOOK_AGAIN_US
-    state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
-    await hub.store.write(settle_transaction, purpose, state)
-    return None if receipt.is_ok else hub.clock.now_us() + 60 * LOOK_AGAIN_US
-
-
 async def keep_contract(hub: Hub, known: KnownContract) -> None:
     """Record a contract for ever."""
     await hub.store.write(put_contract, known)

@@ -16,6 +16,7 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 
 from tests.entry.npm import installed, missing
 
@@ -214,6 +215,8 @@ def signed(account: LocalAccount, nonce: int, **fields: Any) -> str:
         del transaction["maxFeePerGas"], transaction["maxPriorityFeePerGas"]
     if transaction["to"] is None:
         del transaction["to"]
+    else:
+        transaction["to"] = to_checksum_address(transaction["to"])
     return "0x" + bytes(account.sign_transaction(transaction).raw_transaction).hex()
 
 

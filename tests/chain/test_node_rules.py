@@ -37,6 +37,7 @@ NOW = 1_900_000_000
 HISTORY = "0x0000F90827F1C53a10cb7A02335B175320002935"  # EIP-2935
 BURNER = bytes.fromhex("fe")  # takes all gas at once
 THRIFTY = bytes.fromhex("5a620186a011600a57005b5f5ffd")  # reverts unless 100,000 gas are left when it starts
+CLEARS_TWO = bytes.fromhex("3615805f5560015500")  # slots 0 and 1 are 1 after a call without data, 0 after one with it
 CALLS_ITSELF_TWICE = bytes.fromhex("5f5f5f5f5f305af1" + "5f5f5f5f5f305af1" + "00")  # no jump in it
 
 
@@ -185,6 +186,37 @@ def test_inside_a_transaction_no_deadline_breaks_determinism(chain: Chain, monke
     monkeypatch.setattr(calls, "CALL_DEADLINE_S", 0.0)
     receipt = chain.mined(signed(ALICE, 1, to=contract, gas=200_000))
     assert (receipt["status"], receipt["gasUsed"]) == ("0x0", hex(200_000))
+
+
+@pytest.mark.parametrize(
+    ("built_in", "octets", "too_little"),
+    [
+        (8, bytes(11 * 192), 150_000),
+        (9, (300_000).to_bytes(4) + bytes(209), 150_000),
+        (14, bytes(101 * 288), 320_000),
+        (15, bytes(6 * 384), 150_000),
+    ],
+)
+def test_slow_built_in_contracts_meet_the_deadline_before_they_begin(
+    chain: Chain, built_in: int, octets: bytes, too_little: int
+) -> None:
+    call = {"to": "0x" + built_in.to_bytes(20).hex(), "data": "0x" + octets.hex(), "gas": hex(6_000_000)}
+    began = time.monotonic()
+    with pytest.raises(RpcError, match="execution aborted"):
+        chain.rpc("eth_call", call)
+    assert time.monotonic() - began < calls.CALL_DEADLINE_S
+    with pytest.raises(RpcError, match="OutOfGas"):
+        chain.rpc("eth_call", call | {"gas": hex(too_little)})  # what it cannot pay for it does not begin
+
+
+def test_a_refund_is_capped_by_the_gas_used_and_never_takes_it_below_the_floor_of_the_data(chain: Chain) -> None:
+    contract = chain.deploy(CLEARS_TWO)
+    chain.mined(signed(ALICE, 1, to=contract, gas=100_000))
+    before = int(chain.rpc("eth_getBalance", ALICE.address), 16)
+    receipt = chain.mined(signed(ALICE, 2, to=contract, data=b"\1" * 1_000, gas=100_000))
+    paid = before - int(chain.rpc("eth_getBalance", ALICE.address), 16)
+    assert (receipt["status"], receipt["gasUsed"]) == ("0x1", hex(61_000))
+    assert paid == 61_000 * int(receipt["effectiveGasPrice"], 16)
 
 
 # estimates

@@ -28,6 +28,7 @@ from hub.flows import (
     purchase,
     refund_facts,
     refund_sending,
+    revocations,
     surplus,
     tasks,
 )
@@ -59,7 +60,7 @@ HANDLERS = {
     attempts.VOID: attempts.void,
     notices.APPLY: notices.apply_waiting,
     "anchor_batch": anchors.anchor,
-    "revoke_leaf": anchors.revoke_leaf,
+    revocations.KIND: revocations.revoke_leaf,
     access.KIND: access.open_or_close,
     disputes.DUE: disputes.warn,
     dispute_answers.SEND: dispute_answers.send_again,

@@ -254,8 +254,8 @@ class ScriptedChain:
 
     async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
         assert contract == self.contract
-        index = word * 256 + mask.bit_length() - 1
-        return self._sign(f"revoke {root.hex()} {index}", nonce, lambda: self.revoked.add((root, index)))
+        bits = {(root, word * 256 + place) for place in range(256) if mask >> place & 1}
+        return self._sign(f"revoke {root.hex()} {word} {mask}", nonce, lambda: self.revoked.update(bits))
 
     async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
         return self._sign(f"call {to} {data.hex()}", nonce, lambda: None)

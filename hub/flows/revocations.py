@@ -1,0 +1,74 @@
+"""Rights that have ended, on chain: one bit a leaf, and one transaction for all bits of a word that wait for it.
+
+Access has ended in the hub long before; this is for those who ask the contract. A bit is never taken back.
+"""
+
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING
+
+from hub.domain import anchors
+from hub.domain.records import AnchorBatch, RecordedLeaf, TransactionState
+from hub.flows.sending import Sign, settle_transaction, transacted
+from hub.ports import Hub, SignedTransaction
+
+if TYPE_CHECKING:
+    from hub.store.tasks import LeasedTask
+
+LOOK_AGAIN_US = 1_000_000
+REFUSED_AGAIN_US = 60_000_000  # a paused or impoverished gateway needs a person
+KIND = "revoke_leaf"  # the key of such a Task is the leaf's id
+
+
+async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
+    """The Task of one leaf that no longer stands: its bit on chain, once its batch is there."""
+    async with hub.store.reading() as rx:
+        [leaf] = await rx.anchors.leaves([task.body["leaf"]])
+        batch = await rx.anchors.batch(leaf.batch_id) if leaf.batch_id else None
+    if batch is None or leaf.index is None or not batch.state.is_proven:
+        return hub.clock.now_us() + LOOK_AGAIN_US
+    await hub.chain.connect()
+    purpose = await _under_way(hub, batch, leaf.index)
+    # What is signed is followed to its end all the same: its nonce is taken, and its row waits to be settled.
+    if purpose is None and await hub.chain.is_revoked(batch.root, leaf.index):
+        return None
+    receipt = await transacted(hub, purpose or _purpose(batch, leaf), _signer(hub, batch, leaf.index))
+    if receipt is None:
+        return hub.clock.now_us() + LOOK_AGAIN_US
+    state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
+    if purpose is None or await _under_way(hub, batch, leaf.index) == purpose:
+        await hub.store.write(settle_transaction, purpose or _purpose(batch, leaf), state)
+    if not receipt.is_ok:
+        return hub.clock.now_us() + REFUSED_AGAIN_US
+    return None if await hub.chain.is_revoked(batch.root, leaf.index) else hub.clock.now_us()
+
+
+def _word_of(batch: AnchorBatch, index: int) -> str:
+    """Begins the purpose of every revocation in that word of a batch."""
+    word, _ = anchors.revocation_bit(index)
+    return f"revoke:{batch.root.hex()}:{word}:"
+
+
+def _purpose(batch: AnchorBatch, leaf: RecordedLeaf) -> str:
+    assert leaf.index is not None
+    return _word_of(batch, leaf.index) + leaf.id
+
+
+async def _under_way(hub: Hub, batch: AnchorBatch, index: int) -> str | None:
+    """The purpose of a transaction that is on its way to this word: it is waited for, not doubled."""
+    async with hub.store.reading() as rx:
+        unsettled = await rx.anchors.unsettled(hub.chain.chain_id, hub.chain.sender)
+    return next((one.purpose for one in unsettled if one.purpose.startswith(_word_of(batch, index))), None)
+
+
+def _signer(hub: Hub, batch: AnchorBatch, index: int) -> Sign:
+    """Signs for all bits of the word that wait by now."""
+    word, mask = anchors.revocation_bit(index)
+
+    async def sign(nonce: int) -> SignedTransaction:
+        async with hub.store.reading() as rx:
+            waiting = await rx.anchors.waiting_for_revocation(batch.id, word)
+        every = reduce(or_, (anchors.revocation_bit(other)[1] for other in waiting), mask)
+        return await hub.chain.sign_revoke(batch.contract, batch.root, word, every, nonce)
+
+    return sign
