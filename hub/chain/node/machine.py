@@ -62,7 +62,7 @@ class NodeVM(PragueVM):
 
     @classmethod
     def finalize_gas_used(cls, transaction: SignedTransactionAPI, computation: ComputationAPI) -> int:
-        """What the sender paid for. Stock takes a fifth, the most of a refund, of gas with EIP-7623's floor added to it."""
+        """What the sender paid for. Stock caps the refund by gas to which EIP-7623's floor was added already."""
         consumed = transaction.gas - computation.get_gas_remaining()
         refund = cls.calculate_net_gas_refund(consumed, computation.get_gas_refund())
         return int(consumed - refund + computation.data_floor_gas)
