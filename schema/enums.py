@@ -215,6 +215,7 @@ described(
         "LATE_PAYMENT": "Money for a closed order.",
         "UNRESOLVED": "Unknown for more than a day.",
         "CHAIN": "The chain does not say what the hub recorded.",
+        "MISSING_LOCALLY": "A channel moved money that nobody here has asked it to move.",
     },
 )
 described(BreakState, "How far a difference is.", {"OPEN": "Nobody has settled it."})

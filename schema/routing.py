@@ -63,7 +63,10 @@ class Notice:
     event_id: str = plain("The channel's own id of it.")
     attempt_key: str = plain("The reference of the payment that it is about.")
     kind: str = plain("The channel's word for what it is about.")
-    state: str = plain("APPLIED; WAITING for an order that nobody knows; CONFLICTED with another of its id.")
+    state: str = plain(
+        "APPLIED; WAITING for an order that nobody knows; IGNORED as another's; CONFLICTED with another of its id."
+    )
+    reason: str | None = plain("Why it is IGNORED; null for any other state.")
     tries: int = plain("How often it was looked at after it came.")
     received_at_us: Instant = plain("When it came first.", name="receivedAt")
 

@@ -3,6 +3,8 @@
 And what it says when a dispute is answered.
 """
 
+from dataclasses import replace
+
 import orjson
 
 from hub.channels.exchange import Answer, Silence
@@ -62,9 +64,7 @@ def _notice(event_id: str, kind: str, told: Json, digest: bytes, body: bytes, no
         case "charge" if kind == "charge.refunded":
             return Notice(event_id, _ours(told, ATTEMPT), _refunded(told, body, now_us, at_us), digest, kind)
         case "refund":
-            key, refund_key = _ours(told, ATTEMPT), _ours(told, REFUND)
-            result = refund_result(told, body, now_us, told_at_us=at_us)
-            return Notice(event_id, key, result, digest, kind, refund_key=refund_key)
+            return _refund(event_id, kind, told, digest, body, now_us, at_us)
         case "dispute":
             return _disputed(event_id, kind, told, digest, body, now_us, at_us, dispute_of(told))
         case "radar.early_fraud_warning":
@@ -85,6 +85,20 @@ def _refunded(charge: Json, body: bytes, now_us: int, at_us: int) -> Result:
         amount=money_of(charge["amount_captured"], charge["currency"]),
         provider_at_us=at_us,
     )
+
+
+def _refund(event_id: str, kind: str, told: Json, digest: bytes, body: bytes, now_us: int, at_us: int) -> Notice:
+    """One of ours carries both our references. Any other was made by somebody else, in the dashboard for instance: it
+    goes by Stripe's own id, and its charge says whether the money was ours."""
+    marks = told.get("metadata") or {}
+    key, refund_key, result = marks.get(ATTEMPT), marks.get(REFUND), refund_result(told, body, now_us, told_at_us=at_us)
+    if key and refund_key:
+        return Notice(event_id, text_of(key), result, digest, kind, refund_key=text_of(refund_key))
+    charge = id_of(told.get("charge"))
+    if charge is None:
+        raise NoticeIgnored(f"{kind} of no charge")
+    result = replace(result, channel_ref=id_of(told.get("payment_intent")), movement_ref=charge)
+    return Notice(event_id, "", result, digest, kind, refund_key=text_of(told["id"]))
 
 
 def _disputed(

@@ -239,7 +239,7 @@ class Notice:
     result: Result
     digest: bytes  # over the verified, normalised content
     kind: str
-    refund_key: str | None = None  # set: `result` is about this refund of ours
+    refund_key: str | None = None  # set: `result` is about this refund of ours, or another's by the channel's name
     dispute: DisputeWord | None = None  # set: it is about this dispute, and `result` says nothing of the payment
 
 

@@ -12,6 +12,7 @@ class BreakKind(StrEnum):
     LATE_PAYMENT = "LATE_PAYMENT"
     UNRESOLVED = "UNRESOLVED"
     CHAIN = "CHAIN"
+    MISSING_LOCALLY = "MISSING_LOCALLY"
 
 
 class BreakState(StrEnum):

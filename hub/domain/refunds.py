@@ -6,13 +6,16 @@ What a channel says of a refund is a fact, kept for ever, and the state is a pro
 outranks `succeeded`, and both together, in any order, are REVERSED. Our own words count only while the channel has said
 nothing, and then those about the latest call alone: NOT_SENT is REQUESTED again, with the same key.
 
-    failed, canceled > succeeded > pending      (> not sent, unknown: ours)
+    failed, canceled > succeeded > rejected > pending      (> not sent, unknown: ours)
+
+`rejected` is a refusal of our call, and FAILED for as long as the channel does not prove that the money moved after all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from hub.domain.ledger import Posting, clearing, suspense, taken_from
 from hub.domain.money import MAX_MINOR, Money
 from hub.domain.orders import PAID_ONCE, Order, OrderStatus, charge_status, settled
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Source, Stage
@@ -41,6 +44,7 @@ class RefundFactKind(StrEnum):
     FAILED = "FAILED"
     CANCELED = "CANCELED"
     SUCCEEDED = "SUCCEEDED"
+    REJECTED = "REJECTED"  # our call was refused before it was done: said of the call, not of the money
     PENDING = "PENDING"
     NOT_SENT = "NOT_SENT"
     UNKNOWN = "UNKNOWN"
@@ -49,11 +53,12 @@ class RefundFactKind(StrEnum):
 _S, _K = RefundState, RefundFactKind
 # Still on its way: its Reservation is PENDING.
 OPEN = frozenset({_S.REQUESTED, _S.SUBMITTED, _S.PENDING, _S.UNKNOWN})
-RANK: dict[RefundFactKind, int] = {_K.FAILED: 3, _K.CANCELED: 3, _K.SUCCEEDED: 2, _K.PENDING: 1}
+RANK: dict[RefundFactKind, int] = {_K.FAILED: 4, _K.CANCELED: 4, _K.SUCCEEDED: 3, _K.REJECTED: 2, _K.PENDING: 1}
 STATE_OF: dict[RefundFactKind, RefundState] = {
     _K.FAILED: _S.FAILED,
     _K.CANCELED: _S.CANCELED,
     _K.SUCCEEDED: _S.SUCCEEDED,
+    _K.REJECTED: _S.FAILED,
     _K.PENDING: _S.PENDING,
     _K.NOT_SENT: _S.REQUESTED,
     _K.UNKNOWN: _S.UNKNOWN,
@@ -66,9 +71,11 @@ TRANSITIONS: frozenset[tuple[RefundState, RefundFactKind, RefundState]] = frozen
     for froms, kind, to in (
         (OPEN - {_S.PENDING}, _K.PENDING, _S.PENDING),
         (OPEN, _K.SUCCEEDED, _S.SUCCEEDED),
+        (OPEN, _K.REJECTED, _S.FAILED),
         (OPEN | {_S.CANCELED}, _K.FAILED, _S.FAILED),
         (OPEN | {_S.FAILED}, _K.CANCELED, _S.CANCELED),
         (_ENDED_BADLY, _K.SUCCEEDED, _S.REVERSED),
+        (_ENDED_BADLY, _K.SUCCEEDED, _S.SUCCEEDED),  # where our call alone was refused, or we had called it off
         (frozenset({_S.SUCCEEDED}), _K.FAILED, _S.REVERSED),
         (frozenset({_S.SUCCEEDED}), _K.CANCELED, _S.REVERSED),
         (frozenset({_S.SUBMITTED}), _K.UNKNOWN, _S.UNKNOWN),
@@ -108,6 +115,7 @@ class Refund:
     unknown_since_us: int | None
     version: int
     created_at_us: int
+    excess_minor: int = 0  # of what went back: what nobody held any more, and suspense has given
 
     @property
     def is_surplus(self) -> bool:
@@ -146,7 +154,7 @@ _BY_OUTCOME: dict[Outcome, RefundFactKind] = {
     Outcome.DECLINED: _K.FAILED,
 }
 _OWN_BY_OUTCOME: dict[Outcome, RefundFactKind] = {  # of the call that asks for it alone
-    Outcome.REJECTED: _K.FAILED,
+    Outcome.REJECTED: _K.REJECTED,
     Outcome.NOT_SENT: _K.NOT_SENT,
     Outcome.UNKNOWN: _K.UNKNOWN,
 }
@@ -206,6 +214,9 @@ def reduce(refund: Refund, fact: RefundFact) -> Refund:
     if fact.rank == 0:
         return _own_word(refund, fact)
     if fact.amount is not None and fact.amount != refund.amount:
+        return refund
+    is_called_off = refund.state is _S.CANCELED and not refund.heard_rank  # by us: until its money has moved, or failed
+    if is_called_off and fact.rank < RANK[_K.SUCCEEDED]:
         return refund
     is_greater = _place(fact) > (refund.heard_rank, _time(refund.heard_at_us), refund.heard_key)
     after = replace(
@@ -322,6 +333,24 @@ def chosen(charges: Sequence[Refundable], amount: Money | None) -> tuple[Refunda
     return enough or most, amount
 
 
+# ---- what went back after its promise was given up -------------------------------------------------------------------
+
+
+def parts_now(
+    promised: Sequence[Posting], holds: Mapping[str, int], amount: Money, channel: str
+) -> tuple[tuple[Posting, ...], int]:
+    """The postings of money that has gone back although its promise was given up, and how much of it nobody held any
+    more: as it was promised where everybody still holds that, else of what is held; suspense gives the rest."""
+    if promised and all(holds.get(one.debit, 0) >= one.amount_minor for one in promised):
+        return tuple(promised), 0
+    bearable = min(amount.amount_minor, sum(holds.values()))
+    target = clearing(channel)
+    parts = taken_from(holds, Money(bearable, amount.currency), target) if bearable else ()
+    excess = amount.amount_minor - bearable
+    beyond = (Posting(suspense(channel), target, amount.currency, excess),) if excess else ()
+    return (*parts, *beyond), excess
+
+
 # ---- the order's figures ---------------------------------------------------------------------------------------------
 
 
@@ -342,7 +371,8 @@ def refunded(order: Order, refunds: Sequence[Refund], attempts: Sequence[Payment
 
 
 def _sum(refunds: Sequence[Refund]) -> int:
-    return sum(one.amount.amount_minor for one in refunds)
+    """What they take of the order's money."""
+    return sum(one.amount.amount_minor - one.excess_minor for one in refunds)
 
 
 # ---- late and surplus money ------------------------------------------------------------------------------------------

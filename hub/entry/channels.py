@@ -74,7 +74,8 @@ async def list_notices(settings: Settings) -> int:
         kept = await rx.notices.listed(None, MAX_NOTICES)
     print(f"{'id':<30}  {'state':<10}  {'tries':>5}  {'channel':<10}  {'payment':<20}  kind")
     for one in kept:
-        print(f"{one.id:<30}  {one.state:<10}  {one.tries:>5}  {one.channel:<10}  {one.attempt_key:<20}  {one.kind}")
+        kind = one.kind if one.reason is None else f"{one.kind}: {one.reason}"
+        print(f"{one.id:<30}  {one.state:<10}  {one.tries:>5}  {one.channel:<10}  {one.attempt_key:<20}  {kind}")
     return 0
 
 

@@ -201,6 +201,7 @@ class Worker:
         return 0 if await deliveries.gather(self._hub) else POLL_S
 
     async def _forget(self) -> float:
+        await notices.take_up(self._hub)
         return 0 if await deliveries.prune(self._hub) else FORGET_EVERY_S
 
     async def _expire(self) -> float:

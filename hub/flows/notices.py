@@ -1,7 +1,8 @@
 """A channel's later word (异步通知): verified, kept once under its event id, applied through the one door.
 
 A notice whose attempt we know is kept and applied in one unit, and acknowledged after that commit. One that we cannot
-place, or whose application fails, is kept WAITING and tried again by a Task: never dropped, never marked done.
+place, or whose application fails, is kept WAITING and tried again by a Task: never dropped, never marked done. One that
+carries no reference of ours and stays without its charge is IGNORED after a day, with the reason, and looked at again.
 """
 
 import logging
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hub.domain.ids import Draw
 from hub.domain.ledger import LedgerFault
-from hub.domain.payments import Notice, Source, fact_of, next_query_after_s
+from hub.domain.payments import UNRESOLVED_AFTER_US, Notice, Source, fact_of, next_query_after_s
 from hub.domain.people import Viewer
 from hub.domain.reconciliation import BreakKind
 from hub.domain.refusals import NotFound, Refusal, StateConflict
@@ -20,13 +21,16 @@ from hub.flows.breaks import open_break
 from hub.ports import Ack, Hub, NoticeIgnored, NoticeRefused, RawNotice, Vault
 
 if TYPE_CHECKING:
-    from hub.store.payments import KnownNotice
+    from hub.store.payments import KnownNotice, WaitingNotice
     from hub.store.tasks import LeasedTask
     from hub.store.transactions import Tx
 
 log = logging.getLogger(__name__)
 
 APPLY = "apply_notice"
+# A charge of ours is known by then: its payment has been asked about some thirty times.
+FOREIGN_AFTER_US = UNRESOLVED_AFTER_US
+TAKE_UP = 100  # at once: more are next time's
 
 
 async def receive(hub: Hub, channel_code: str, raw: RawNotice) -> Ack:
@@ -121,13 +125,34 @@ async def take_again(tx: "Tx", viewer: Viewer, notice_id: str, draw: Draw, vault
     return None
 
 
+async def _not_placed(tx: "Tx", waiting: "WaitingNotice", draw: Draw) -> bool:
+    """It goes on waiting; but what carries no reference of ours, of a charge that has not become ours in a day, is of
+    another system on the provider's account. It is kept, and taken up once that charge is known (`take_up`)."""
+    is_foreign = not waiting.attempt_key and draw.now_us - waiting.received_at_us >= FOREIGN_AFTER_US
+    if not is_foreign:
+        await tx.notices.move(waiting.id, "WAITING")
+        return False
+    await tx.notices.move(
+        waiting.id, "IGNORED", "it names no payment of this hub, and a charge that is none of its own"
+    )
+    return True
+
+
+async def take_up(hub: Hub) -> int:
+    """Apply what was ignored as another's and is about a charge that we know by now. Returns how many."""
+    async with hub.store.reading() as rx:
+        found = await rx.notices.found_again(TAKE_UP)
+    for notice_id in found:
+        await hub.store.write(take_waiting, notice_id, hub.draw(), hub.vault, is_again=True)
+    return len(found)
+
+
 async def take_waiting(tx: "Tx", notice_id: str, draw: Draw, vault: Vault, *, is_again: bool = False) -> bool:
     waiting = await tx.notices.waiting(notice_id)
     if waiting is None or (waiting.state != "WAITING" and not is_again):
         return True
     if waiting.attempt_id is None:
-        await tx.notices.move(notice_id, "WAITING")
-        return False
+        return await _not_placed(tx, waiting, draw)
     if waiting.dispute is not None:
         if not await disputes.has_charge(tx, waiting.attempt_id):
             await tx.notices.move(notice_id, "WAITING")

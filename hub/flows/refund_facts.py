@@ -10,16 +10,19 @@ from hub.domain.entitlements import REFUND
 from hub.domain.events import Audience, Change, OrderRefunded, RefundChanged
 from hub.domain.ids import Draw
 from hub.domain.ledger import JournalEntry, Posting, ReservationState, mirrored
+from hub.domain.ledger import held as holdings
 from hub.domain.orders import Order, OrderStatus
-from hub.domain.payments import PaymentAttempt, Result, Source
+from hub.domain.payments import Outcome, PaymentAttempt, Result, Source, Stage
 from hub.domain.reconciliation import BreakKind
 from hub.domain.refunds import (
+    RANK,
     Refund,
     RefundFact,
     RefundFactKind,
     RefundState,
     fact_of,
     is_as_asked,
+    parts_now,
     reduce,
     refunded,
 )
@@ -45,25 +48,29 @@ async def apply_fact(tx: "Tx", refund_id: str, result: Result, source: Source, d
         return before if informed == before else await tx.refunds.update(informed)
     heard = await tx.refunds.add_fact(refund_id, fact)
     await _break_on(tx, before, fact, heard, draw)
-    if before.state is RefundState.CANCELED and not before.heard_rank:
-        return await _called_off(tx, before, fact, draw)
+    if fact.kind is RefundFactKind.PENDING and _is_given_up(before):
+        await _break_on_given_up(tx, before, fact, draw)
     after = _informed(reduce(before, fact), result)
     if after == before:
         return before
+    if after.state is not before.state:
+        after = await _booked(tx, before, after, fact, draw)
     after = await tx.refunds.update(after)
     if after.state is not before.state:
-        await _book(tx, before, after, fact, draw)
         await follow(tx, order, before, after, attempt.channel, f"{source}: {fact.kind}", draw, vault)
     return after
 
 
-async def _called_off(tx: "Tx", refund: Refund, fact: RefundFact, draw: Draw) -> Refund:
-    """We called it off as a call that had never come, and the channel has had it after all: its promise is given up,
-    and may be given to others, so a person settles what has moved."""
-    if fact.kind in (RefundFactKind.SUCCEEDED, RefundFactKind.PENDING):
-        detail = f"{refund.key} was called off, and {fact.channel} says {fact.kind}: it may have given the money back"
-        await open_break(tx, BreakKind.STATUS, refund.id, refund.order_id, detail, draw)
-    return refund
+def _is_given_up(refund: Refund) -> bool:
+    """We called it off as a call that had never come, or our call was refused: its promise is given up, and may be
+    given to others. The channel may have had it all the same."""
+    is_refused = refund.state is RefundState.FAILED and refund.heard_rank == RANK[RefundFactKind.REJECTED]
+    return is_refused or (refund.state is RefundState.CANCELED and not refund.heard_rank)
+
+
+async def _break_on_given_up(tx: "Tx", refund: Refund, fact: RefundFact, draw: Draw) -> None:
+    detail = f"{refund.key} was {refund.state}, and {fact.channel} says {fact.kind}"
+    await open_break(tx, BreakKind.STATUS, refund.id, refund.order_id, detail, draw)
 
 
 # What a code says something about; any other state has outlived it.
@@ -91,21 +98,41 @@ async def _break_on(tx: "Tx", refund: Refund, fact: RefundFact, heard: "Heard", 
         await open_break(tx, kind, refund.id, refund.order_id, detail, draw)
 
 
-async def _book(tx: "Tx", before: Refund, after: Refund, fact: RefundFact, draw: Draw) -> None:
-    """What the change does to the books: the promise is kept, given up, or kept and undone; each happens once."""
+async def _booked(tx: "Tx", before: Refund, after: Refund, fact: RefundFact, draw: Draw) -> Refund:
+    """What the change does to the books: the promise is kept, given up, or kept and undone; each happens once. And
+    money that moved after its promise was given up, which a person is shown."""
     name, state = reference(after), after.state
-    if state is RefundState.SUCCEEDED:
+    if state is RefundState.SUCCEEDED and before.is_open:
         promised = await tx.ledger.end(name, ReservationState.POSTED, draw.now_us)
         await _post(tx, after, name, "refund", promised.postings, fact, draw)
+    elif state is RefundState.SUCCEEDED:
+        await _break_on_given_up(tx, before, fact, draw)
+        return await _post_unpromised(tx, after, fact, draw)
     elif state in (RefundState.FAILED, RefundState.CANCELED) and before.is_open:
         await tx.ledger.end(name, ReservationState.VOIDED, draw.now_us)
     elif state is RefundState.REVERSED:
-        reserved = await tx.ledger.reservation(name)
-        assert reserved is not None, name
-        if before.state is not RefundState.SUCCEEDED:  # it failed first: the same two entries, whatever came first
-            await _post(tx, after, name, "refund", reserved.postings, fact, draw)
+        postings = await tx.ledger.postings_under(name)
+        if not postings:  # it failed first: the same two entries, whatever came first
+            reserved = await tx.ledger.reservation(name)
+            assert reserved is not None, name
+            postings = reserved.postings
+            await _post(tx, after, name, "refund", postings, fact, draw)
         undone = f"refund_reversed/{after.key}"
-        await _post(tx, after, undone, "refund_reversed", mirrored(reserved.postings), fact, draw)
+        await _post(tx, after, undone, "refund_reversed", mirrored(postings), fact, draw)
+        return replace(after, excess_minor=0)
+    return after
+
+
+async def _post_unpromised(tx: "Tx", refund: Refund, fact: RefundFact, draw: Draw) -> Refund:
+    """Booked as it was promised once, if everybody still holds that; else over what is held and promised to nobody."""
+    name, order_id = reference(refund), refund.order_id
+    given_up = await tx.ledger.reservation(name)
+    assert given_up is not None, name
+    held_now, reserved = await tx.ledger.postings_of(order_id), await tx.ledger.reserved_of(order_id)
+    holds = holdings(held_now, reserved, refund.amount.currency)
+    postings, excess = parts_now(given_up.postings, holds, refund.amount, fact.channel)
+    await _post(tx, refund, name, "refund", postings, fact, draw)
+    return replace(refund, excess_minor=excess)
 
 
 async def _post(
@@ -166,17 +193,37 @@ def tell(
 
 
 async def apply_notice(tx: "Tx", attempt_id: str, refund_key: str, result: Result, draw: Draw, vault: Vault) -> None:
-    """A channel's later word about a refund. One that nobody here has asked for is shown to a person."""
+    """A channel's later word about a refund, by our key or its own. One that nobody here has asked for is shown to a
+    person."""
     attempt = await tx.payments.by_id(attempt_id)
     assert attempt is not None, attempt_id
     refund = await tx.refunds.by_key(attempt.channel, refund_key)
-    if refund is None or refund.attempt_id != attempt_id:
-        detail = f"{attempt.channel} tells of a refund of {attempt.key} that nobody here has asked for"
+    if refund is None:
+        return await _report_foreign(tx, attempt, refund_key, result, draw)
+    if refund.attempt_id != attempt_id:
+        detail = f"{attempt.channel} names refund {refund_key} for {attempt.key}, and it is of another payment"
         await open_break(tx, BreakKind.STATUS, attempt.id, attempt.order_id, detail, draw)
-        return
+        return None
     refund = await apply_fact(tx, refund.id, result, Source.NOTICE, draw, vault)
     if not refund.is_open:
         await tx.tasks.drop(RESOLVE, refund.id)
+    return None
+
+
+_NOTHING_MOVES = frozenset({Outcome.DECLINED, Outcome.REJECTED})
+
+
+async def _report_foreign(tx: "Tx", attempt: PaymentAttempt, name: str, result: Result, draw: Draw) -> None:
+    """Somebody gave a charge of ours back by other means, such as the provider's own pages. Told once for each, as it
+    is first heard; the books wait for a person, since who gives and why is not known."""
+    channel, amount = attempt.channel, result.amount
+    if result.outcome in _NOTHING_MOVES or result.stage is Stage.VOIDED:
+        return
+    if not await tx.refunds.add_foreign(channel, name, attempt.id, amount, draw.now_us):
+        return
+    words = "an amount that it does not name" if amount is None else f"{amount.amount_minor} {amount.currency}"
+    detail = f"{channel} gives {words} of {attempt.key} back, as {name}, which nobody here has asked for"
+    await open_break(tx, BreakKind.MISSING_LOCALLY, f"{channel}/{name}", attempt.order_id, detail, draw)
 
 
 # ---- what the steps of a refund share --------------------------------------------------------------------------------

@@ -147,6 +147,10 @@ class Ledger:
         """Every posting of an order's entries, oldest first: who holds what of its money follows from them."""
         return await self._rx.many(_POSTINGS_OF, _posting_of, about=order_id)
 
+    async def postings_under(self, reference: str) -> tuple[Posting, ...]:
+        """The postings of one entry; none if there is no such entry."""
+        return tuple(await self._rx.many(_POSTINGS_UNDER, _posting_of, reference_=reference))
+
     async def reserved_of(self, order_id: str) -> list[Posting]:
         """What is promised of an order's money and not posted yet."""
         bodies = await self._rx.many(_RESERVED_OF, str, about=order_id)
@@ -233,6 +237,12 @@ _POSTINGS_OF = (
     .join_from(posting, journal_entry, journal_entry.c.id == posting.c.entry_id)
     .where(journal_entry.c.order_id == bindparam("about"))
     .order_by(journal_entry.c.recorded_at_us, journal_entry.c.id, posting.c.seq)
+)
+_POSTINGS_UNDER = (
+    select(posting.c.debit_account, posting.c.credit_account, posting.c.asset, posting.c.amount_minor)
+    .join_from(posting, journal_entry, journal_entry.c.id == posting.c.entry_id)
+    .where(journal_entry.c.reference == bindparam("reference_"))
+    .order_by(posting.c.seq)
 )
 _r = reservation.c
 _RESERVATION_COLUMNS = tuple(c.name for c in _r)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Table,
+    Text,
     UniqueConstraint,
     bindparam,
     literal_column,
@@ -118,11 +119,21 @@ notice_inbox = Table(
     text("kind"),
     text("result"),  # JSON: the verified, normalised content
     integer("received_at_us"),
-    text("state"),  # WAITING, APPLIED, CONFLICTED
+    text("state"),  # WAITING, APPLIED, CONFLICTED, IGNORED
     integer("tries"),
     text("refund_key", nullable=True),  # of which refund it is
     text("dispute", nullable=True),  # JSON: what it says of a dispute
+    text("charge_key", nullable=True),  # of the fact that tells its attempt, where our reference is not in it
+    text("reason", nullable=True),  # why it is IGNORED
     UniqueConstraint("channel", "event_id"),
+)
+_is_ignored = notice_inbox.c.state == "IGNORED"
+Index(
+    "ignored_notices",
+    notice_inbox.c.channel,
+    notice_inbox.c.charge_key,
+    sqlite_where=_is_ignored,
+    postgresql_where=_is_ignored,
 )
 
 
@@ -197,13 +208,14 @@ class Notices:
             digest=notice.digest, attempt_key=notice.attempt_key, kind=notice.kind, result=result_text(notice.result),
             received_at_us=draw.now_us, state=state, tries=0, refund_key=notice.refund_key,
             dispute=None if notice.dispute is None else _dispute_text(notice.dispute),
+            charge_key=None if notice.attempt_key else charge_key(notice.result), reason=None,
         )  # fmt: skip
         return row is not None
 
     async def waiting(self, notice_id: str) -> "WaitingNotice | None":
         """A kept notice whose order we did not know, and the attempt that its reference names by now."""
         waiting = await self._rx.one(_WAITING, _waiting, notice_id=notice_id)
-        if waiting is None or waiting.attempt_id is not None or waiting.dispute is None:
+        if waiting is None or waiting.attempt_id is not None or waiting.attempt_key:
             return waiting
         charge = await self._rx.one(_KNOWN, _Known, channel=waiting.channel, key_=charge_key(waiting.result))
         return waiting if charge is None else replace(waiting, attempt_id=charge.attempt_id)
@@ -216,8 +228,13 @@ class Notices:
     async def kept(self, notice_id: str) -> "KeptNotice | None":
         return await self._rx.one(_KEPT, KeptNotice, notice_id=notice_id)
 
-    async def move(self, notice_id: str, state: str) -> None:
-        await self._rx.run(_MOVE_NOTICE, notice_id=notice_id, state_=state)
+    async def move(self, notice_id: str, state: str, reason: str | None = None) -> None:
+        """`reason`: why it is IGNORED."""
+        await self._rx.run(_MOVE_NOTICE, notice_id=notice_id, state_=state, reason_=reason)
+
+    async def found_again(self, limit: int) -> list[str]:
+        """Notices that were IGNORED as another's, and are about a charge that we know by now."""
+        return await self._rx.many(_FOUND_AGAIN, str, most=limit)
 
 
 class Heard(Enum):
@@ -265,6 +282,7 @@ class KeptNotice:
     tries: int
     received_at_us: int
     refund_key: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +290,8 @@ class WaitingNotice:
     id: str
     state: str
     channel: str
+    attempt_key: str
+    received_at_us: int
     attempt_id: str | None
     result: Result
     refund_key: str | None
@@ -354,10 +374,12 @@ def _result_of(body: str) -> Result:
 
 
 def _waiting(
-    id_: str, state: str, channel: str, attempt_id: str | None, result: str, refund_key: str | None, dispute: str | None
-) -> WaitingNotice:
+    id_: str, state: str, channel: str, attempt_key: str, received_at_us: int, attempt_id: str | None, result: str,
+    refund_key: str | None, dispute: str | None,
+) -> WaitingNotice:  # fmt: skip
     word = None if dispute is None else _dispute_word(dispute)
-    return WaitingNotice(id_, state, channel, attempt_id, _result_of(result), refund_key, word)
+    told = _result_of(result)
+    return WaitingNotice(id_, state, channel, attempt_key, received_at_us, attempt_id, told, refund_key, word)
 
 
 def _dispute_text(word: DisputeWord) -> str:
@@ -417,12 +439,21 @@ _KNOWN_NOTICE = select(
     .outerjoin(channel_fact, (_f.channel == bindparam("channel_")) & (_f.key == bindparam("fact_key_")))
 )
 _WAITING = (
-    select(_n.id, _n.state, _n.channel, _c.id, _n.result, _n.refund_key, _n.dispute)
+    select(_n.id, _n.state, _n.channel, _n.attempt_key, _n.received_at_us, _c.id, _n.result, _n.refund_key, _n.dispute)
     .join_from(notice_inbox, payment_attempt, (_c.channel == _n.channel) & (_c.key == _n.attempt_key), isouter=True)
     .where(_n.id == bindparam("notice_id"))
 )
 _shown = select(
-    _n.id, _n.channel, _n.event_id, _n.attempt_key, _n.kind, _n.state, _n.tries, _n.received_at_us, _n.refund_key
+    _n.id,
+    _n.channel,
+    _n.event_id,
+    _n.attempt_key,
+    _n.kind,
+    _n.state,
+    _n.tries,
+    _n.received_at_us,
+    _n.refund_key,
+    _n.reason,
 )
 _newest = (_n.received_at_us.desc(), _n.id.desc())
 _most: BindParameter[int] = bindparam("most", type_=BigInteger())
@@ -437,5 +468,12 @@ _OF_ONE_ORDER = (
 _MOVE_NOTICE = (
     update(notice_inbox)
     .where(_n.id == bindparam("notice_id"))
-    .values(state=bindparam("state_"), tries=_n.tries + literal_column("1"))
+    .values(state=bindparam("state_"), reason=bindparam("reason_", type_=Text()), tries=_n.tries + literal_column("1"))
+)
+_FOUND_AGAIN = (
+    select(_n.id)
+    .join_from(notice_inbox, channel_fact, (_f.channel == _n.channel) & (_f.key == _n.charge_key))
+    .where(_n.state == literal_column("'IGNORED'"))
+    .order_by(_n.received_at_us, _n.id)
+    .limit(_most)
 )

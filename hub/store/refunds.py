@@ -53,6 +53,7 @@ refund = Table(
     integer("unknown_since_us", nullable=True),
     integer("version"),
     integer("created_at_us"),
+    integer("excess_minor", server_default="0"),
     UniqueConstraint("attempt_id", "number"),
 )
 refund_fact = Table(
@@ -71,6 +72,16 @@ refund_fact = Table(
     integer("call"),
     text("contradiction", nullable=True),  # another content under the same key, as first heard
     UniqueConstraint("channel", "key"),
+)
+foreign_refund = Table(
+    "foreign_refund",
+    metadata,
+    text("channel", primary_key=True),
+    text("reference", primary_key=True),  # the channel's own, or what somebody else gave it
+    text("attempt_id", ForeignKey("payment_attempt.id")),
+    integer("amount_minor", nullable=True),
+    text("currency", nullable=True),
+    integer("heard_at_us"),
 )
 merchant_policy = Table(
     "merchant_policy",
@@ -141,6 +152,17 @@ class Refunds:
         """(refund, fact) of many refunds, for rebuilding their states."""
         return await self._rx.many(_FACTS, _fact_of, refund_ids=list(refund_ids))
 
+    async def add_foreign(
+        self, channel: str, reference: str, attempt_id: str, amount: Money | None, now_us: int
+    ) -> bool:
+        """A refund that nobody here has asked for; False: it was told before."""
+        minor, currency = (None, None) if amount is None else (amount.amount_minor, amount.currency)
+        row = await self._rx.one(
+            _ADD_FOREIGN, str, channel=channel, reference=reference, attempt_id=attempt_id, amount_minor=minor,
+            currency=currency, heard_at_us=now_us,
+        )  # fmt: skip
+        return row is not None
+
     async def page(self, after_id: str, limit: int) -> list[Refund]:
         """Refunds in the order of their ids, for whoever looks at all of them."""
         return await self._rx.many(_PAGE, refund_of, after_id=after_id, most=limit)
@@ -169,7 +191,7 @@ def refund_of(
     id_: str, order_id: str, attempt_id: str, number: int, key: str, amount_minor: int, currency: str, state: str,
     reason: str | None, requested_by: str, request_key: str | None, calls: int, sent_at_us: int | None,
     heard_rank: int, heard_at_us: int | None, heard_key: str, channel_ref: str | None, code: str | None,
-    unknown_since_us: int | None, version: int, created_at_us: int,
+    unknown_since_us: int | None, version: int, created_at_us: int, excess_minor: int,
 ) -> Refund:  # fmt: skip
     """The domain's Refund from a row, in the order of the table's columns."""
     return Refund(
@@ -177,7 +199,7 @@ def refund_of(
         state=RefundState(state), reason=reason, requested_by=requested_by, request_key=request_key, calls=calls,
         sent_at_us=sent_at_us, heard_rank=heard_rank, heard_at_us=heard_at_us, heard_key=heard_key,
         channel_ref=channel_ref, code=code, unknown_since_us=unknown_since_us, version=version,
-        created_at_us=created_at_us,
+        created_at_us=created_at_us, excess_minor=excess_minor,
     )  # fmt: skip
 
 
@@ -210,7 +232,7 @@ _c, _a, _f = refund.c, payment_attempt.c, refund_fact.c
 _PLAIN = [c.name for c in _c if c.name not in ("amount_minor", "currency")]
 _MUTABLE = (
     "state", "calls", "sent_at_us", "heard_rank", "heard_at_us", "heard_key", "channel_ref", "code",
-    "unknown_since_us",
+    "unknown_since_us", "excess_minor",
 )  # fmt: skip
 _INSERT = inserted(refund)
 _BY_ID = select(refund).where(_c.id == bindparam("refund_id"))
@@ -265,6 +287,7 @@ _ADD_FACT = inserted(refund_fact).on_conflict_do_nothing().returning(_f.id)
 _KNOWN = select(_f.refund_id, _f.amount_minor, _f.currency, _f.provider_at_us).where(_by_key)
 _DATE = update(refund_fact).where(_by_key).values(provider_at_us=bindparam("at_us"))
 _CONTRADICT = update(refund_fact).where(_by_key & _f.contradiction.is_(None)).values(contradiction=bindparam("told"))
+_ADD_FOREIGN = inserted(foreign_refund).on_conflict_do_nothing().returning(foreign_refund.c.reference)
 _FACTS = (
     select(_f.refund_id, _f.channel, _f.key, _f.source, _f.kind, _f.amount_minor, _f.currency, _f.provider_at_us,
            _f.observed_at_us, _f.call)

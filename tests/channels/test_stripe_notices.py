@@ -186,12 +186,21 @@ def test_events_about_nothing_of_ours_are_ignored(channel: StripeChannel) -> Non
         ("customer.created", {"id": "cus_1", "object": "customer"}),
         ("payment_intent.created", INTENT),
         ("payment_intent.succeeded", INTENT | {"metadata": {}}),
-        ("refund.created", REFUND | {"metadata": MARKS}),
+        ("refund.created", REFUND | {"metadata": {}, "charge": None}),
         ("charge.succeeded", {"id": "ch_1", "object": "charge", "metadata": MARKS}),
         ("charge.dispute.created", DISPUTE | {"payment_intent": None}),
     ):
         with pytest.raises(NoticeIgnored):
             heard(channel, kind, told)
+
+
+@pytest.mark.parametrize("marks", [{}, MARKS], ids=["of nobody", "without our refund"])
+def test_a_refund_that_we_never_asked_for_goes_by_its_own_name_and_its_charge(
+    channel: StripeChannel, marks: dict[str, str]
+) -> None:
+    notice = heard(channel, "refund.created", REFUND | {"metadata": marks})
+    assert (notice.attempt_key, notice.refund_key, notice.result.movement_ref) == ("", "re_1", "ch_1")
+    assert notice.result.amount == Money(30, "USD")
 
 
 def test_redelivery_has_the_same_digest_and_other_content_another(channel: StripeChannel) -> None:

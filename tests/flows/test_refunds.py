@@ -24,6 +24,7 @@ from tests.flows.scripted import (
     NEVER_SEEN,
     NOT_SENT,
     PENDING,
+    REJECTED,
     UNKNOWN,
     charged,
     contested,
@@ -277,10 +278,18 @@ async def test_a_refund_that_fails_after_all_is_reversed_by_its_own_parts_and_th
 async def test_a_notice_of_a_refund_that_nobody_asked_for_is_shown_to_a_person(shop: Bench) -> None:
     order, _ = await sold(shop)
     told = result(Outcome.DONE, Stage.REFUNDED, Money(100, "CNY"))
-    for _ in range(2):
-        await notices.receive(shop.hub, "sandbox", word_of_refund("evt 1", f"{order.number}-1", "made elsewhere", told))
-    assert await shop.break_kinds() == ["STATUS"]
+    for event, name, said in (
+        ("evt 1", "re_1", told), ("evt 1", "re_1", told), ("evt 2", "re_1", PENDING), ("evt 3", "re_2", told),
+        ("evt 4", "re_3", DECLINED),
+    ):  # fmt: skip
+        await notices.receive(shop.hub, "sandbox", word_of_refund(event, f"{order.number}-1", name, said))
+    found = [(one.kind, one.subject_id, one.order_id) for one in await shop.breaks()]
+    assert sorted(found) == [
+        ("MISSING_LOCALLY", "sandbox/re_1", order.id), ("MISSING_LOCALLY", "sandbox/re_2", order.id),
+    ]  # fmt: skip
+    assert "100 CNY" in (await shop.breaks())[0].detail
     assert (await figures(shop, order))[3:6] == (0, 0, 1000)
+    assert await shop.rows("SELECT DISTINCT state FROM notice_inbox") == [("APPLIED",)]
 
 
 async def test_a_notice_that_names_another_charges_refund_moves_nothing_and_is_shown_to_a_person(shop: Bench) -> None:
@@ -310,6 +319,16 @@ SETS: dict[str, tuple[tuple[str, Any], ...]] = {
     "canceled and failed": (
         ("answer", lambda _: UNKNOWN),
         ("query", lambda _: GONE),
+        ("notice", lambda _: DECLINED),
+    ),
+    "refused, and done all the same": (
+        ("answer", lambda _: REJECTED),
+        ("query", given_back),
+        ("notice", lambda r: given_back(r, provider_at_us=AT + 1)),
+    ),
+    "refused, done, and failed in the end": (
+        ("answer", lambda _: REJECTED),
+        ("query", given_back),
         ("notice", lambda _: DECLINED),
     ),
     "never seen, then done": (
@@ -458,8 +477,48 @@ async def test_a_refund_that_was_called_off_and_comes_through_after_all_is_shown
     for event in ("late", "later"):  # the first call was slow, and not lost
         told = word_of_refund(event, f"{order.number}-1", refund.key, given_back(refund))
         await notices.receive(shop.hub, "sandbox", told)
-    assert ((await now(shop, refund)).state, await shop.break_kinds()) == ("CANCELED", ["STATUS"])
+    assert ((await now(shop, refund)).state, await shop.break_kinds()) == ("SUCCEEDED", ["STATUS"])
+    assert await figures(shop, order) == ("REFUNDED", "FULL", "REVOKED", 1000, 0, 0, ["REVOKED"])
     assert await shop.rows("SELECT state FROM notice_inbox") == [("APPLIED",), ("APPLIED",)]
+    await shop.assert_books_fold()
+
+
+async def test_a_refund_whose_call_was_refused_and_whose_money_moved_is_booked_and_shown_to_a_person(
+    shop: Bench,
+) -> None:
+    order, seller = await sold(shop)
+    shop.channel.then("refund", REJECTED)
+    refund = await given(shop, seller, order, 700)
+    assert (refund.state, (await figures(shop, order))[3:6]) == ("FAILED", (0, 0, 1000))
+    attempt_key = f"{order.number}-1"
+    await notices.receive(shop.hub, "sandbox", word_of_refund("evt 1", attempt_key, refund.key, PENDING))
+    assert ((await now(shop, refund)).state, await shop.break_kinds()) == ("FAILED", ["STATUS"])
+    await notices.receive(shop.hub, "sandbox", word_of_refund("evt 2", attempt_key, refund.key, given_back(refund)))
+    assert ((await now(shop, refund)).state, await shop.break_kinds()) == ("SUCCEEDED", ["STATUS"])
+    assert (await figures(shop, order))[3:6] == (700, 0, 300)
+    refused = (await ask(shop, seller, order, 301, "more")).refusal
+    assert refused is not None
+    assert refused.code == "REFUND_EXCEEDS"
+    await shop.assert_books_fold()
+
+
+async def test_money_that_went_back_although_it_was_promised_anew_is_given_by_suspense(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    shop.channel.then("refund", REJECTED, PENDING)
+    first = await given(shop, seller, order, 700, "first")
+    second = await given(shop, seller, order, 800, "second")
+    attempt_key = f"{order.number}-1"
+    await notices.receive(shop.hub, "sandbox", word_of_refund("evt 1", attempt_key, first.key, given_back(first)))
+    first = await now(shop, first)
+    assert (first.state, first.excess_minor, await shop.break_kinds()) == ("SUCCEEDED", 500, ["STATUS"])
+    assert (await figures(shop, order))[3:6] == (200, 800, 800)
+    assert await shop.balance("suspense:sandbox") == -500
+    assert (await ask(shop, seller, order, 1, "more")).refusal is not None
+    await notices.receive(shop.hub, "sandbox", word_of_refund("evt 2", attempt_key, first.key, DECLINED))
+    assert (await figures(shop, order))[3:6] == (0, 800, 1000)
+    assert ((await now(shop, first)).state, await shop.balance("suspense:sandbox")) == ("REVERSED", 0)
+    await notices.receive(shop.hub, "sandbox", word_of_refund("evt 3", attempt_key, second.key, given_back(second)))
+    assert (await figures(shop, order))[3:6] == (800, 0, 200)
     await shop.assert_books_fold()
 
 

@@ -350,6 +350,9 @@ async def test_notices(store: Store, world: World, called: set[str]) -> None:
         assert (kept.event_id, kept.state, kept.tries, kept.attempt_key) == ("evt-1", "APPLIED", 1, attempt.key)
         assert await tx.notices.listed(order.id, 5) == await tx.notices.listed(None, 5) == [kept]
         assert await tx.notices.listed("ord_other", 5) == []
+        await tx.notices.move(known.id, "IGNORED", "another's")
+        assert await tx.notices.kept(known.id) == replace(kept, state="IGNORED", reason="another's", tries=2)
+        assert await tx.notices.found_again(5) == []
 
     await store.write(unit)
     assert left_out(Notices, called) == set()
@@ -411,6 +414,7 @@ async def test_ledger(store: Store, world: World, called: set[str]) -> None:
         assert await tx.ledger.folded() == expected
         assert await tx.ledger.references_of(order.id) == [entry.reference]
         assert await tx.ledger.postings_of(order.id) == list(entry.postings)
+        assert await tx.ledger.postings_under(entry.reference) == entry.postings
         promised = Reservation(
             "rsv_1", "refund/1", "refund", order.id, mirrored(entry.postings), ReservationState.PENDING, START_US, None
         )
@@ -478,6 +482,8 @@ async def test_refunds(store: Store, world: World, called: set[str]) -> None:
         assert await tx.refunds.by_key("sandbox", first.key) == first
         assert await tx.refunds.by_key("other", first.key) is None
         assert await tx.refunds.with_attempt(first.id) == (first, attempt)
+        foreign = ("sandbox", "re_1", attempt.id, order.total, START_US)
+        assert [await tx.refunds.add_foreign(*foreign) for _ in range(2)] == [True, False]
         assert await tx.refunds.of_order(order.id) == await tx.refunds.page("", 9) == [first]
         later = replace(told, provider_at_us=START_US + 5)
         heard = [await tx.refunds.add_fact(first.id, fact) for fact in (told, told, later)]
