@@ -8,7 +8,7 @@ nothing, and then those about the latest call alone: NOT_SENT is REQUESTED again
 
     failed, canceled > succeeded > rejected > pending      (> not sent, unknown: ours)
 
-`rejected` is a refusal of our call, and FAILED for as long as the channel does not prove that the money moved after all.
+`rejected` is a refusal of our call, and FAILED for as long as the channel does not prove that the money moved.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,8 +6,8 @@ A revision is frozen: it repeats what the tables were and imports nothing of the
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012_foreign_money"
-down_revision = "0011_replaced_transactions"
+revision = "0013_foreign_money"
+down_revision = "0012_wallets"
 branch_labels = None
 depends_on = None
 
