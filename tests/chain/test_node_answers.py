@@ -211,7 +211,7 @@ def test_filters_tell_each_log_and_each_block_once(node: Node) -> None:
     receipt = node.mined(signed(sender, 0, to=contract, data=bytes(64)))
     assert node.rpc("eth_getFilterChanges", logs) == receipt["logs"]
     assert node.rpc("eth_getFilterChanges", logs) == []
-    assert node.rpc("eth_getFilterLogs", logs) == []  # its range was `latest` when it was made
+    assert node.rpc("eth_getFilterLogs", logs) == receipt["logs"]  # without a range it means the newest block
     assert node.rpc("eth_getFilterChanges", blocks) == [receipt["blockHash"]]
     assert node.rpc("eth_uninstallFilter", logs) is True
     assert node.rpc("eth_uninstallFilter", logs) is False

@@ -261,9 +261,15 @@ class Miner:
 
     # the test hooks, run by `command`
 
-    def mine_empty(self) -> int:
-        """Mines a block without transactions; its number."""
-        self.head = self._seal(self._draft()).header
+    def mine_one(self, candidates: Sequence[Candidate]) -> int:
+        """Mines a block of just these transactions; its number. Raises RpcError, mining none, if one cannot be."""
+        draft = self._draft()
+        for candidate in candidates:
+            if not self._take(draft, Submission(candidate, None)):
+                self._pool.settle(candidate.sender, candidate.transaction.nonce)
+                raise refused(f"nonce too high: tx nonce {candidate.transaction.nonce}")
+        self.head = self._seal(draft).header
+        self._settle(draft)
         return int(self.head.block_number)
 
     def revert_to(self, height: int) -> int:

@@ -1,24 +1,18 @@
 """The JSON-RPC methods: each reads its parameters, asks the backend, and answers in the shapes of `formats`."""
 
 import inspect
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from eth.abc import BlockHeaderAPI
 
 from hub.chain.node.backend import CALL_GAS_CAP, Backend
-from hub.chain.node.database import LogQuery
 from hub.chain.node.errors import METHOD_NOT_FOUND, RpcError, invalid
-from hub.chain.node.filters import Filters
 from hub.chain.node.formats import (
-    TAGS_OF_HEAD,
     Json,
     block_json,
     data,
     effective_gas_price,
-    log_json,
     quantity,
     read_address,
     read_block_name,
@@ -29,16 +23,14 @@ from hub.chain.node.formats import (
     receipt_json,
     transaction_json,
 )
+from hub.chain.node.hooks import Hooks
+from hub.chain.node.log_methods import LogMethods
 from hub.chain.node.machine import base_fee
 
 CLIENT_VERSION: Final = "tongbao-node/py-evm/prague"
 PRIORITY_FEE_WEI: Final = 1_000_000_000  # what clients offer by habit; nobody competes here
 FEE_BLOCKS_MAX: Final = 1_024  # go-ethereum's limit of eth_feeHistory
 PERCENTILES_MAX: Final = 100
-ADDRESSES_MAX: Final = 1_000  # in one log query
-TOPIC_CHOICES_MAX: Final = 1_000  # for one position of a log query
-MINED_MAX: Final = 1_000  # empty blocks by one call of the test hook
-TOPICS_MAX: Final = 4  # the EVM has no LOG5
 
 
 class Methods:
@@ -49,8 +41,9 @@ class Methods:
 
     def __init__(self, backend: Backend, *, has_test_hooks: bool) -> None:
         self._backend = backend
-        self._filters = Filters(time.monotonic)
-        self._table = self._readers() | (self._hooks() if has_test_hooks else {})
+        logs = LogMethods(backend)
+        hooks = Hooks(backend, on_rewind=logs.rewind).table() if has_test_hooks else {}
+        self._table = self._readers() | logs.table() | hooks
         self._signatures = {name: inspect.signature(method) for name, method in self._table.items()}
 
     def answer(self, method: str, params: Sequence[Json]) -> Json:
@@ -88,16 +81,7 @@ class Methods:
             "eth_gasPrice": self._gas_price,
             "eth_maxPriorityFeePerGas": lambda: quantity(PRIORITY_FEE_WEI),
             "eth_feeHistory": self._fee_history,
-            "eth_getLogs": self._logs,
-            "eth_newFilter": self._new_filter,
-            "eth_newBlockFilter": self._new_block_filter,
-            "eth_getFilterChanges": self._filter_changes,
-            "eth_getFilterLogs": self._filter_logs,
-            "eth_uninstallFilter": lambda number: self._filters.uninstall(read_quantity(number, "filter")),
         }
-
-    def _hooks(self) -> dict[str, Callable[..., Json]]:
-        return {"evm_mine": self._mine, "evm_snapshot": self._snapshot, "evm_revert": self._revert}
 
     @staticmethod
     def _no_accounts() -> Json:
@@ -217,78 +201,6 @@ class Methods:
         )
         return [quantity(_tip_at(tips, header.gas_used * share / 100)) for share in shares]
 
-    # logs and filters
-
-    def _logs(self, criteria: Json) -> Json:
-        return [log_json(row) for row in self._backend.logs(self._read_query(criteria))]
-
-    def _new_filter(self, criteria: Json) -> Json:
-        return quantity(self._filters.install(self._read_query(criteria), self._backend.head.block_number + 1))
-
-    def _new_block_filter(self) -> Json:
-        return quantity(self._filters.install(None, self._backend.head.block_number + 1))
-
-    def _filter_changes(self, number: Json) -> Json:
-        query, blocks = self._filters.advance(read_quantity(number, "filter"), self._backend.head.block_number)
-        if not blocks:
-            return []
-        if query is None:
-            return [data(self._backend.header(height).hash) for height in blocks]
-        fresh = replace(query, first_block=max(query.first_block, blocks[0]), last_block=blocks[-1])
-        return [log_json(row) for row in self._backend.logs(fresh)]
-
-    def _filter_logs(self, number: Json) -> Json:
-        return [log_json(row) for row in self._backend.logs(self._filters.query(read_quantity(number, "filter")))]
-
-    def _read_query(self, criteria: Json) -> LogQuery:
-        if not isinstance(criteria, Mapping):
-            raise invalid("the filter must be an object")
-        addresses = _read_choices(criteria.get("address"), "address", 20, ADDRESSES_MAX)
-        topics = read_list(criteria.get("topics") or (), "topics")
-        if len(topics) > TOPICS_MAX:
-            raise invalid(f"at most {TOPICS_MAX} topics")
-        query = LogQuery(
-            first_block=0,
-            last_block=0,
-            addresses=addresses,
-            topics=tuple(_read_choices(topic, "topic", 32, TOPIC_CHOICES_MAX) for topic in topics),
-        )
-        if criteria.get("blockHash") is not None:
-            if criteria.get("fromBlock") is not None or criteria.get("toBlock") is not None:
-                raise invalid("blockHash excludes fromBlock and toBlock")
-            header = self._backend.header(read_data(criteria["blockHash"], "blockHash", 32))
-            return replace(query, block_hash=bytes(header.hash))
-        first, last = self._read_height(criteria.get("fromBlock")), self._read_height(criteria.get("toBlock"))
-        if first > last and criteria.get("toBlock") not in (None, *TAGS_OF_HEAD):
-            raise invalid("fromBlock is after toBlock")
-        return replace(query, first_block=first, last_block=last)
-
-    def _read_height(self, value: Json) -> int:
-        name = read_block_name(value)
-        if isinstance(name, int):
-            return min(name, 2**63 - 1)  # SQLite's largest integer
-        return int(self._backend.header(name).block_number)
-
-    # test hooks
-
-    def _mine(self, count: Json = "0x1") -> Json:
-        blocks = read_quantity(count, "count")
-        if blocks > MINED_MAX:
-            raise invalid(f"at most {MINED_MAX} blocks at once")
-        for _ in range(blocks):
-            self._backend.miner.command(self._backend.miner.mine_empty).result()
-        return "0x0"
-
-    def _snapshot(self) -> Json:
-        return quantity(self._backend.head.block_number)
-
-    def _revert(self, snapshot: Json) -> Json:
-        height = read_quantity(snapshot, "snapshot")
-        if height > self._backend.head.block_number:
-            return False
-        self._backend.miner.command(lambda: self._backend.miner.revert_to(height)).result()
-        return True
-
 
 def _read_slot(value: Json) -> int:
     """A storage slot: a quantity, or 32 bytes as most clients send it."""
@@ -297,21 +209,14 @@ def _read_slot(value: Json) -> int:
     return read_quantity(value, "slot")
 
 
-def _read_choices(value: Json, name: str, size: int, limit: int) -> tuple[bytes, ...]:
-    """One value or a list of alternatives; nothing means any."""
-    if value is None:
-        return ()
-    choices = [value] if isinstance(value, str) else read_list(value, name)
-    if len(choices) > limit:
-        raise invalid(f"at most {limit} alternatives for {name}")
-    return tuple(read_data(choice, name, size) for choice in choices)
-
-
 def _read_percentiles(value: Json) -> list[float] | None:
     if value is None:
         return None
-    shares = [float(share) for share in read_list(value, "percentiles") if isinstance(share, int | float)]
-    if len(shares) > PERCENTILES_MAX or shares != sorted(shares) or any(not 0 <= share <= 100 for share in shares):
+    said = read_list(value, "percentiles")
+    shares = [float(share) for share in said if isinstance(share, int | float)]
+    if len(shares) < len(said) or len(shares) > PERCENTILES_MAX:
+        raise invalid(f"percentiles must be at most {PERCENTILES_MAX} numbers")
+    if shares != sorted(shares) or any(not 0 <= share <= 100 for share in shares):
         raise invalid("percentiles must rise from 0 to 100")
     return shares
 
