@@ -81,7 +81,7 @@ class Breaker:
 
 @dataclass(slots=True)
 class Breakers:
-    """All of one process, by channel and class of call (create, capture, void, refund)."""
+    """All of one process, by channel and class of call (create, capture, void, refund, answer_dispute)."""
 
     held: dict[tuple[str, str], Breaker] = field(default_factory=dict)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)  # calls that were not made, since the start

@@ -1,28 +1,23 @@
 """What a merchant says to a dispute: evidence, or that they give in. Written down before the channel is told, once."""
 
-import asyncio
 import hashlib
-import logging
-from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hub.domain.disputes import AnswerKind, AnswerState, Dispute, DisputeAnswer
+from hub.domain.disputes import AnswerKind, AnswerState, Dispute, DisputeAnswer, DisputeWord
 from hub.domain.ids import Draw, fingerprint
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Source, Stage, next_query_after_s
 from hub.domain.people import Viewer, ViewerKind
 from hub.domain.refusals import AnswerRefused, DisputeElsewhere, NotFound, Refusal, StateConflict
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit, disputes
-from hub.flows.attempts import CALL_WITHIN_S
+from hub.flows.attempts import asked
 from hub.flows.keys import key_ended
 from hub.ports import AnswersDisputes, DisputeReply, Hub, Vault
 
 if TYPE_CHECKING:
     from hub.store.tasks import LeasedTask
     from hub.store.transactions import Tx
-
-log = logging.getLogger(__name__)
 
 SEND = "answer_dispute"
 FIRST_LOOK_US = 2 * 1_000_000  # when an answer that nobody confirmed is sent again for the first time
@@ -116,27 +111,26 @@ async def _held(tx: "Tx", dispute_id: str) -> Dispute | None:
 
 
 async def _send(hub: Hub, attempt: PaymentAttempt, dispute: Dispute) -> DisputeReply:
-    """One call; whatever goes wrong in it, nobody knows whether the answer was taken."""
+    """One call through the channel's breaker; whatever goes wrong in it, nobody knows whether the answer was taken."""
     channel, said = hub.channels.get(dispute.channel), dispute.answer
     assert said is not None, dispute.id
     if not isinstance(channel, AnswersDisputes):
-        return _unknown(hub, "channel_not_configured")
-    call: Coroutine[Any, Any, DisputeReply] = (
-        channel.accept_dispute(attempt, dispute)
-        if said.kind is AnswerKind.ACCEPT
-        else channel.submit_evidence(attempt, dispute, said.evidence or "")
-    )
-    try:
-        async with asyncio.timeout(CALL_WITHIN_S):
-            return await call
-    except Exception:  # an adapter's fault of any kind: the channel may have been asked
-        log.exception("a channel's adapter raised: whether dispute %s is answered is unknown", dispute.id)
-        return _unknown(hub, "adapter_fault")
+        nothing = hashlib.sha256(b"").digest()
+        code = "channel_not_configured"
+        return DisputeReply(Result(Outcome.UNKNOWN, Stage.NONE, nothing, hub.clock.now_us(), code=code))
+    word: DisputeWord | None = None
 
+    async def told() -> Result:
+        nonlocal word
+        if said.kind is AnswerKind.ACCEPT:
+            reply = await channel.accept_dispute(attempt, dispute)
+        else:
+            reply = await channel.submit_evidence(attempt, dispute, said.evidence or "")
+        word = reply.word
+        return reply.result
 
-def _unknown(hub: Hub, code: str) -> DisputeReply:
-    digest = hashlib.sha256(b"").digest()
-    return DisputeReply(Result(Outcome.UNKNOWN, Stage.NONE, digest, hub.clock.now_us(), code=code))
+    result = await asked(hub, dispute.channel, "answer_dispute", told)
+    return DisputeReply(result, word)
 
 
 _NOT_TAKEN = frozenset({Outcome.DECLINED, Outcome.REJECTED})

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from hub.domain.breakers import OPEN_AFTER, OPEN_FIRST_US
 from hub.domain.disputes import AnswerState, Dispute, DisputeState
 from hub.domain.payments import Outcome, PaymentAttempt
 from hub.domain.people import Viewer
@@ -144,3 +145,22 @@ async def test_an_answer_whose_process_died_is_sent_again_by_the_task(bench: Ben
     answer = await submit(bench, seller, id_)
     assert answer.value is not None
     assert len(channel.said) == 1
+
+
+async def test_an_answer_waits_where_the_channel_takes_none_at_the_moment(bench: Bench) -> None:
+    channel, id_, seller = await disputed(bench)
+    hub = bench.hub
+    for _ in range(OPEN_AFTER):
+        admitted = hub.breakers.admit("sandbox", "answer_dispute", bench.clock.now_us())
+        hub.breakers.of("sandbox", "answer_dispute").record(admitted, Outcome.UNKNOWN, bench.clock.now_us())
+
+    answer = await dispute_answers.accept(hub, seller, dispute_id=id_, idempotency_key="key-1")
+    assert answer.value is not None
+    assert (answer.value.state, answer.value.answer and answer.value.answer.state) == (
+        S.NEEDS_RESPONSE, AnswerState.SUBMITTED,
+    )  # fmt: skip
+    assert channel.said == []
+    bench.clock.pass_us(OPEN_FIRST_US)
+    await bench.work()
+    assert [said for _, said in channel.said] == ["accept"]
+    assert await bench.rows("SELECT state, answer_state FROM dispute") == [("ACCEPTED", "TAKEN")]
