@@ -9,6 +9,7 @@ from eth_abi import decode, encode
 from eth_utils import keccak
 from vyper.compiler import compile_code  # type: ignore[import-untyped]  # the compiler ships no types
 
+from tests.contracts import checkout_gas
 from tests.contracts.evm import (
     DATA_HASH,
     GATE,
@@ -50,6 +51,7 @@ def measure() -> dict[str, object]:
         "revoke_256_orders": revoke_gas(deployed, WHOLE_WORD),
         "revoke_1_order": revoke_gas(deployed, 1),
         "pause": deployed.copy().send(GUARD, "pause").gas_used,
+        "checkout": checkout_gas.measure(deployed),
     }
 
 
