@@ -68,14 +68,12 @@ class Receiver:
 
     def behave(self, mode: int, payload: bytes = b"") -> None:
         """From now on: take, refuse, answer nonsense, burn all gas, or call the hub with `payload` from the hook."""
-        self._send("behave(uint256,bytes)", encode(["uint256", "bytes"], [mode, payload]))
+        arguments = encode(["uint256", "bytes"], [mode, payload])
+        self.evm.send(STRANGER, self.address, keccak(b"behave(uint256,bytes)")[:4] + arguments)
 
     def seen(self, name: str) -> int:
         """A number or truth that the hook has noted."""
-        return int.from_bytes(self._send(f"{name}()", b""))
-
-    def _send(self, signature: str, arguments: bytes) -> bytes:
-        return self.evm.send(STRANGER, self.address, keccak(text=signature)[:4] + arguments).output
+        return int.from_bytes(self.evm.call(self.address, keccak(text=f"{name}()")[:4]))
 
 
 def mute(hub: Hub) -> bytes:
