@@ -17,6 +17,7 @@ from hub.chain.node.errors import RpcError
 from hub.chain.node.machine import NodeVM
 from hub.chain.node.rpc import Methods
 from tests.chain.nodes import (
+    CHAIN_ID,
     CONTEXT,
     ENDLESS,
     LOGGER,
@@ -244,6 +245,27 @@ def test_estimate_of_data_is_its_floor_and_of_a_transfer_21000(chain: Chain) -> 
         chain.rpc("eth_estimateGas", {"to": chain.deploy(ENDLESS), "gas": hex(100_000)})
     with pytest.raises(RpcError, match="insufficient funds for transfer"):
         chain.rpc("eth_estimateGas", {"to": ALICE.address, "from": "0x" + "99" * 20, "value": "0x1"})
+
+
+def test_a_delegated_account_is_called_and_estimated_as_its_transaction_will_run(chain: Chain) -> None:
+    contract, bob = chain.deploy(TWO_COUNTERS), SENDERS[1]
+    signature = bob.sign_authorization({"chainId": CHAIN_ID, "address": contract, "nonce": 0})
+    told = {
+        "address": contract,
+        **{name: hex(number) for name, number in (("chainId", CHAIN_ID), ("nonce", 0))},
+        **{name: hex(number) for name, number in (("r", signature.r), ("s", signature.s))},
+        "yParity": hex(signature.y_parity),
+    }
+    call = {"from": SENDERS[2].address, "to": bob.address, "authorizationList": [told], "fromAWallet": "its own note"}
+    assert words(chain.rpc("eth_call", call)) == [0, 0]
+    assert chain.rpc("eth_call", {**call, "authorizationList": []}) == "0x"
+    least = int(chain.rpc("eth_estimateGas", {**call, "data": "0x01"}), 16)
+    fields = {"to": bob.address, "data": b"\1", "authorizationList": [signature]}
+    receipt = chain.mined(signed(SENDERS[2], 0, gas=least, **fields))
+    assert (receipt["status"], int(receipt["gasUsed"], 16)) == ("0x1", least - 12_500)  # bob had an account already
+    [kept] = chain.rpc("eth_getTransactionByHash", receipt["transactionHash"])["authorizationList"]
+    assert kept == told
+    assert chain.rpc("eth_getCode", bob.address) == "0xef0100" + contract[2:].lower()
 
 
 # blocks

@@ -7,7 +7,8 @@ from typing import Final, cast
 
 from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI, ComputationAPI, SignedTransactionAPI
 from eth.exceptions import OutOfGas, Revert
-from eth.vm.forks.prague.transactions import PragueTransactionBuilder
+from eth.vm.forks.prague.constants import PER_EMPTY_ACCOUNT_BASE_COST, SET_CODE_TRANSACTION_TYPE
+from eth.vm.forks.prague.transactions import Authorization, PragueTransactionBuilder
 from eth.vm.spoof import SpoofTransaction
 from eth_typing import Address, Hash32
 from eth_utils.exceptions import ValidationError
@@ -32,6 +33,7 @@ class Call:
     data: bytes
     gas: int
     access_list: tuple[tuple[Address, tuple[int, ...]], ...] = ()
+    authorizations: tuple[Authorization, ...] = ()  # of EIP-7702
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def _run(call: Call, ground: Ground, deadline: float) -> tuple[ComputationAPI, i
 
 
 def _spoofed(call: Call, chain_id: int, nonce: int) -> SignedTransactionAPI:
-    unsigned = PragueTransactionBuilder.new_unsigned_dynamic_fee_transaction(
+    plain = PragueTransactionBuilder.new_unsigned_dynamic_fee_transaction(
         chain_id=chain_id,
         nonce=nonce,
         max_priority_fee_per_gas=0,
@@ -118,7 +120,14 @@ def _spoofed(call: Call, chain_id: int, nonce: int) -> SignedTransactionAPI:
         data=call.data,
         access_list=call.access_list,
     )
-    return cast(SignedTransactionAPI, SpoofTransaction(unsigned, from_=call.sender))  # by its attributes, not its type
+    spoofed = SpoofTransaction(plain, from_=call.sender)
+    if call.authorizations:  # after its constructor, which writes the type of `plain` over any other
+        spoofed.overrides.update(
+            type_id=SET_CODE_TRANSACTION_TYPE,
+            authorization_list=call.authorizations,
+            intrinsic_gas=plain.intrinsic_gas + PER_EMPTY_ACCOUNT_BASE_COST * len(call.authorizations),
+        )
+    return cast(SignedTransactionAPI, spoofed)  # by its attributes, not its type
 
 
 def _failure(computation: ComputationAPI) -> RpcError:

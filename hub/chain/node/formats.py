@@ -8,6 +8,7 @@ from eth._utils.address import generate_contract_address
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from eth.constants import CREATE_CONTRACT_ADDRESS
 from eth.vm.forks.prague.blocks import PragueBlockHeader
+from eth.vm.forks.prague.transactions import Authorization
 from eth_typing import Address
 from eth_utils.address import to_checksum_address
 
@@ -26,12 +27,14 @@ ACCESS_LIST: Final = 1
 SET_CODE: Final = 4
 EIP155_OFFSET: Final = 35
 BLOOM_BYTES: Final = 256
-CALL_KEYS: Final = frozenset(
-    {
-        "from", "to", "gas", "value", "data", "input", "accessList", "nonce", "chainId", "type",
-        "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas",
-    }
-)  # fmt: skip
+BLOB_KEYS: Final = ("blobs", "blobVersionedHashes", "maxFeePerBlobGas")
+AUTHORIZATION_NUMBERS: Final = (
+    ("chain_id", "chainId"),
+    ("nonce", "nonce"),
+    ("y_parity", "yParity"),
+    ("r", "r"),
+    ("s", "s"),
+)
 
 # writing
 
@@ -235,12 +238,14 @@ def read_block_name(value: Json) -> int | bytes | None:
 
 
 def read_call(value: Json, *, gas_cap: int) -> Call:
-    """The first parameter of `eth_call` and `eth_estimateGas`; fees in it are ignored, gas is at most `gas_cap`."""
+    """The first parameter of `eth_call` and `eth_estimateGas`; gas is at most `gas_cap`.
+
+    Fees and the nonce are ignored, and so is what wallets add for themselves: they send their whole draft.
+    """
     if not isinstance(value, Mapping):
         raise invalid("the call must be an object")
-    unknown = sorted(set(value) - CALL_KEYS)
-    if unknown:
-        raise invalid(f"the call has unknown fields: {', '.join(unknown)[:200]}")
+    if any(value.get(key) is not None for key in BLOB_KEYS):
+        raise invalid("blob transactions are not supported")
     given = {key: item for key, item in value.items() if item is not None}
     octets = [read_data(given[key], key) for key in ("input", "data") if key in given]
     if len(octets) == 2 and octets[0] != octets[1]:
@@ -252,6 +257,7 @@ def read_call(value: Json, *, gas_cap: int) -> Call:
         data=octets[0] if octets else b"",
         gas=min(read_quantity(given["gas"], "gas"), gas_cap) if "gas" in given else gas_cap,
         access_list=_read_access_list(given.get("accessList", ())),
+        authorizations=_read_authorizations(given.get("authorizationList", ())),
     )
 
 
@@ -263,6 +269,16 @@ def _read_access_list(value: Json) -> tuple[tuple[Address, tuple[int, ...]], ...
         slots = read_list(entry.get("storageKeys", ()), "storageKeys")
         keys = tuple(int.from_bytes(read_data(slot, "storageKeys", 32)) for slot in slots)
         entries.append((read_address(entry.get("address"), "address"), keys))
+    return tuple(entries)
+
+
+def _read_authorizations(value: Json) -> tuple[Authorization, ...]:
+    entries = []
+    for entry in read_list(value, "authorizationList"):
+        if not isinstance(entry, Mapping):
+            raise invalid("authorizationList must hold objects")
+        numbers = {field: read_quantity(entry.get(name), name) for field, name in AUTHORIZATION_NUMBERS}
+        entries.append(Authorization(address=read_address(entry.get("address"), "address"), **numbers))
     return tuple(entries)
 
 
