@@ -63,3 +63,6 @@ def test_gas_stays_under_its_goals() -> None:
     assert anchor[1_024]["gas_per_order"] <= 50
     assert {row["orders"]: row["gas"] for row in measured["verify_inside_a_contract"]}[256] <= 11_500
     assert measured["revoke_256_orders"] <= 50_000
+    assert max(row["gas"] for row in measured["claim"]) <= 72_000
+    assert measured["settle"] <= 85_000
+    assert measured["deploy"]["code_bytes"] <= 24_576
