@@ -16,6 +16,7 @@ from hub.entry.verification import verified
 from hub.store.database import open_store
 from hub.store.migrate import migrate
 from hub.store.transactions import Store
+from tests.simulation.contests import AnsweredProvider
 from tests.simulation.invariants import Broken, expect
 from tests.simulation.lives import Life, arrivals, call_off
 from tests.simulation.providers import MANNERS, Provider
@@ -61,7 +62,7 @@ async def simulate(store: Store, *, orders: int, seed: int) -> Report:
     """Live through it all on a fresh migrated store. Raises Broken, or whatever the hub broke with."""
     began = time.perf_counter()
     town = Town(store, seed)
-    providers = [Provider(manner, town) for manner in MANNERS]
+    providers = [(AnsweredProvider if one.can_be_answered else Provider)(one, town) for one in MANNERS]
     await town.build({provider.code: provider for provider in providers}, max(int(orders * BUYERS_PER_ORDER), 1))  # type: ignore[misc]  # as much of a channel as is called
     for number, at_s in enumerate(arrivals(town.chance("arrivals"), orders, ARRIVE_A_SECOND)):
         town.spawn(_arrive(town, number, at_s))
@@ -71,7 +72,7 @@ async def simulate(store: Store, *, orders: int, seed: int) -> Report:
             await town.books.fold()
     await _come_to_rest(town, providers)
     await _judge(town, providers)
-    met: Counter[str] = sum((provider.met for provider in providers), Counter())
+    met: Counter[str] = sum((provider.met for provider in providers), town.met)
     report = Report(orders, seed, town.steps, town.books.looks, time.perf_counter() - began, met)
     report.states = town.books.states()
     return report
@@ -88,7 +89,8 @@ async def _close(town: Town, after_s: float) -> None:
 
 
 async def _come_to_rest(town: Town, providers: Sequence[Provider]) -> None:
-    """Providers answer everything from now on, and time passes until there is nothing left to do."""
+    """Providers answer everything and nobody dies from now on; time passes until there is nothing left to do."""
+    town.is_safe = True
     for provider in providers:
         provider.is_kind = True
     for number in range(1, MOST_STEPS_TO_REST):

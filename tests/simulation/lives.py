@@ -3,9 +3,9 @@
 It is bought by one call or two, paid twice at once, tried on another channel after a no, canceled in the middle.
 """
 
-import asyncio
 import random
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hub.domain.orders import Order, OrderStatus
@@ -19,12 +19,10 @@ from hub.domain.payments import (
 )
 from hub.domain.people import Viewer
 from hub.domain.refunds import RefundState
-from hub.domain.requests import Answer, InProgress
+from hub.domain.requests import Answer
 from hub.flows import captures, orders, purchase, refunds
 from hub.flows.purchase import CheckoutRequest
 from hub.flows.refunds import RefundRequest
-from hub.ports import Hub
-from hub.store.transactions import Unavailable
 from tests.simulation.providers import MANNERS
 from tests.world import operator
 
@@ -59,7 +57,7 @@ class Life:
             self.town.spawn(self._regretted(order_id, self.chance.uniform(60, 20 * 3600)))
         if begins == "pays twice at once":
             first, second = self.chance.sample(CHANNELS, 2)
-            await asyncio.gather(self._pay(order_id, first), self._pay(order_id, second))
+            await self.town.together(self._pay(order_id, first), self._pay(order_id, second))
         elif begins == "order, then pay":
             await self._pay(order_id, self.chance.choice(CHANNELS))
         for _ in range(TRIES - 1):
@@ -78,23 +76,25 @@ class Life:
         channel = self.chance.choice(CHANNELS)
         method = self._method(channel)
         request = CheckoutRequest(self.listing.id, channel, price, self._key(), capture_method=method)
-        call = [purchase.checkout(self._hub(), self.buyer, request)]
-        if self.chance.random() < 0.05:  # an impatient finger
-            call.append(purchase.checkout(self._hub(), self.buyer, request))
-        answers = await asyncio.gather(*map(_patient, call))
-        return self._known(answers)
+        call = partial(purchase.checkout, viewer=self.buyer, request=request)
+        clicks = 2 if self.chance.random() < 0.05 else 1  # an impatient finger
+        return self._known(await self.town.together(*(self.town.asked(self.chance, call) for _ in range(clicks))))
 
     async def _ordered(self) -> str | None:
-        call = purchase.create_order(
-            self._hub(), self.buyer, listing_id=self.listing.id, expected=None, idempotency_key=self._key()
+        call = partial(
+            purchase.create_order,
+            viewer=self.buyer,
+            listing_id=self.listing.id,
+            expected=None,
+            idempotency_key=self._key(),
         )
-        return self._known([await _patient(call)])
+        return self._known([await self.town.asked(self.chance, call)])
 
     async def _pay(self, order_id: str, channel: str) -> None:
         assert self.listing.price is not None
         method = self._method(channel)
         request = PaymentRequest(order_id, channel, self.listing.price, self._key(), capture_method=method)
-        await _patient(purchase.request_payment(self._hub(), self.buyer, request))
+        await self.town.asked(self.chance, partial(purchase.request_payment, viewer=self.buyer, request=request))
         self.town.touch(order_id)
 
     def _method(self, channel: str) -> CaptureMethod:
@@ -104,7 +104,8 @@ class Life:
 
     async def _canceled(self, order_id: str, after_s: float) -> None:
         await self.town.sleep(after_s)
-        await _patient(orders.cancel_order(self._hub(), self.buyer, order_id=order_id, idempotency_key=self._key()))
+        call = partial(orders.cancel_order, viewer=self.buyer, order_id=order_id, idempotency_key=self._key())
+        await self.town.asked(self.chance, call)
         self.town.touch(order_id)
 
     # ---- what a merchant does --------------------------------------------------------------------------------------
@@ -116,16 +117,11 @@ class Life:
         held = [one for one in self.town.books.attempts(order_id) if one.state is AttemptState.AUTHORIZED]
         for attempt in held:
             part = replace(attempt.amount, amount_minor=chance.randint(1, attempt.amount.amount_minor))
-            calls = []
-            for amount in chance.choice(((None,), (None,), (part,), (None, part), ())):
-                calls.append(
-                    captures.capture(
-                        self._hub(), operator(), attempt_id=attempt.id, amount=amount, idempotency_key=self._key()
-                    )
-                )
-            if not calls:
-                calls.append(captures.void(self._hub(), operator(), attempt_id=attempt.id, idempotency_key=self._key()))
-            await asyncio.gather(*map(_patient, calls))
+            calls = [
+                partial(captures.capture, attempt_id=attempt.id, amount=amount, idempotency_key=self._key())
+                for amount in chance.choice(((None,), (None,), (part,), (None, part), ()))
+            ] or [partial(captures.void, attempt_id=attempt.id, idempotency_key=self._key())]
+            await self.town.together(*(self.town.asked(chance, partial(call, viewer=operator())) for call in calls))
             self.town.touch(order_id)
 
     async def _regretted(self, order_id: str, after_s: float) -> None:
@@ -143,7 +139,8 @@ class Life:
                 RefundRequest(order_id, amount and replace(found.total, amount_minor=amount), "regret", self._key())
                 for amount in amounts
             ]
-            await asyncio.gather(*(_patient(refunds.request(self._hub(), operator(), one)) for one in asked))
+            calls = [partial(refunds.request, viewer=operator(), asked=one) for one in asked]
+            await self.town.together(*(self.town.asked(chance, call) for call in calls))
             self.town.touch(order_id)
             await self.town.sleep(chance.uniform(10, 3 * 3600))
 
@@ -161,20 +158,9 @@ class Life:
         self.town.touch(order_id)
         return order_id if isinstance(first, PaymentAttempt) or first.status is not OrderStatus.PAID else None
 
-    def _hub(self) -> Hub:
-        return self.chance.choice(self.town.hubs)
-
     def _key(self) -> str:
         self._keys += 1
         return f"order-{self.number}-{self._keys}"
-
-
-async def _patient(call: Any) -> Any:
-    """None where the same request is under way in another process, or the database is too busy."""
-    try:
-        return await call
-    except (InProgress, Unavailable):
-        return None
 
 
 async def call_off(town: "Town") -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from hub.domain.disputes import OPEN, TAKEN, DisputeState, DisputeWord
+from hub.domain.disputes import OPEN, RANK, TAKEN, DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import CaptureMethod, NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.refunds import Refund
@@ -36,11 +36,19 @@ class Manner:
     opens: Mapping[str, int]  # what a new payment becomes, by weight
     has_movement_refs: bool = False
     can_authorize: bool = False
+    can_be_answered: bool = False  # its disputes, by its API
 
 
 MANNERS = (
-    Manner("sandbox", True, 60_000, {"TAKEN": 50, "OPEN": 38, "DECLINED": 8, "PENDING": 4}, can_authorize=True),
-    Manner("stripe", True, 60_000, {"TAKEN": 55, "OPEN": 25, "DECLINED": 15, "PENDING": 5}, True, True),
+    Manner(
+        "sandbox",
+        True,
+        60_000,
+        {"TAKEN": 50, "OPEN": 38, "DECLINED": 8, "PENDING": 4},
+        can_authorize=True,
+        can_be_answered=True,
+    ),
+    Manner("stripe", True, 60_000, {"TAKEN": 55, "OPEN": 25, "DECLINED": 15, "PENDING": 5}, True, True, True),
     Manner("alipay", False, 2 * 3_600_000, {"OPEN": 100}),  # a shown code may still be paid before
     Manner("wechat", True, 60_000, {"OPEN": 97, "DECLINED": 3}),
 )
@@ -50,6 +58,7 @@ FAULTS = {
     "query_refund": {"": 80, "lost before": 10, "refused": 4, "slow": 4, "forgets": 2},
     "create": {"": 78, "lost before": 5, "lost after": 6, "refused": 4, "raises": 1, "slow": 5, "rejected": 1},
     "query": {"": 80, "lost before": 10, "refused": 4, "raises": 1, "slow": 3, "forgets": 2},
+    "answer_dispute": {"": 70, "lost before": 9, "lost after": 10, "refused": 4, "raises": 1, "slow": 4, "rejected": 2},
     "void": {"": 80, "lost before": 6, "lost after": 8, "refused": 3, "slow": 3},
 }
 # What a buyer does who is shown a page or a code.
@@ -63,6 +72,8 @@ RETURNS = {"DONE": 60, "PENDING": 24, "FAILED": 8, "DONE, then FAILED": 8}
 DISPUTES = {"WON": 35, "LOST": 40, "ACCEPTED": 10, "PREVENTED": 15}
 CONTESTED_OF_1000 = 40
 FEE_MINOR = 1_500
+# What becomes of held money when it is to be taken.
+CAPTURES = {"TAKEN": 88, "DECLINED": 6, "DECLINED, and let go": 6}
 # How a notice comes.
 FATES = {"during": 20, "soon": 40, "late": 15, "hours later": 5, "lost": 20}
 DELAYS_S = {"soon": (0.0, 4.0), "late": (60.0, 900.0), "hours later": (HOUR_S, 20 * HOUR_S)}
@@ -81,6 +92,7 @@ class Payment:
     notices: int = 0
     is_manual: bool = False  # held until it is captured
     is_denied: bool = False  # it has told once that there is no such payment
+    no_capture: str = ""  # why its held money is not paid out
 
 
 @dataclass(slots=True)
@@ -91,6 +103,7 @@ class Returned:
     payment: Payment
     amount: Money
     state: str  # PENDING, DONE, FAILED
+    is_denied: bool = False  # it has told once that there is no such refund
 
 
 @dataclass(slots=True)
@@ -101,6 +114,7 @@ class Contested:
     payment: Payment
     amount: Money
     state: DisputeState = DisputeState.EARLY_WARNING
+    answers: dict[str, bool] = field(default_factory=dict)  # whether each was taken, by its key
 
     @property
     def taken_minor(self) -> int:
@@ -134,6 +148,7 @@ class Provider:
         self._told: dict[bytes, Notice] = {}
         self._of_order: dict[str, list[str]] = defaultdict(list)  # keys, by order number
         self._under_way: set[str] = set()
+        self._overasked: set[str] = set()  # refunds that were refused, by key
         self._during: dict[str, list[Notice]] = {}  # notices that come before the call under way is answered
         self._secret = hashlib.sha256(f"secret of {self.code}".encode()).digest()
 
@@ -149,7 +164,11 @@ class Provider:
         return await self._call("void", attempt, attempt.key, lambda: self._close(attempt.key, "VOIDED"))
 
     async def capture(self, attempt: PaymentAttempt, amount: Money) -> Result:
-        return await self._call("capture", attempt, attempt.key, lambda: self._capture(attempt.key, amount))
+        told = await self._call("capture", attempt, attempt.key, lambda: self._capture(attempt.key, amount))
+        payment = self.payments.get(attempt.key)
+        if told.outcome is Outcome.DONE and payment is not None and payment.no_capture:
+            return self._result(Outcome.DECLINED, code="capture_declined", decline="soft")
+        return told
 
     async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
         return await self._call("refund", attempt, refund.key, lambda: self._return(attempt, refund))
@@ -179,7 +198,7 @@ class Provider:
         assert running_unit.get() is None, f"{method} of {key} while {running_unit.get()} holds a transaction"
         self._calls[method, key] += 1
         chance = self.town.chance(self.code, method, key, self._calls[method, key])
-        fault = "" if self.is_kind else _drawn(chance, FAULTS[method])
+        fault = "" if self.is_kind else drawn(chance, FAULTS[method])
         if self._is_silent(key):
             fault = "lost after" if method in ("create", "refund") and chance.random() < 0.5 else "lost before"
         self.met[f"{method} {fault or 'answered'}"] += 1
@@ -203,6 +222,7 @@ class Provider:
     def _remember_later(self, key: str) -> None:
         """Who denied what it has is believed, and asked no more: whatever becomes of it, its notice comes."""
         if (returned := self.returned.get(key)) is not None:
+            returned.is_denied = True
             self._tell_of_refund(returned, is_told=True)
         if (payment := self.payments.get(key)) is not None:
             payment.is_denied = True
@@ -246,6 +266,8 @@ class Provider:
 
     def _says_of_refund(self, key: str) -> Result:
         returned = self.returned.get(key)
+        if returned is None and key in self._overasked:
+            return self._result(Outcome.REJECTED, code="more_than_is_left")
         if returned is None:
             return self._result(Outcome.DONE)
         if returned.state == "DONE":
@@ -263,7 +285,7 @@ class Provider:
         payment.is_manual = attempt.capture_method is CaptureMethod.MANUAL
         self._of_order[attempt.key.rpartition("-")[0]].append(attempt.key)
         chance = self.town.chance(self.code, "opens", attempt.key)
-        self._move(payment, _drawn(chance, self.manner.opens))
+        self._move(payment, drawn(chance, self.manner.opens))
         if payment.state in ("OPEN", "PENDING"):
             self.town.spawn(self._buyer(payment, chance))
 
@@ -332,12 +354,20 @@ class Provider:
     def _capture(self, key: str, amount: Money) -> None:
         """Once, all of it or a part; the rest is the payer's again."""
         payment = self.payments.get(key)
-        if payment is not None and payment.state == "AUTHORIZED":
+        if payment is None or payment.state != "AUTHORIZED" or payment.no_capture:
+            return
+        becomes = drawn(self.town.chance(self.code, "captures", key), CAPTURES)
+        self.met[f"capture {becomes}"] += 1
+        if becomes == "TAKEN":
             self._take(payment, amount)
+            return
+        payment.no_capture = becomes
+        if becomes == "DECLINED, and let go":
+            self._move(payment, "VOIDED")
 
     async def _buyer(self, payment: Payment, chance: random.Random) -> None:
         """Somebody in front of a page, a code or their bank."""
-        does = _drawn(chance, BUYERS)
+        does = drawn(chance, BUYERS)
         self.met[f"buyer {does}"] += 1
         await self.town.sleep(chance.uniform(31 * 60, 26 * HOUR_S) if does == "pays late" else chance.uniform(2, 600))
         is_open = payment.state in ("OPEN", "PENDING")
@@ -375,15 +405,19 @@ class Provider:
             return
         payment = self.payments[attempt.key]
         mine = [money.amount_minor for money in payment.movements.values() if money.currency == refund.amount.currency]
-        gone = [
-            one.amount.amount_minor
-            for one in self.returned.values()
-            if one.payment is payment and one.state != "FAILED" and one.amount.currency == refund.amount.currency
-        ]
-        left = sum(mine) - sum(gone)
-        self.town.expect(refund.amount.amount_minor <= left, "I6", f"{refund.key} asks for more than {left}")
+        gone = [one for one in self.returned.values()
+                if one.payment is payment and one.state != "FAILED"
+                and one.amount.currency == refund.amount.currency]  # fmt: skip
+        left = sum(mine) - sum(one.amount.amount_minor for one in gone)
+        if refund.amount.amount_minor > left and any(one.is_denied for one in gone):
+            self.met["refund of what it denied"] += 1  # the hub could not know: here it is refused
+            self._overasked.add(refund.key)
+            return
+        shown = [f"{one.key} {one.amount.amount_minor} {one.state}" for one in gone]
+        why = f"{refund.key} asks for {refund.amount} of {left}: {shown}"
+        self.town.expect(refund.amount.amount_minor <= left, "I6", why)
         chance = self.town.chance(self.code, "returns", refund.key)
-        becomes = _drawn(chance, RETURNS)
+        becomes = drawn(chance, RETURNS)
         self.met[f"refund {becomes}"] += 1
         returned = Returned(refund.key, payment, refund.amount, becomes.partition(",")[0])
         self.returned[refund.key] = returned
@@ -409,7 +443,7 @@ class Provider:
         if chance.random() < 0.3:
             amount = replace(amount, amount_minor=chance.randint(1, amount.amount_minor))
         contested = self.contested[reference] = Contested(reference, payment, amount)
-        end = _drawn(chance, DISPUTES)
+        end = drawn(chance, DISPUTES)
         self.met[f"dispute {end}"] += 1
         states = [DisputeState.NEEDS_RESPONSE, DisputeState(end)]
         if chance.random() < 0.3:
@@ -417,13 +451,27 @@ class Provider:
         if chance.random() < 0.5:
             states.insert(-1, DisputeState.UNDER_REVIEW)
         for state in states:
+            is_past = RANK[state] <= RANK[contested.state]
+            if is_past and state is not states[0]:  # its merchant has answered meanwhile
+                continue
             contested.state = state
-            fee = replace(amount, amount_minor=FEE_MINOR) if state in TAKEN else None
-            due_us = self.town.clock.now_us() + 7 * 24 * 3600 * 1_000_000
-            word = DisputeWord(reference, state, amount, "fraudulent", due_us, fee)
-            told = replace(self._says(payment.key), provider_at_us=self.town.clock.now_us())
-            self._tell(payment, told, is_told=True, dispute=word)
+            self._tell_of_dispute(contested)
+            if state is DisputeState.NEEDS_RESPONSE:
+                self._asks_merchant(contested)
             await self.town.sleep(chance.uniform(60, 6 * HOUR_S))
+
+    def _asks_merchant(self, contested: Contested) -> None:
+        """Here they answer by hand, of which the hub knows nothing."""
+
+    def _tell_of_dispute(self, contested: Contested) -> None:
+        told = replace(self._says(contested.payment.key), provider_at_us=self.town.clock.now_us())
+        self._tell(contested.payment, told, is_told=True, dispute=self._word(contested))
+
+    def _word(self, contested: Contested) -> DisputeWord:
+        """What is true of a dispute now."""
+        fee = replace(contested.amount, amount_minor=FEE_MINOR) if contested.state in TAKEN else None
+        due_us = self.town.clock.now_us() + 7 * 24 * 3600 * 1_000_000
+        return DisputeWord(contested.reference, contested.state, contested.amount, "fraudulent", due_us, fee)
 
     # ---- notices ---------------------------------------------------------------------------------------------------
 
@@ -445,7 +493,7 @@ class Provider:
         self._told[digest] = notice
         is_told = is_told or payment.is_denied
         chance = self.town.chance(self.code, "notice", event_id)
-        fate = _drawn(chance, FATES)
+        fate = drawn(chance, FATES)
         if fate == "lost" and (is_told or self.is_kind):
             fate = "late"
         about = refund_key or payment.key
@@ -527,5 +575,5 @@ _BEFORE = {
 }
 
 
-def _drawn(chance: random.Random, weights: Mapping[str, int]) -> str:
+def drawn(chance: random.Random, weights: Mapping[str, int]) -> str:
     return chance.choices(list(weights), list(weights.values()))[0]

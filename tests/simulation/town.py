@@ -7,7 +7,9 @@ that it has touched are looked at.
 import asyncio
 import hashlib
 import random
-from collections.abc import Coroutine, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -17,6 +19,7 @@ from sqlalchemy import text
 from hub.domain.catalogue import Listing
 from hub.domain.people import Identity, User, UserState, Viewer
 from hub.domain.refunds import LateMoney
+from hub.domain.requests import InProgress
 from hub.entry.worker import HANDLERS
 from hub.flows import orders, purchase, tasks
 from hub.ports import Channel, Hub
@@ -29,6 +32,7 @@ from hub.store.transactions import Store, Unavailable
 from hub.wakeups.memory import MemoryWakeups
 from tests.flows.scripted import ScriptedChain, ScriptedDocuments, ScriptedSender
 from tests.partners import offline_partners
+from tests.simulation.deaths import LEASE_S, TROUBLED_OF_1000, Died, MortalStore
 from tests.simulation.invariants import Books, Broken
 from tests.world import SECOND_US, World, learner
 
@@ -37,6 +41,7 @@ WORKERS = 4  # processes on one database, each with its own name in the leases
 CLAIMED_AT_ONCE = 64
 PRICES = (1, 100, 4_900, 9_900, 19_999)
 SWEEP_EVERY_S = 600
+PATIENCE = 3  # how often somebody asks again whose process has died
 STEP_S, LATER_STEP_S = 1, 30  # moments nearer than this are one: the second once nobody comes any more
 
 
@@ -55,6 +60,8 @@ class Town:
         self.steps, self.busy = 0, 0  # `busy`: how often the database asked to try again
         self.chain = ScriptedChain()
         self.is_open = True  # more buyers will come
+        self.is_safe = False  # at the end: no process dies any more
+        self.met: Counter[str] = Counter()  # what became of processes
         self._agenda: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = count(1)
         self._busy, self._rest = 0, asyncio.Event()
@@ -92,6 +99,24 @@ class Town:
         """What chance says about this, whatever else happens in town."""
         return random.Random(f"{self.seed} {about}")
 
+    def mortal(self, hub: Hub, chance: random.Random) -> Hub:
+        """The same process for one piece of work, over which it may die or stand still."""
+        if self.is_safe or chance.randrange(1000) >= TROUBLED_OF_1000:
+            return hub
+        return replace(hub, store=MortalStore(self, self.store, chance))  # type: ignore[arg-type]  # as much of a store as flows call
+
+    async def asked(self, chance: random.Random, call: Callable[[Hub], Coroutine[Any, Any, Any]]) -> Any:
+        """What one of the processes answers; asked again, with the same key, where that one dies over it. None where
+        the same request is under way in another, or the database is too busy."""
+        for _ in range(PATIENCE):
+            try:
+                return await call(self.mortal(chance.choice(self.hubs), chance))
+            except Died:
+                await self.sleep(chance.uniform(1, 3 * LEASE_S))
+            except (InProgress, Unavailable):
+                return None
+        return None
+
     # ---- what is going on ------------------------------------------------------------------------------------------
 
     def spawn(self, life: Coroutine[Any, Any, None]) -> None:
@@ -125,6 +150,28 @@ class Town:
         except asyncio.CancelledError:  # a call that was given up in the middle: it goes on without being woken
             self._busy += 1
             raise
+
+    async def together(self, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
+        """All at once, each of which may sleep: the step waits for those that do not."""
+        left = len(calls)
+
+        async def one(call: Coroutine[Any, Any, Any]) -> Any:
+            nonlocal left
+            try:
+                return await call
+            finally:
+                left -= 1
+                if left:
+                    self._pause()
+
+        if not calls:
+            return []
+        self._busy += left - 1  # who waits for them lends the first its own place, and gets back the last one's
+        answers = await asyncio.gather(*map(one, calls), return_exceptions=True)
+        for fault in answers:
+            if isinstance(fault, BaseException):
+                raise fault
+        return answers
 
     @property
     def passed_s(self) -> float:
@@ -186,6 +233,7 @@ class Town:
 
     async def _run(self, hub: Hub, task: LeasedTask) -> None:
         """One task, as a worker runs it; but what it raises is broken, unless the database was busy."""
+        hub = self.mortal(hub, self.chance("work", task.kind, task.key, task.attempts))
         try:
             again_at_us = await HANDLERS[task.kind](hub, task)
             if again_at_us is None:
@@ -194,6 +242,8 @@ class Town:
                 await tasks.retry_task(hub, task, again_at_us)
         except Unavailable:  # its lease ends, and then it is claimed again
             self.busy += 1
+        except Died:  # likewise
+            self.met[f"died over {task.kind}"] += 1
         if order_id := await self._order(task.body):
             self.touch(order_id)
 
@@ -207,6 +257,10 @@ class Town:
                     found = await rx.many(text(f"SELECT order_id FROM {table} WHERE id = :id"), str, id=id_)
                 self._order_of[id_] = found[0]
             return self._order_of[id_]
+        if (id_ := body.get("notice")) is not None:
+            async with self.store.reading() as rx:
+                found = await rx.many(_ORDER_OF_NOTICE, str, id=id_)
+            return found[0] if found else None
         return body.get("order")
 
     async def unfinished(self) -> list[tuple[str, str, int]]:
@@ -216,12 +270,13 @@ class Town:
 
     async def _sweep(self) -> None:
         """Close what is past its deadline, and record on chain what has ended."""
+        hub = self.mortal(self.hubs[0], self.chance("sweep", self._swept_at_us))
         try:
-            while await orders.expire_orders(self.hubs[0]) == orders.SWEEP:
+            while await orders.expire_orders(hub) == orders.SWEEP:
                 pass
             await self.store.stamp()
-            await purchase.record_on_chain(self.hubs[0])
-        except Unavailable:  # at the next sweep, then
+            await purchase.record_on_chain(hub)
+        except (Unavailable, Died):  # at the next sweep, then
             self.busy += 1
 
     async def expired(self) -> None:
@@ -241,5 +296,9 @@ async def _add_users(tx: Any, users: list[User], world: World) -> None:
         assert await tx.people.add_identity(identity)
 
 
+_ORDER_OF_NOTICE = text(
+    "SELECT a.order_id FROM notice_inbox n JOIN payment_attempt a ON a.channel = n.channel AND a.key = n.attempt_key"
+    " WHERE n.id = :id"
+)
 _TASKS = text("SELECT kind, key, attempts FROM task ORDER BY run_at_us LIMIT 5")
 _NEXT_TASK = text("SELECT min(coalesce(lease_until_us, run_at_us)) FROM task")
