@@ -60,6 +60,7 @@ class Capabilities:
     not_found_after_ms: int | None
     is_dated: bool  # its notices carry a time, and old or future ones are refused
     can_void: bool = True
+    declined_stays_payable: bool = False  # what it declined another card may pay all the same, until it is voided
     can_authorize: bool = False  # takes CaptureMethod.MANUAL, and `capture`
     can_capture_partly: bool = False  # and then gives back the rest by itself
     can_refund: bool = False

@@ -195,7 +195,7 @@ def last_error(root: "strawberry.Parent[PaymentAttemptRow]") -> LastError | None
     if state in (AttemptState.DECLINED, AttemptState.REJECTED):
         return LastError(state.value, root.code, state is AttemptState.DECLINED and root.decline != "hard")
     if state in (AttemptState.NOT_SENT, AttemptState.EXPIRED, AttemptState.VOIDED):
-        return LastError(state.value, root.code, retryable=True)
+        return LastError(state.value, root.code, retryable=root.decline != "hard")
     return None
 
 

@@ -34,6 +34,7 @@ CAPABILITIES = Capabilities(
     currencies=AMOUNTS,
     not_found_after_ms=60_000,  # a slow first call may still land before
     is_dated=True,
+    declined_stays_payable=True,  # by whoever has the client secret
     can_authorize=True,
     can_capture_partly=True,
     can_refund=True,

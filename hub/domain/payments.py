@@ -307,6 +307,11 @@ class PaymentAttempt:
         return self.state in LIVE
 
     @property
+    def may_be_confirmed_elsewhere(self) -> bool:
+        """Whether the buyer's browser was, or may have been, given what confirms it at the provider."""
+        return self.method is None or self.return_url is None
+
+    @property
     def is_instructed(self) -> bool:
         """The channel was, or is about to be, told what to do with the money it holds, and it is not proven done."""
         return self.instruction is not None and self.is_live

@@ -182,7 +182,8 @@ def why_no_failover(attempts: Sequence[PaymentAttempt]) -> str | None:
     for attempt in attempts:
         if attempt.state not in ENDED_UNPAID:
             return f"attempt {attempt.number} is {attempt.state}: it may still take the money"
-        if attempt.state is AttemptState.DECLINED and attempt.decline != "soft":
+        is_declined = attempt.state is AttemptState.DECLINED or attempt.decline is not None  # and voided since
+        if is_declined and attempt.decline != "soft":
             return f"attempt {attempt.number} was declined for good: no other channel is asked in its stead"
     if len(attempts) >= FAILOVER_BUDGET:
         return f"the hub has tried {len(attempts)} times: name a channel to go on"

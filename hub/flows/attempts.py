@@ -176,7 +176,8 @@ def _informed(attempt: PaymentAttempt, result: Result) -> PaymentAttempt:
         attempt,
         channel_ref=attempt.channel_ref or result.channel_ref,
         code=(result.code or attempt.code) if explains else None,
-        decline=(result.decline or attempt.decline) if explains else None,
+        # One that was declined for good stays so when it is voided: no other channel is asked in its stead.
+        decline=(result.decline or attempt.decline) if explains or attempt.state is AttemptState.VOIDED else None,
         next_action=next_action if attempt.state is AttemptState.ACTION else None,
     )
 
@@ -478,6 +479,12 @@ async def _report_if_late(hub: Hub, attempt: PaymentAttempt) -> None:
 async def report_unresolved(tx: "Tx", attempt: PaymentAttempt, draw: Draw) -> None:
     detail = f"{attempt.channel} has not said what became of {attempt.key}"
     await open_break(tx, BreakKind.UNRESOLVED, attempt.id, attempt.order_id, detail, draw)
+
+
+async def promise_void(tx: "Tx", attempt_id: str, draw: Draw) -> None:
+    """That an attempt is to be closed at its channel, before the channel is told: a Task goes on if this process dies,
+    or nobody hears the answer."""
+    tx.tasks.add(VOID, attempt_id, {"attempt": attempt_id}, draw.now_us + next_query_after_s(0) * 1_000_000)
 
 
 async def void(hub: Hub, task: "LeasedTask") -> int | None:

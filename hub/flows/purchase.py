@@ -44,7 +44,17 @@ from hub.flows import access, anchors, attempts, records
 from hub.flows.attempts import RESOLVE, ask_once, asked, tell_attempt
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.merchants import admit
-from hub.flows.ways import Way, close_former, last_of, no_channel, way_of, way_refusal
+from hub.flows.ways import (
+    StillPayable,
+    Way,
+    close_declined,
+    close_former,
+    last_of,
+    no_channel,
+    still_payable,
+    way_of,
+    way_refusal,
+)
 from hub.ports import Hub, Vault
 
 if TYPE_CHECKING:
@@ -106,7 +116,11 @@ async def request_payment(hub: Hub, viewer: Viewer, request: PaymentRequest) -> 
     if request.replaces is not None:
         await close_former(hub, viewer, request.order_id, request.replaces)
     way = await way_of(hub, request, order_id=request.order_id)
-    opened = await hub.store.write(open_attempt, viewer, request, key, way, hub.draw(), hub.vault)
+    try:
+        opened = await hub.store.write(open_attempt, viewer, request, key, way, hub.draw(), hub.vault)
+    except StillPayable as found:
+        way = await close_declined(hub, way, found.attempts)
+        opened = await hub.store.write(open_attempt, viewer, request, key, way, hub.draw(), hub.vault)
     return await _ask_and_record(hub, opened, key, request, way)
 
 
@@ -138,6 +152,10 @@ async def open_attempt(
     standings = await tx.routing.standings()
     if refusal := (way_refusal(request, way, order.total, standings) if reason is None else no_channel(reason)):
         return await _refuse(tx, key, refusal)
+    if payable := still_payable(made, way):
+        if not way.has_closed:
+            raise StillPayable(payable)
+        return await _refuse(tx, key, AttemptIsLive(payable[0].id))
     attempt = _attempt(order, request, way, draw)
     if not await tx.payments.insert(attempt):
         return await _refuse(tx, key, AttemptIsLive())

@@ -114,7 +114,10 @@ async def _plan(hub: Hub, rx: "Rx", merchant_id: str, money: Money, wish: Wish, 
 def _spent(made: Sequence[PaymentAttempt]) -> Mapping[str, AttemptState]:
     """Channels that this order was tried on in vain; one that a buyer left, or whose time ran out, is none of them."""
     told = PROVEN_UNTAKEN | {AttemptState.DECLINED}
-    return {attempt.channel: attempt.state for attempt in made if attempt.state in told}
+    ends = {attempt.channel: attempt.state for attempt in made if attempt.state in told}
+    # One that was declined, and voided before another attempt was opened.
+    voided = (one for one in made if one.state is AttemptState.VOIDED and one.decline is not None)
+    return {one.channel: AttemptState.DECLINED for one in voided} | ends
 
 
 def explained(made: Plan, channel: str) -> str:

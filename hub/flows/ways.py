@@ -1,12 +1,12 @@
 """The ways a payment may go: the channel that the buyer named, or those of the hub's choice, the best first."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
 from hub.domain.money import Money
-from hub.domain.payments import CaptureMethod, PaymentAttempt
+from hub.domain.payments import AttemptState, CaptureMethod, PaymentAttempt
 from hub.domain.people import Viewer
 from hub.domain.refusals import ChannelUnavailable
 from hub.domain.routing import Candidate, Plan, Standing
@@ -33,19 +33,22 @@ class Way:
 
     channels: tuple[tuple[str, Capabilities | None], ...]
     plan: Plan | None = None  # None: the buyer named the channel
+    closable: frozenset[str] = frozenset()  # channels where a declined payment stays payable until it is voided
+    has_closed: bool = False  # those of the order have been told to be closed
 
     def explained(self, channel: str) -> str | None:
         return None if self.plan is None else routing.explained(self.plan, channel)
 
 
 async def way_of(hub: Hub, request: Request, **payable: str) -> Way:
+    able = {code: channel.capabilities for code, channel in hub.channels.items()}
+    closable = frozenset(code for code, one in able.items() if one.declined_stays_payable and one.can_void)
     if request.channel is not None:
-        channel = hub.channels.get(request.channel)
-        return Way(((request.channel, channel.capabilities if channel else None),))
+        return Way(((request.channel, able.get(request.channel)),), closable=closable)
     plan = await routing.plan(hub, wish_of(request), **payable)
     candidates = plan.candidates if plan is not None else ()
-    told = tuple((one.channel, hub.channels[one.channel].capabilities) for one in candidates if one.is_in)
-    return Way(told, plan or Plan(None, ()))
+    told = tuple((one.channel, able[one.channel]) for one in candidates if one.is_in)
+    return Way(told, plan or Plan(None, ()), closable)
 
 
 def wish_of(request: Request) -> Wish:
@@ -87,8 +90,39 @@ async def close_former(hub: Hub, viewer: Viewer, order_id: str, attempt_id: str)
         return
     is_closable = former.order_id == order_id and former.state in attempts.VOIDABLE and not former.is_instructed
     if is_closable and channel.capabilities.can_void:
-        result = await asked(hub, former.channel, "void", partial(channel.void, former))
-        await hub.store.write(attempts.record_void, former.id, result, hub.draw(), hub.vault)
+        await _close(hub, former)
+
+
+class StillPayable(Exception):
+    """Raised by a unit that was to open another attempt, and so undone: these were declined and can still be paid."""
+
+    def __init__(self, attempts: Sequence[PaymentAttempt]) -> None:
+        super().__init__(f"{len(attempts)} declined attempts can still be paid")
+        self.attempts = tuple(attempts)
+
+
+def still_payable(made: Sequence[PaymentAttempt], way: Way) -> list[PaymentAttempt]:
+    """Those of an order that were declined, and that the buyer's browser could pay by another card until they are
+    closed. A decline is no proof there that no money moves."""
+    return [
+        one
+        for one in made
+        if one.state is AttemptState.DECLINED and one.channel in way.closable and one.may_be_confirmed_elsewhere
+    ]
+
+
+async def close_declined(hub: Hub, way: Way, payable: Sequence[PaymentAttempt]) -> Way:
+    """Have them closed: one that turns out paid pays the order; one whose channel does not confirm blocks the next."""
+    for former in payable:
+        await _close(hub, former)
+    return replace(way, has_closed=True)
+
+
+async def _close(hub: Hub, former: PaymentAttempt) -> None:
+    """The instruction is committed before the channel hears of it."""
+    await hub.store.write(attempts.promise_void, former.id, hub.draw())
+    result = await asked(hub, former.channel, "void", partial(hub.channels[former.channel].void, former))
+    await hub.store.write(attempts.record_void, former.id, result, hub.draw(), hub.vault)
 
 
 def last_of(made: Sequence[PaymentAttempt], first: PaymentAttempt) -> PaymentAttempt:

@@ -78,9 +78,9 @@ class Routing:
 
     async def done(self, channel: str, since_us: int) -> Done:
         """How the newest attempts on a channel have ended, none older than that."""
-        states = await self._rx.many(_DONE, str, channel_=channel, since=since_us, most=WINDOW)
-        succeeded = sum(AttemptState(state) in SUCCEEDED for state in states)
-        return Done(succeeded + sum(AttemptState(state) in FAILED for state in states), succeeded)
+        ends = await self._rx.many(_DONE, _end_of, channel_=channel, since=since_us, most=WINDOW)
+        succeeded = sum(end in SUCCEEDED for end in ends)
+        return Done(succeeded + sum(end in FAILED for end in ends), succeeded)
 
     async def open_count(self, channel: str) -> int:
         """How many attempts on a channel may still take money."""
@@ -146,8 +146,16 @@ _PUT = _put.on_conflict_do_update(
     set_={**{name: _put.excluded[name] for name in _CHANGES}, "version": _r.version + literal_column("1")},
 ).returning(*_r)
 _REMOVE = delete(routing_rule).where(_r.id == bindparam("rule_id"))
+
+
+def _end_of(state: str, decline: str | None) -> AttemptState:
+    """What was declined and then voided counts as declined."""
+    is_declined = decline is not None and state == AttemptState.VOIDED
+    return AttemptState.DECLINED if is_declined else AttemptState(state)
+
+
 _DONE = (
-    select(_a.state)
+    select(_a.state, _a.decline)
     .where((_a.channel == bindparam("channel_")) & (_a.created_at_us >= bindparam("since")))
     .order_by(_a.created_at_us.desc())
     .limit(bindparam("most", type_=BigInteger()))

@@ -168,6 +168,22 @@ async def given_up(stage: Stage, name: str) -> None:
     assert (movement["status"], movement["amount_received"]) == ("canceled", 0)
 
 
+async def replaced(stage: Stage, name: str) -> None:
+    """Shown on one page, and paid by another attempt that takes its place."""
+    sold = stage.listings[name]
+    async with stage.learner() as learner:
+        asked = await learner.mutate(CHECKOUT, sold.bought(name, method=None))
+        order_id = asked["order"]["id"]
+        first = (await order_of(learner, order_id))["paymentIntent"]["attempts"][0]["id"]
+
+        async def is_paid() -> bool:
+            await learner.query(PAY, {"input": sold.paid(order_id, f"{name} again") | {"replaces": first}})
+            return bool((await order_of(learner, order_id))["status"] == "PAID")
+
+        await until(is_paid, within_s=60, what="paid by the other")
+        await _sold(stage, learner, order_id)
+
+
 async def held(stage: Stage, name: str) -> None:
     """Its money is held, and its merchant takes it."""
     async with stage.learner() as learner, stage.partner() as partner:
@@ -765,6 +781,7 @@ SCENES: dict[str, Scene] = {
     # attempts
     "record_query": Scene(undecided),
     "record_void": Scene(given_up),
+    "promise_void": Scene(replaced),
     "send_again": Scene(in_two_steps, before=lost, ahead_s=AFTER_LEASES_S),
     "record_answer": Scene(in_two_steps, before=lost, ahead_s=AFTER_LEASES_S),
     "instruct": Scene(held),

@@ -271,3 +271,103 @@ async def test_rules_are_their_merchants_own_and_count_their_versions(bench: Ben
     assert await routing.rules_of(bench.hub, partner(mine), None) == []
     actions = await bench.rows("SELECT action FROM audit_entry ORDER BY created_at_us, id")
     assert sorted(actions) == [("routingRuleDelete",), ("routingRuleUpsert",), ("routingRuleUpsert",)]
+
+
+# ---- what was declined and can be paid all the same ------------------------------------------------------------------
+
+
+@pytest.fixture
+def retryable(bench: Bench) -> Bench:
+    """A bench whose first channel lets a declined payment be paid by another card, as Stripe does."""
+    bench.channel.capabilities = replace(bench.channel.capabilities, declined_stays_payable=True)
+    return bench
+
+
+async def test_what_was_declined_in_the_browser_is_closed_before_another_attempt_is_opened(retryable: Bench) -> None:
+    bench, viewer = retryable, await retryable.world.learner()
+    order, first = await bench.waiting(viewer, told=DECLINED)
+
+    def told(_attempt: PaymentAttempt) -> Result:
+        assert bench.other.calls == []
+        return VOIDED
+
+    bench.channel.then("void", told)
+    second = taken(await again(bench, viewer, order, "pay-2", channel="other"))
+    assert bench.channel.calls[-1] == ("void", first.key)
+    assert (second.channel, await bench.states(order.id)) == ("other", [S.VOIDED, S.CHARGED])
+    bench.clock.pass_us(60 * SECOND_US)
+    await bench.work()
+    assert bench.channel.count("void") == 1
+
+
+@pytest.mark.parametrize("told", [UNKNOWN, NOT_SENT, REJECTED], ids=lambda told: told.outcome)
+async def test_what_is_not_confirmed_closed_blocks_another_attempt_until_it_is(retryable: Bench, told: Result) -> None:
+    bench, viewer = retryable, await retryable.world.learner()
+    order, first = await bench.waiting(viewer, told=DECLINED)
+    bench.channel.then("void", told)
+    assert (await again(bench, viewer, order, "pay-2", channel="other")).refusal == AttemptIsLive(first.id)
+    assert (bench.other.calls, await bench.states(order.id)) == ([], [S.DECLINED])
+    bench.clock.pass_us(3 * SECOND_US)
+    await bench.work()  # the instruction was committed: somebody goes on
+    assert await bench.states(order.id) == [S.VOIDED]
+    assert taken(await again(bench, viewer, order, "pay-3", channel="other")).state is S.CHARGED
+
+
+async def test_what_was_declined_and_turns_out_paid_pays_the_order_and_opens_nothing(retryable: Bench) -> None:
+    bench, viewer = retryable, await retryable.world.learner()
+    order, first = await bench.waiting(viewer, told=DECLINED)
+    bench.channel.then("void", charged(first))
+    refusal = (await again(bench, viewer, order, "pay-2", channel="other")).refusal
+    assert refusal is not None
+    assert (refusal.code, (await bench.order_now(order.id)).status) == ("STATE_CONFLICT", OrderStatus.PAID)
+    assert (bench.other.calls, await bench.states(order.id)) == ([], [S.CHARGED])
+
+
+async def test_an_instruction_to_close_outlives_its_process(retryable: Bench) -> None:
+    bench, viewer = retryable, await retryable.world.learner()
+    order, _ = await bench.waiting(viewer, told=DECLINED)
+
+    async def dies(_attempt: PaymentAttempt) -> Result:
+        raise asyncio.CancelledError
+
+    bench.channel.then("void", dies)
+    with pytest.raises(asyncio.CancelledError):
+        await again(bench, viewer, order, "pay-2", channel="other")
+    bench.clock.pass_us(3 * SECOND_US)
+    await bench.work()
+    assert await bench.states(order.id) == [S.VOIDED]
+    assert taken(await again(bench, viewer, order, "pay-2", channel="other")).state is S.CHARGED
+
+
+async def test_what_was_declined_for_good_stays_so_when_it_is_closed(retryable: Bench) -> None:
+    bench, viewer = retryable, await retryable.world.learner()
+    order, _ = await bench.waiting(viewer, told=HARD)
+    why = ChannelUnavailable("", "attempt 1 was declined for good: no other channel is asked in its stead")
+    assert (await again(bench, viewer, order, "pay-2")).refusal == why
+    assert bench.channel.count("void") == 0
+    bench.other.then("create", DECLINED)
+    assert taken(await again(bench, viewer, order, "pay-3", channel="other")).state is S.DECLINED
+    assert await bench.states(order.id) == [S.VOIDED, S.DECLINED]
+    assert (await again(bench, viewer, order, "pay-4")).refusal == why
+
+
+async def test_a_soft_decline_that_was_closed_still_counts_against_its_channel(retryable: Bench) -> None:
+    bench, viewer = retryable, await retryable.world.learner()
+    order, _ = await bench.waiting(viewer, told=DECLINED)
+    async with bench.store.reading() as rx:
+        before = await rx.routing.done("sandbox", 0)
+    bench.other.then("create", DECLINED)
+    second = taken(await again(bench, viewer, order, "pay-2"))
+    async with bench.store.reading() as rx:
+        assert await rx.routing.done("sandbox", 0) == before
+    assert (second.channel, await bench.states(order.id)) == ("other", [S.VOIDED, S.DECLINED])
+
+
+async def test_what_nobody_was_given_the_means_to_pay_is_left_alone(retryable: Bench) -> None:
+    bench, viewer = retryable, await retryable.world.learner()
+    order = await bench.order(viewer, await bench.world.listing())
+    bench.channel.then("create", DECLINED)
+    by_method = {"channel": "sandbox", "method": "pm_1", "return_url": "https://here.example"}
+    assert taken(await again(bench, viewer, order, "pay-1", **by_method)).state is S.DECLINED
+    assert taken(await again(bench, viewer, order, "pay-2", channel="other")).state is S.CHARGED
+    assert bench.channel.count("void") == 0

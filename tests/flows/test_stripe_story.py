@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+import httpx
 import pytest
 
 from hub.domain.money import Money
@@ -13,7 +14,7 @@ from hub.flows import notices, refunds
 from hub.flows.refunds import RefundRequest
 from hub.ports import RawNotice
 from tests.channels.bench_stripe import stripe_channel
-from tests.channels.stripe_peer import WEBHOOK_SECRET, StripePeer, event_of, signed, stripe_listening
+from tests.channels.stripe_peer import SECRET_KEY, WEBHOOK_SECRET, StripePeer, event_of, signed, stripe_listening
 from tests.channels.test_stripe_notices import DISPUTE, WARNING
 from tests.flows.benches import Bench
 from tests.sandbox.conftest import Merchant, merchant_listening
@@ -135,3 +136,61 @@ def event(bench: Bench, kind: str, told: dict[str, object]) -> RawNotice:
     at_s = bench.clock.now_us() // 1_000_000
     body = json.dumps(event_of(kind, told, at_s)).encode()
     return RawNotice({"stripe-signature": signed(body, WEBHOOK_SECRET, at_s)}, body)
+
+
+async def at_stripe(shop: Shop, path: str, **form: str) -> int:
+    """Somebody else's call to Stripe: a browser's, or that of a person in the dashboard. Returns the status."""
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+        headers = {"authorization": f"Bearer {SECRET_KEY}"}
+        answer = await client.post(f"{shop.peer.url}/v1/{path}", data=form, headers=headers)
+    return answer.status_code
+
+
+async def test_what_was_declined_in_the_browser_is_canceled_before_another_channel_is_asked(shop: Shop) -> None:
+    bench, viewer = shop.bench, await shop.bench.world.learner()
+    order = await bench.order(viewer, await bench.world.listing())
+    first = (await bench.pay(viewer, order, "pay-1", channel="stripe")).value
+    assert first is not None
+    assert first.state is AttemptState.ACTION
+    [intent] = shop.peer.intents.values()
+    confirm = f"payment_intents/{intent['id']}/confirm"
+    assert await at_stripe(shop, confirm, payment_method="pm_card_visa_chargeDeclinedInsufficientFunds") == 402
+    await shop.tell()
+    assert await bench.states(order.id) == [AttemptState.DECLINED]
+    assert intent["status"] == "requires_payment_method"  # and so payable by another card
+
+    second = (await bench.pay(viewer, order, "pay-2")).value
+    assert second is not None
+    assert (second.channel, second.state) == ("sandbox", AttemptState.CHARGED)
+    assert intent["status"] == "canceled"
+    assert await at_stripe(shop, confirm, payment_method="pm_card_visa") == 400
+    await shop.tell()
+    await bench.work()
+    assert await bench.states(order.id) == [AttemptState.VOIDED, AttemptState.CHARGED]
+    assert ((await bench.order_now(order.id)).received_minor, await bench.break_kinds()) == (9900, [])
+
+
+async def test_refund_made_in_the_dashboard_opens_one_break_and_one_of_anothers_charge_none(shop: Shop) -> None:
+    bench, viewer = shop.bench, await shop.bench.world.learner()
+    bought = (await bench.buy(viewer, await bench.world.listing(), channel="stripe", method="pm_card_visa")).value
+    assert isinstance(bought, PaymentAttempt)
+    [intent] = shop.peer.intents.values()
+    await shop.tell()
+    told = {"object": "refund", "amount": 900, "created": 1, "currency": "cny", "failure_reason": None, "metadata": {}}
+    for event, kind, of in (
+        ("evt_a", "refund.created", {"id": "re_a", "charge": intent["latest_charge"], "status": "pending"}),
+        ("evt_b", "refund.updated", {"id": "re_a", "charge": intent["latest_charge"], "status": "succeeded"}),
+        ("evt_c", "refund.created", {"id": "re_c", "charge": "ch_of_others", "status": "succeeded"}),
+    ):
+        at_s = bench.clock.now_us() // 1_000_000
+        event_told = event_of(kind, {**told, "payment_intent": "pi_x", **of}, at_s, event_id=event)
+        body = json.dumps(event_told).encode()
+        headers = {"stripe-signature": signed(body, WEBHOOK_SECRET, at_s)}
+        assert (await notices.receive(bench.hub, "stripe", RawNotice(headers, body))).status == 200
+    [found] = await bench.breaks()
+    assert (found.kind, found.subject_id, found.order_id) == ("MISSING_LOCALLY", "stripe/re_a", bought.order_id)
+    for _ in range(2):
+        bench.clock.pass_us(25 * 3600 * SECOND_US)
+        await bench.work()
+    states = dict(await bench.rows("SELECT event_id, state FROM notice_inbox"))
+    assert [states[event] for event in ("evt_a", "evt_b", "evt_c")] == ["APPLIED", "APPLIED", "IGNORED"]
