@@ -372,7 +372,8 @@ class AnchorState:
 
 @dataclass(frozen=True, slots=True)
 class LeafClaim:
-    """The arguments of the contract's `verify`, in its order."""
+    """The arguments of the contract's `verify`, in its order. `contract` is the EntitlementHub that holds the root, be
+    it an older one; '' for the present one."""
 
     root: bytes
     index: int
@@ -382,6 +383,7 @@ class LeafClaim:
     expiry: int
     commitment: bytes
     proof: tuple[bytes, ...]
+    contract: str = ""
 
 
 class Chain(Protocol):
@@ -432,14 +434,14 @@ class Chain(Protocol):
     async def receipt(self, hash_: str) -> ChainReceipt | None:
         """None: in no block."""
 
-    async def anchored(self, root: bytes) -> AnchorState:
-        """The contract's word for a root."""
+    async def anchored(self, root: bytes, contract: str = "") -> AnchorState:
+        """The word for a root of that EntitlementHub, of the present one by default."""
 
-    async def is_revoked(self, root: bytes, index: int) -> bool:
-        """The revocation bit of a leaf, or of its whole root."""
+    async def is_revoked(self, root: bytes, index: int, contract: str = "") -> bool:
+        """The revocation bit of a leaf, or of its whole root, in that EntitlementHub."""
 
     async def verify(self, claim: LeafClaim) -> bool:
-        """The contract's `verify`, by eth_call."""
+        """The `verify` of the claim's EntitlementHub, by eth_call."""
 
     async def verify_many(self, claims: tuple[LeafClaim, ...]) -> tuple[bool, ...]:
         """The same for many, in few round trips; answers in the order of the claims."""

@@ -212,12 +212,13 @@ class JsonRpcChain:
 
     # ---- asking the contract ----
 
-    async def anchored(self, root: bytes) -> AnchorState:
-        state, _ = calls.anchor_in(await self._ask(self._view(calls.anchored(root))))
+    async def anchored(self, root: bytes, contract: str = "") -> AnchorState:
+        state, _ = calls.anchor_in(await self._ask(self._view(calls.anchored(root), contract)))
         return state
 
-    async def is_revoked(self, root: bytes, index: int) -> bool:
-        word, anchor = await self._ask_all(self._view(calls.revoked(root, index)), self._view(calls.anchored(root)))
+    async def is_revoked(self, root: bytes, index: int, contract: str = "") -> bool:
+        bit, whole = calls.revoked(root, index), calls.anchored(root)
+        word, anchor = await self._ask_all(self._view(bit, contract), self._view(whole, contract))
         _, is_root_revoked = calls.anchor_in(_granted(anchor))
         return is_root_revoked or bool(calls.number_in("revoked", _granted(word)) >> (index & 255) & 1)
 
@@ -227,9 +228,10 @@ class JsonRpcChain:
 
     async def verify_many(self, claims: tuple[LeafClaim, ...]) -> tuple[bool, ...]:
         """A claim that does not fit the contract's types is no right: False, without asking."""
-        data = [calls.verify(claim) for claim in claims]
-        answers = iter(await self._ask_all(*(self._view(call) for call in data if call is not None)))
-        return tuple(call is not None and calls.truth_in("verify", _granted(next(answers))) for call in data)
+        data = [(calls.verify(claim), claim.contract) for claim in claims]
+        asked = [self._view(call, contract) for call, contract in data if call is not None]
+        answers = iter(await self._ask_all(*asked))
+        return tuple(call is not None and calls.truth_in("verify", _granted(next(answers))) for call, _ in data)
 
     async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
         """A contract that reverts has not approved."""
@@ -264,8 +266,8 @@ class JsonRpcChain:
 
     # ---- inside ----
 
-    def _view(self, data: bytes) -> Question:
-        return Question("eth_call", ({"to": self.contract, "data": _hex(data)}, "latest"))
+    def _view(self, data: bytes, contract: str = "") -> Question:
+        return Question("eth_call", ({"to": contract or self.contract, "data": _hex(data)}, "latest"))
 
     def _fee(self, base_fee: Json, tip: Answer) -> tuple[int, int]:
         """Most per gas, and the tip in it. The room above the base fee shrinks under the cap, the tip not to zero."""

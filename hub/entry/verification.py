@@ -206,7 +206,7 @@ async def _prove(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool
     check.expect(tree.root == batch.root, f"batch {batch.id}: its leaves have another root")
     if not batch.state.is_proven or not with_chain:
         return
-    anchored = await hub.chain.anchored(batch.root)
+    anchored = await hub.chain.anchored(batch.root, batch.contract)  # which may be an older generation
     check.expect(anchored.count == batch.count, f"batch {batch.id}: the contract holds {anchored.count} orders")
     claims, expected = [], []
     for leaf in leaves:
@@ -217,13 +217,13 @@ async def _prove(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool
         claims.append(
             LeafClaim(
                 proof.root, proof.index, proof.order_key, leaf.holder, proof.token_id, proof.expiry, proof.commitment,
-                proof.proof,
+                proof.proof, batch.contract,
             )
         )  # fmt: skip
         expected.append(leaf)
     for leaf, is_valid in zip(expected, await hub.chain.verify_many(tuple(claims)), strict=True):
         assert leaf.index is not None
-        is_revoked = not is_valid and await hub.chain.is_revoked(batch.root, leaf.index)
+        is_revoked = not is_valid and await hub.chain.is_revoked(batch.root, leaf.index, batch.contract)
         check.expect(is_valid or is_revoked, f"leaf {leaf.id}: the contract refuses its proof")
 
 

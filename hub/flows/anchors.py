@@ -140,7 +140,7 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
 
 async def _is_there(hub: Hub, batch: AnchorBatch) -> bool:
     """Whether the contract holds this root already: anchoring it again reverts, and counts as success."""
-    return (await hub.chain.anchored(batch.root)).count == batch.count
+    return (await hub.chain.anchored(batch.root, batch.contract)).count == batch.count
 
 
 async def submit_batch(tx: "Tx", signed: ChainTransaction, draw: Draw, *, batch_id: str, contract: str) -> None:

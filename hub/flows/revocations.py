@@ -30,7 +30,7 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
     await hub.chain.connect()
     purpose = await _under_way(hub, batch, leaf.index)
     # What is signed is followed to its end all the same: its nonce is taken, and its row waits to be settled.
-    if purpose is None and await hub.chain.is_revoked(batch.root, leaf.index):
+    if purpose is None and await hub.chain.is_revoked(batch.root, leaf.index, batch.contract):
         return None
     receipt = await transacted(hub, purpose or _purpose(batch, leaf), _signer(hub, batch, leaf.index))
     if receipt is None:
@@ -40,7 +40,8 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
         await hub.store.write(settle_transaction, purpose or _purpose(batch, leaf), state)
     if not receipt.is_ok:
         return hub.clock.now_us() + REFUSED_AGAIN_US
-    return None if await hub.chain.is_revoked(batch.root, leaf.index) else hub.clock.now_us()
+    is_done = await hub.chain.is_revoked(batch.root, leaf.index, batch.contract)
+    return None if is_done else hub.clock.now_us()
 
 
 def _word_of(batch: AnchorBatch, index: int) -> str:

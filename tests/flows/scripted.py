@@ -287,11 +287,11 @@ class ScriptedChain:
         self._answer()
         return self.mined.get(hash_)
 
-    async def anchored(self, root: bytes) -> AnchorState:
+    async def anchored(self, root: bytes, contract: str = "") -> AnchorState:
         self._answer()
         return AnchorState(self.roots.get(root, 0), 1, 0)
 
-    async def is_revoked(self, root: bytes, index: int) -> bool:
+    async def is_revoked(self, root: bytes, index: int, contract: str = "") -> bool:
         self._answer()
         return (root, index) in self.revoked
 
