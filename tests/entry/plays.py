@@ -43,7 +43,7 @@ from tests.partners import HUB, Partner
 from tests.wallets import account, signed
 
 HONOURER = "folio"
-# Beyond every lease (a task's 45 s, a request's 60 s) and the sandbox's own 60 s before "never seen" is believed.
+# Beyond every lease (a task's 45 s, a request's 40 s) and the sandbox's own 60 s before "never seen" is believed.
 AFTER_LEASES_S = 75.0
 # Beyond an order's deadline and the time after which an unknown outcome is shown to a person, a day each.
 AFTER_A_DAY_S = 25 * 3600.0

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from websockets.exceptions import WebSocketException
 
+from hub.domain.requests import REQUEST_LEASE_US
 from hub.entry.demo_client import Client, DemoFailed
 from tests.buses import open_bus
 from tests.entry.hubs import CHECKOUT, House, Process, Serving, Sold, put_on_sale, reached, until
@@ -25,6 +26,9 @@ from tests.servers import open_postgres
 EVENTS = "subscription($after: String) { events(after: $after) { id cursor } }"
 DEAD = (httpx.HTTPError, DemoFailed, WebSocketException, OSError)  # what a client sees of a hub that dies
 SELLER = "lumen"
+# What a client is ready to wait for one answer: two processes in turn may die over its request, each of which leaves a
+# lease behind it, and then somebody has to answer.
+PATIENCE_S = 2 * REQUEST_LEASE_US / 1_000_000 + 10
 # A log so long that nobody has read it before the killed process is gone.
 OLD = 1_500
 
@@ -64,7 +68,7 @@ class Town:
 
     async def anywhere(self, number: int, ask: Any, *arguments: Any, token: str | None = None) -> Any:
         """What a hub answers: the next one's if the first dies. A client repeats itself with the same key."""
-        deadline = time.monotonic() + 240  # two processes in turn may die over one request, and each leaves its lease
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             hub = self.alive[number % len(self.alive)]
             try:
