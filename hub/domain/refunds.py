@@ -18,7 +18,7 @@ from enum import StrEnum
 from hub.domain.ledger import Posting, clearing, suspense, taken_from
 from hub.domain.money import MAX_MINOR, Money
 from hub.domain.orders import PAID_ONCE, Order, OrderStatus, charge_status, settled
-from hub.domain.payments import Outcome, PaymentAttempt, Result, Source, Stage
+from hub.domain.payments import RESEND_WITHIN_US, Outcome, PaymentAttempt, Result, Source, Stage
 from hub.domain.refusals import (
     ChannelUnavailable,
     DisputeOpen,
@@ -87,6 +87,8 @@ TRANSITIONS: frozenset[tuple[RefundState, RefundFactKind, RefundState]] = frozen
 MAX_REFUNDS = 50
 # Characters of the reason: what every channel takes.
 MAX_REASON = 80
+# The code of a refund that no channel took within a day: its key is not used again, and another refund has another.
+NOT_SENT_IN_TIME = "not_sent_in_time"
 # Who asks for the refund of late and surplus money.
 HUB = "hub"
 
@@ -273,6 +275,16 @@ def may_be_canceled(refund: Refund) -> Refusal | None:
     return None if refund.state is _S.REQUESTED else StateConflict(refund.state, "refundCancel")
 
 
+def is_too_old(refund: Refund, now_us: int) -> bool:
+    """Whether it was tried in vain for so long that its key is not sent again: providers forget keys after a day."""
+    return refund.state is _S.REQUESTED and refund.calls > 0 and now_us - refund.created_at_us > RESEND_WITHIN_US
+
+
+def given_up(refund: Refund) -> Refund:
+    """CANCELED, by us: no channel has had it, and none is asked under this key again."""
+    return replace(refund, state=_S.CANCELED, code=NOT_SENT_IN_TIME)
+
+
 @dataclass(frozen=True, slots=True)
 class Refundable:
     """A charged attempt with what it took of one currency, and what of that is given back or promised to be."""
@@ -400,8 +412,7 @@ def excess_minor(order: Order, refunds: Sequence[Refund], lost_minor: int = 0) -
 
 def surplus_charge(charges: Sequence[Refundable], refunds: Sequence[Refund]) -> Refundable | None:
     """Which charge gives surplus money back: the latest that has any, and whose channel has not refused that before:
-    what failed once waits for a person."""
-    refused = {
-        one.attempt_id for one in refunds if one.is_surplus and not one.is_open and one.state is not _S.SUCCEEDED
-    }
+    what failed once waits for a person, what was never sent may be tried again."""
+    ended = [one for one in refunds if one.is_surplus and not one.is_open and one.state is not _S.SUCCEEDED]
+    refused = {one.attempt_id for one in ended if one.code != NOT_SENT_IN_TIME}
     return next((one for one in reversed(charges) if one.left.amount_minor and one.attempt_id not in refused), None)

@@ -151,6 +151,17 @@ async def _post(
     )
 
 
+async def call_off(
+    tx: "Tx", order: Order, after: Refund, before: Refund, channel: str, cause: str, draw: Draw, vault: Vault
+) -> Refund:
+    """A refund that no channel has is CANCELED: its promise is given up."""
+    refund = await tx.refunds.update(after)
+    await tx.ledger.end(reference(refund), ReservationState.VOIDED, draw.now_us)
+    await tx.tasks.drop(RESOLVE, refund.id)
+    await follow(tx, order, before, refund, channel, cause, draw, vault)
+    return refund
+
+
 async def follow(
     tx: "Tx", held: Order, before: Refund, refund: Refund, channel: str, cause: str, draw: Draw, vault: Vault
 ) -> None:

@@ -1,7 +1,7 @@
 """A refund on its way: SUBMITTED is committed, the channel is asked, what it says is recorded.
 
 `resolve` is the Task that goes on where a process died or nobody has told us: UNKNOWN leaves only by the channel's
-word, never by time, and what the channel provably never had is sent again with the same key.
+word, never by time, and what the channel provably never had is sent again with the same key, for a day.
 """
 
 import logging
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from hub.domain.ids import Draw
 from hub.domain.payments import (
-    RESEND_WITHIN_US,
     UNRESOLVED_AFTER_US,
     Outcome,
     PaymentAttempt,
@@ -19,11 +18,12 @@ from hub.domain.payments import (
     next_query_after_s,
 )
 from hub.domain.reconciliation import BreakKind
-from hub.domain.refunds import Refund, RefundState, submitted
+from hub.domain.refunds import Refund, RefundFactKind, RefundState, given_up, is_too_old, submitted
+from hub.flows import late
 from hub.flows.attempts import ask, asked
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of
-from hub.flows.refund_facts import RESOLVE, apply_fact, locked, tell
+from hub.flows.refund_facts import RESOLVE, apply_fact, call_off, locked, tell
 from hub.ports import Channel, Hub, Vault
 
 if TYPE_CHECKING:
@@ -106,8 +106,32 @@ async def ask_once(hub: Hub, refund: Refund) -> Refund:
         if _was_never_there(told) and not _may_be_believed(channel, refund, now_us):
             return refund
         refund = await hub.store.write(record_refund_query, refund.id, told, hub.draw(), hub.vault)
-    is_young = refund.calls == 0 or now_us - refund.created_at_us <= RESEND_WITHIN_US
-    return await send(hub, refund) if refund.state is RefundState.REQUESTED and is_young else refund
+    if is_too_old(refund, now_us):
+        return await _give_up(hub, channel, attempt, refund)
+    return await send(hub, refund) if refund.state is RefundState.REQUESTED else refund
+
+
+async def _give_up(hub: Hub, channel: Channel, attempt: PaymentAttempt, refund: Refund) -> Refund:
+    """Its key is too old to be sent once more. One of which nobody ever knew whether it had arrived is asked about
+    first: it is called off on its channel's word that it is not there."""
+    async with hub.store.reading() as rx:
+        facts = await rx.refunds.facts_of([refund.id])
+    if any(fact.kind is RefundFactKind.UNKNOWN for _, fact in facts):
+        told = await ask(channel.query_refund(attempt, refund), hub.clock.now_us())
+        if not _was_never_there(told):
+            return await hub.store.write(record_refund_query, refund.id, told, hub.draw(), hub.vault)
+    return await hub.store.write(expire_refund, refund.id, hub.draw(), hub.vault)
+
+
+async def expire_refund(tx: "Tx", refund_id: str, draw: Draw, vault: Vault) -> Refund:
+    """Called off, its money free again; surplus money is given back anew, under another key."""
+    order, before, attempt = await locked(tx, refund_id)
+    if not is_too_old(before, draw.now_us):
+        return before
+    refund = await call_off(tx, order, given_up(before), before, attempt.channel, "not sent within a day", draw, vault)
+    if refund.is_surplus:
+        late.give_back(tx, order, refund.key, draw)
+    return refund
 
 
 async def record_refund_query(tx: "Tx", refund_id: str, result: Result, draw: Draw, vault: Vault) -> Refund:

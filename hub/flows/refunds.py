@@ -23,7 +23,7 @@ from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit
 from hub.flows.entitlements import audiences_of
 from hub.flows.keys import key_ended
-from hub.flows.refund_facts import RESOLVE, figured, follow, held, locked, reference, tell
+from hub.flows.refund_facts import RESOLVE, call_off, figured, held, locked, reference, tell
 from hub.flows.refund_plans import Abilities, Plan, abilities, planned
 from hub.flows.refund_sending import ask_once, send
 from hub.ports import Hub, Vault
@@ -203,9 +203,7 @@ async def cancel_refund(
     await tx.requests.finish(key, refusal)
     if refusal is not None:
         return Answer(before, refusal)
-    refund = await tx.refunds.update(replace(before, state=RefundState.CANCELED))
-    await tx.ledger.end(reference(refund), ReservationState.VOIDED, draw.now_us)
-    await tx.tasks.drop(RESOLVE, refund.id)
-    await follow(tx, order, before, refund, attempt.channel, key.operation, draw, vault)
+    canceled = replace(before, state=RefundState.CANCELED)
+    refund = await call_off(tx, order, canceled, before, attempt.channel, key.operation, draw, vault)
     await audit.note_staff(tx, viewer, "refundCancel", refund.id, draw, platform_id=order.platform_id)
     return Answer(refund)

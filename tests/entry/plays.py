@@ -295,6 +295,28 @@ async def refund_unresolved(stage: Stage, name: str) -> None:
             await reached(operator, order_id, status="REFUNDED", within_s=90)
 
 
+async def refund_unsent(stage: Stage, name: str) -> None:
+    """Before any death: the channel takes no refund."""
+    order_id = await _bought(stage, name)
+    await stage.sandbox.arm("refund", "rate_limit", times=0)
+    async with stage.partner() as seller:
+        asked = await seller.mutate(REFUND, {"orderId": order_id, "idempotencyKey": name})
+    assert asked["refund"]["state"] == "REQUESTED"
+
+
+async def refund_expired(stage: Stage, name: str) -> None:
+    """It took none for a day: the refund is called off, and the seller has the money."""
+    number = await _number(stage, name)
+    async with stage.operator() as operator:
+        order = (await operator.query("query($n: String) { order(number: $n) { id } }", {"n": number}))["order"]
+
+        async def is_called_off() -> bool:
+            refunds = (await operator.query(REFUNDS_OF, {"id": order["id"]}))["order"]["refunds"]
+            return [one["state"] for one in refunds] == ["CANCELED"]
+
+        await until(is_called_off, within_s=60, what="called off")
+
+
 async def paid_late(stage: Stage, name: str) -> None:
     """Given up, and then paid all the same: the money goes back by itself."""
     async with stage.learner() as learner:
@@ -807,6 +829,7 @@ SCENES: dict[str, Scene] = {
     "finish_refund_request": Scene(given_back),
     "record_refund_query": Scene(given_back_in_silence),
     "report_refund_unresolved": Scene(refund_unresolved, before=refund_lost, ahead_s=AFTER_A_DAY_S),
+    "expire_refund": Scene(refund_expired, before=refund_unsent, ahead_s=AFTER_A_DAY_S),
     "cancel_refund": Scene(called_off, fault=("payments", "refund", "rate_limit", 30)),
     "open_return": Scene(paid_late),
     "keep_policy": Scene(policed),

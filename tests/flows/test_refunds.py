@@ -14,7 +14,7 @@ from hub.domain.orders import Order
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Source, Stage
 from hub.domain.people import Viewer
 from hub.domain.refunds import LateMoney, Refund
-from hub.domain.requests import Answer
+from hub.domain.requests import Answer, RequestKey
 from hub.domain.shares import Share, ShareAgreement, release
 from hub.flows import late, notices, orders, refund_sending, refunds
 from hub.flows.refunds import RefundRequest
@@ -430,6 +430,83 @@ async def test_what_was_released_comes_back_from_each_holder_over_what_it_still_
         assert min([await shop.balance(holder) for holder in holders]) >= 0
     assert [await shop.balance(holder) for holder in (escrow(order.id), *holders)] == [0, 0, 0, 0]
     assert (await figures(shop, order))[0] == "REFUNDED"
+
+
+# ---- what no channel takes for a day ---------------------------------------------------------------------------------
+
+
+async def test_what_no_channel_takes_is_sent_for_a_day_and_then_called_off(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    shop.channel.then("refund", *[NOT_SENT] * 99)
+    refund = await given(shop, seller, order, 700)
+    for hours in range(24):
+        assert ((await now(shop, refund)).state, hours) == ("REQUESTED", hours)
+        shop.clock.pass_us(3600 * SECOND_US)
+        await shop.work()
+    sent = shop.channel.count("refund")
+    assert sent > 20
+    for _ in range(2):
+        shop.clock.pass_us(3600 * SECOND_US)
+        await shop.work()
+    after = await now(shop, refund)
+    assert (after.state, after.code, shop.channel.count("refund")) == ("CANCELED", "not_sent_in_time", sent)
+    assert (await reservations(shop), shop.channel.count("query_refund")) == (["VOIDED"], 0)
+    assert await figures(shop, order) == ("PAID", "FULL", "FULFILLED", 0, 0, 1000, ["ACTIVE"])
+    shop.channel.steps["refund"].clear()
+    again = await given(shop, seller, order, 700, "anew")
+    assert (again.state, again.key) == ("SUCCEEDED", f"{order.number}-1-R2")
+
+
+async def test_what_may_have_arrived_is_called_off_on_its_channels_word_alone(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    shop.channel.then("refund", UNKNOWN, *[NOT_SENT] * 99).then("query_refund", NEVER_SEEN, UNKNOWN, NEVER_SEEN)
+    refund = await given(shop, seller, order, 700)
+    for _ in range(25):
+        shop.clock.pass_us(3600 * SECOND_US)
+        await shop.work()
+    assert (await now(shop, refund)).state == "REQUESTED"  # it was asked, and said nothing
+    shop.clock.pass_us(3600 * SECOND_US)
+    await shop.work()
+    assert ((await now(shop, refund)).state, shop.channel.count("query_refund")) == ("CANCELED", 3)
+
+
+async def test_what_may_have_arrived_and_did_is_no_more_called_off(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    shop.channel.then("refund", UNKNOWN, *[NOT_SENT] * 99).then("query_refund", NEVER_SEEN)
+    refund = await given(shop, seller, order, 700)
+    for _ in range(26):
+        shop.clock.pass_us(3600 * SECOND_US)
+        await shop.work()
+    assert (await now(shop, refund)).state == "SUCCEEDED"
+    assert (await figures(shop, order))[3:6] == (700, 0, 300)
+
+
+async def test_what_was_never_tried_is_sent_however_old_it_is(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    write = refunds.open_refund, seller, RefundRequest(order.id, None, None, "r-1")
+    key = RequestKey(seller.principal, "refundCreate", "r-1", b"x" * 32)
+    opened = await shop.store.write(*write, key, refunds.abilities(shop.hub), shop.hub.draw(), shop.vault)
+    assert opened.refund is not None
+    shop.clock.pass_us(2 * DAY_US)
+    await shop.work()
+    assert (await now(shop, opened.refund)).state == "SUCCEEDED"
+
+
+async def test_surplus_that_no_channel_takes_for_a_day_goes_back_under_another_key(shop: Bench) -> None:
+    order, _ = await sold(shop)
+    [attempt] = await shop.attempts(order.id)
+    shop.channel.then("refund", *[NOT_SENT] * 99)
+    twice = charged(attempt, movement_ref="again")
+    await notices.receive(shop.hub, "sandbox", delivery(f"one {order.id}", attempt.key, twice))
+    for _ in range(24):
+        await shop.work()
+        shop.clock.pass_us(3600 * SECOND_US)
+    shop.channel.steps["refund"].clear()
+    shop.clock.pass_us(3600 * SECOND_US)
+    await shop.work()
+    states = await shop.rows("SELECT number, state FROM refund ORDER BY number")
+    assert states == [(1, "CANCELED"), (2, "SUCCEEDED")]
+    assert await figures(shop, order) == ("PAID", "FULL", "FULFILLED", 1000, 0, 1000, ["ACTIVE"])
 
 
 # ---- calling off -----------------------------------------------------------------------------------------------------
