@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 EntitlementId = Annotated[strawberry.ID, strawberry.argument(description="The entitlement's id.")]
 MAX_REASON = 500  # characters
-# How long a read waits for the contract: above the embedded node's own 5 s for a call, and a reader still there.
 ENTITLEMENT_HUB = "entitlement_hub"  # the name under which its contracts are recorded
+# How long a read waits for the contract: above the embedded node's own 5 s for a call, and a reader still there.
 CHAIN_WITHIN_S = 10.0
 
 
