@@ -177,7 +177,7 @@ async def followed(demo: Demo, document: str, variables: dict[str, Any], page: s
             lines.append(json.dumps(event))
             if event["payload"].get("attempt") == "ACTION":
                 await pay_by_card(page, CARD)
-            if event["payload"].get("chainStatus") == "CONFIRMED":
+            if event["payload"].get("chainStatus") == "FINALIZED":
                 return "\n".join(lines)
     raise AssertionError(lines)
 

@@ -261,6 +261,10 @@ class JsonRpcChain:
         """What an account can spend on gas: for the operator, who fills it on a real chain."""
         return _number(await self._ask(Question("eth_getBalance", (account, "latest"))))
 
+    async def look_up(self, *questions: Question) -> list[Answer]:
+        """Answers for whoever reads more of the chain than this port tells; a refused one stands as its NodeSaidNo."""
+        return await self._ask_all(*questions)
+
     async def aclose(self) -> None:
         await self._rpc.aclose()
 

@@ -26,6 +26,8 @@ DEFAULT_BATCH_MS = 30_000  # a buyer's proof is there within a minute, and a bus
 MAX_BATCH_MS = 24 * 3600 * 1000  # a receipt without a leaf for longer than a day is a breach that anybody can prove
 DEFAULT_LOG_DAYS = 365  # a partner who comes back after a season away still finds its place
 MAX_LOG_DAYS = 36_500
+DEFAULT_CONFIRMATIONS = 12  # blocks: beyond any reorganisation that Ethereum's mainnet has seen since its merge
+MAX_CONFIRMATIONS = 1_000
 DEFAULT_MAX_FEE_WEI = 200 * 10**9  # a unit of gas; a batch then costs 0.0095 ether at most
 MAX_CACHE_S = 24 * 3600  # a page of the catalogue that is older than a day misleads
 EVERYBODY, NOBODY = frozenset(ViewerKind), frozenset[ViewerKind]()
@@ -97,6 +99,7 @@ class Settings:
     chain_gateway_password: str | None = field(repr=False)  # opens the gateway's key if that is a keystore file
     chain_deployer_password: str | None = field(repr=False)
     chain_max_fee_wei: int  # a unit of gas; dearer blocks are waited out
+    chain_confirmations: int | str  # blocks, a transaction's own among them, or "safe": what the node calls safe
     documents: str  # "open": any within the limits; "apq": these by their hash too; "trusted": those of manifests alone
     documents_manifest: tuple[Path, ...]  # files of trusted documents, as clients' build tools write them
     documents_cache: tuple[tuple[str, int], ...]  # trusted operation, seconds that its answer may be kept
@@ -162,6 +165,7 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "chain_deployer_password": None,
         "chain_batch_ms": DEFAULT_BATCH_MS,
         "chain_max_fee_wei": DEFAULT_MAX_FEE_WEI,
+        "chain_confirmations": DEFAULT_CONFIRMATIONS,
         "documents": "open",
         "documents_manifest": (),
         "documents_cache": (),
@@ -317,6 +321,10 @@ def _chain_max_fee_wei(text: str) -> int:
     return _integer(text, 1, 2**63 - 1, "wei")
 
 
+def _chain_confirmations(text: str) -> int | str:
+    return text if text == "safe" else _integer(text, 1, MAX_CONFIRMATIONS, "safe, or blocks")
+
+
 def _documents(text: str) -> str:
     return _one_of(text, "open", "apq", "trusted")
 
@@ -450,6 +458,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "chain_deployer_password": str,
     "chain_batch_ms": _chain_batch_ms,
     "chain_max_fee_wei": _chain_max_fee_wei,
+    "chain_confirmations": _chain_confirmations,
     "documents": _documents,
     "documents_manifest": _documents_manifest,
     "documents_cache": _documents_cache,

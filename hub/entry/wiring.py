@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from hub.chain.blocks import JsonRpcChainLog
 from hub.channels import CHANNELS
 from hub.channels.connecting import ChannelSettingRefused, Surroundings
 from hub.entry.chain import ChainSide
@@ -77,6 +78,7 @@ async def build(
         channels=_channels(settings, sandbox, origin, clock, failpoint),
         platforms=_platforms(sandbox, failpoint),
         chain=failpoint.around("chain", side.client),
+        chain_log=JsonRpcChainLog(side.client, settings.chain_confirmations),
         wakeups=wakeups,
         clock=clock,
         vault=KeyVault.in_folder(**folder),

@@ -13,6 +13,7 @@ from hub.flows import (
     deliveries,
     dispute_answers,
     disputes,
+    indexing,
     late,
     notices,
     orders,
@@ -80,6 +81,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._busy: set[asyncio.Task[None]] = set()
         self._seen: int | None = None  # the log's head at the last poll
+        self._is_chain_away = True  # nobody is told that it takes a while to start
         self._busy_with_pools: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -88,6 +90,7 @@ class Worker:
             group.create_task(self._forever("tasks", self._claim))
             group.create_task(self._forever("pools", self._claim_pooled))
             group.create_task(self._forever("batches", self._gather))
+            group.create_task(self._forever("chain", self._follow_chain))
             group.create_task(self._forever("access", self._tell_platforms))
             group.create_task(self._forever("webhooks", self._fan_out))
             group.create_task(self._forever("deliveries", self._forget))
@@ -192,6 +195,18 @@ class Worker:
         if wait_s > 0:
             await self._pause(wait_s, None, 0)
         return 0
+
+    async def _follow_chain(self) -> float:
+        """Once a second and process; whoever is first reads on. A node that is away is told of once."""
+        try:
+            is_more = await indexing.look(self._hub)
+        except ChainUnavailable as error:
+            if not self._is_chain_away:
+                log.warning("the chain is not read: %s", error)
+            self._is_chain_away = True
+            return POLL_S
+        self._is_chain_away = False
+        return 0 if is_more else POLL_S
 
     async def _tell_platforms(self) -> float:
         await self._hub.store.stamp()

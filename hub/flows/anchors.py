@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hub.domain import anchors
 from hub.domain.anchors import Leaf, Tree
-from hub.domain.events import HUB_STREAM, Change, OrderRecorded, PaymentRecorded
+from hub.domain.events import HUB_STREAM, PaymentRecorded
 from hub.domain.ids import Draw
 from hub.domain.orders import ChainStatus
 from hub.domain.reconciliation import BreakKind
@@ -25,10 +25,12 @@ from hub.domain.records import (
     RecordedLeaf,
     TransactionState,
 )
+from hub.flows import indexing
 from hub.flows.breaks import open_break
+from hub.flows.chain_effects import tell_orders
 from hub.flows.sending import settle_transaction, transacted
 from hub.flows.tasks import skip
-from hub.ports import ChainReceipt, ChainRefused, Hub, SignedTransaction, Vault
+from hub.ports import ChainRefused, Hub, SignedTransaction, Vault
 
 if TYPE_CHECKING:
     from hub.store.tasks import LeasedTask
@@ -36,10 +38,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A root is shown as CONFIRMED when this many blocks hold it; deeper finality comes with chains that reorganise.
-CONFIRMATIONS = 1
 # How soon to look again for a transaction that is in no block yet, or for a batch that is not confirmed.
 LOOK_AGAIN_US = 1_000_000
+# Looks at the chain by this Task itself, so that its block is read at once; the worker reads on where it is far behind.
+PASSES = 4
 BATCHER = "batcher"
 
 
@@ -111,7 +113,7 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
     """The Task of one batch: its root on chain, once. Returns when to look again (µs), None when it is done."""
     async with hub.store.reading() as rx:
         batch = await rx.anchors.batch(task.body["batch"])
-    if batch is None or batch.state is BatchState.CONFIRMED:
+    if batch is None or batch.block_number is not None:
         return None
     await hub.chain.connect()
 
@@ -125,17 +127,26 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
     except ChainRefused as refused:
         if not await _is_there(hub, batch):
             return await _refused(hub, batch, str(refused))
-        receipt = None  # by a transaction that we have lost: the root is on chain, and that is what counts
+        # By a transaction that we have lost: the root is on chain, and that is what counts.
     else:
-        if receipt is None or receipt.confirmations < CONFIRMATIONS:
+        if receipt is None:
             return hub.clock.now_us() + LOOK_AGAIN_US
         if not receipt.is_ok:  # its purpose is free again: a paused contract is asked anew once it goes on
             await hub.store.write(settle_transaction, purpose, TransactionState.FAILED)
             if not await _is_there(hub, batch):
                 return await _refused(hub, batch, f"the transaction {receipt.hash} failed")
-            receipt = None
-    await hub.store.write(confirm_batch, batch.id, receipt, purpose, hub.draw())
-    return None
+    return await _handed_over(hub, batch)
+
+
+async def _handed_over(hub: Hub, batch: AnchorBatch) -> int | None:
+    """A block holds the root. Once that block is read, it is followed by flows/indexing.py, which asks for this Task
+    again should the chain take the block back."""
+    for _ in range(PASSES):
+        if not await indexing.look(hub):
+            break
+    async with hub.store.reading() as rx:
+        read = await rx.anchors.batch(batch.id)
+    return None if read is None or read.block_number is not None else hub.clock.now_us() + LOOK_AGAIN_US
 
 
 async def _is_there(hub: Hub, batch: AnchorBatch) -> bool:
@@ -155,36 +166,7 @@ async def submit_batch(tx: "Tx", signed: ChainTransaction, draw: Draw, *, batch_
         transaction_hash=signed.hash,
     )
     await tx.anchors.update_batch(submitted)
-    await _tell_orders(tx, batch_id, ChainStatus.SUBMITTED, draw)
-
-
-async def confirm_batch(tx: "Tx", batch_id: str, receipt: ChainReceipt | None, purpose: str, draw: Draw) -> None:
-    """A block holds the root: the batch, its transaction and its orders are CONFIRMED."""
-    batch = await tx.anchors.lock_batch(batch_id)
-    if batch is None or batch.state is BatchState.CONFIRMED:
-        return
-    batch = replace(batch, state=BatchState.CONFIRMED, confirmed_at_us=draw.now_us)
-    if receipt is not None:
-        batch = replace(
-            batch,
-            transaction_hash=receipt.hash,
-            block_number=receipt.block_number,
-            gas_used=receipt.gas_used,
-            gas_price_wei=receipt.gas_price_wei,
-        )
-        await tx.anchors.move_transaction(purpose, TransactionState.CONFIRMED)
-    await tx.anchors.update_batch(batch)
-    await _tell_orders(tx, batch_id, ChainStatus.CONFIRMED, draw)
-
-
-async def _tell_orders(tx: "Tx", batch_id: str, status: ChainStatus, draw: Draw) -> None:
-    """An order follows the leaf that stands for it, so a batch with an older one of its leaves does not move it."""
-    await tx.orders.lock_all(sorted({leaf.order_id for leaf in await tx.anchors.leaves_of_batch(batch_id)}))
-    moved = await tx.orders.recorded(await tx.anchors.shown_by(batch_id), status)
-    parties = await tx.orders.parties([order.id for order in moved])
-    for order in moved:
-        change = Change("", status, batch_id)
-        tx.events.append(order, OrderRecorded.of(order), parties[order.id], draw, change)
+    await tell_orders(tx, batch_id, ChainStatus.SUBMITTED, draw)
 
 
 async def _refused(hub: Hub, batch: AnchorBatch, reason: str) -> int:
@@ -195,10 +177,10 @@ async def _refused(hub: Hub, batch: AnchorBatch, reason: str) -> int:
 
 async def fail_batch(tx: "Tx", batch_id: str, reason: str, draw: Draw) -> None:
     batch = await tx.anchors.lock_batch(batch_id)
-    if batch is None or batch.state in (BatchState.FAILED, BatchState.CONFIRMED):
+    if batch is None or batch.state is BatchState.FAILED or batch.state.is_proven:
         return
     await tx.anchors.update_batch(replace(batch, state=BatchState.FAILED))
-    await _tell_orders(tx, batch_id, ChainStatus.FAILED, draw)
+    await tell_orders(tx, batch_id, ChainStatus.FAILED, draw)
     await open_break(tx, BreakKind.CHAIN, batch_id, None, f"the anchor was refused: {reason}"[:500], draw)
 
 

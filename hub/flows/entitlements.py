@@ -154,23 +154,39 @@ async def resume_grants_of(tx: "Tx", order: Order, cause: str, audiences: list[A
 
 
 async def revoke_grants_of(
-    tx: "Tx", order: Order, cause: str, audiences: list[Audience], draw: Draw, *, reason: str | None = None
+    tx: "Tx",
+    order: Order,
+    cause: str,
+    audiences: list[Audience],
+    draw: Draw,
+    *,
+    reason: str | None = None,
+    is_leaf_revoked: bool = False,
 ) -> Order:
-    """End it; its leaf is revoked by a Task. `reason` is kept in the history, the cause unless it is given."""
+    """End it; its leaf is revoked by a Task, unless it is already. `reason` is kept in the history, the cause unless it
+    is given."""
     order, moved = await _move_grants(tx, order, revoked, cause, reason or cause, audiences, draw)
     leaf = await tx.anchors.right_of_grant(order.id) if GrantState.REVOKED in moved else None
-    if leaf is not None:
+    if leaf is not None and not is_leaf_revoked:
         tx.tasks.add("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
     return order
 
 
 async def restore_grants_of(
-    tx: "Tx", order: Order, cause: str, audiences: list[Audience], draw: Draw, vault: Vault
+    tx: "Tx",
+    order: Order,
+    cause: str,
+    audiences: list[Audience],
+    draw: Draw,
+    vault: Vault,
+    *,
+    has_leaf: bool = False,
 ) -> Order:
-    """Undo that ending. A leaf that was revoked stays so: the right gets another one, under the next batch."""
+    """Undo that ending. A leaf that was revoked stays so: the right gets another one, under the next batch, unless it
+    has its own again."""
     order, moved = await _move_grants(tx, order, restored, cause, cause, audiences, draw)
     leaf = await tx.anchors.right_of_grant(order.id) if moved else None
-    if leaf is None or leaf.attempt_id is None:
+    if leaf is None or leaf.attempt_id is None or has_leaf:
         return order
     attempt = await tx.payments.by_id(leaf.attempt_id)
     order = replace(order, chain_status=ChainStatus.QUEUED)

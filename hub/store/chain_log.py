@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from hub.domain.chain_log import Block, ChainEvent, Cursor
-from hub.store.anchors import anchor_batch, chain_transaction
+from hub.store.anchors import anchor_batch, chain_transaction, replaced_transaction
 from hub.store.metadata import inserted, integer, metadata, text
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ class ChainLog:
         """Whether we have signed this transaction."""
         return await self._rx.one(_IS_OURS, int, hash_=transaction_hash) is not None
 
-    async def settle(self, transaction_hash: str, state: str) -> None:
-        """The state of a transaction, if it is ours."""
-        await self._rx.run(_SETTLE, hash_=transaction_hash, state_=state)
+    async def settle(self, purpose: str, state: str) -> None:
+        """The state of our transaction for a purpose, if there is one."""
+        await self._rx.run(_SETTLE, purpose_=purpose, state_=state)
 
 
 def event_of(
@@ -237,5 +237,7 @@ _STEP_BACK = (
     .values(behind=_next)
 )
 _BATCH_OF = select(anchor_batch.c.id).where(anchor_batch.c.root == bindparam("root_")).limit(literal_column("1"))
-_IS_OURS = select(literal_column("1")).where(exists().where(_t.hash == bindparam("hash_")))
-_SETTLE = update(chain_transaction).where(_t.hash == bindparam("hash_")).values(state=bindparam("state_"))
+_IS_OURS = select(literal_column("1", BigInteger())).where(
+    exists().where(_t.hash == bindparam("hash_")) | exists().where(replaced_transaction.c.hash == bindparam("hash_"))
+)
+_SETTLE = update(chain_transaction).where(_t.purpose == bindparam("purpose_")).values(state=bindparam("state_"))

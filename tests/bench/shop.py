@@ -96,6 +96,7 @@ async def open_hub(shop: Shop, **hooks: Any) -> AsyncIterator[Hub]:
             channels={channel.code: channel},
             platforms={},
             chain=ScriptedChain(),
+            chain_log=ScriptedChain(),
             wakeups=wakeups,
             clock=WallClock(),
             vault=KeyVault(KEY),

@@ -109,7 +109,8 @@ def hub_on(store: Store, world: World, wakeups: MemoryWakeups) -> Hub:
     """As much of a hub as streams of the log ask of one."""
     nothing: Any = None  # nobody here asks chain, vault or what is sent out
     return Hub(
-        store=store, channels={}, platforms={}, chain=nothing, wakeups=wakeups, clock=world.clock, vault=nothing,
+        store=store, channels={}, platforms={}, chain=nothing, chain_log=nothing, wakeups=wakeups, clock=world.clock,
+        vault=nothing,
         partners=nothing, event_documents=nothing, sender=nothing, receipts=SignedReceipts(KEYS),
         tokens=UserTokens(KEYS), cursors=Cursors(KEYS), draw_seed=world.seed, owner="worker-1", is_production=False,
         batch_after_ms=0,

@@ -127,7 +127,7 @@ async def contested(stage: Stage, name: str) -> None:
             return await is_disputed() and disputes[0]["answerState"] == "TAKEN"
 
         await until(is_taken, within_s=90, what="the evidence taken")
-        await reached(learner, order_id, status="PAID", chainStatus="CONFIRMED", within_s=60)
+        await reached(learner, order_id, status="PAID", chainStatus="FINALIZED", within_s=60)
 
 
 DISPUTES_OF = "query($id: ID!) { order(id: $id) { disputes { id state answerState } } }"
@@ -224,7 +224,7 @@ async def revoked(stage: Stage, name: str) -> None:
     await sale(stage, name)
     async with stage.learner() as learner, stage.operator() as operator:
         bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
-        order = await reached(learner, bought["order"]["id"], chainStatus="CONFIRMED")
+        order = await reached(learner, bought["order"]["id"], chainStatus="FINALIZED")
         asked = {"entitlementId": order["entitlement"]["id"], "reason": "a mistake", "idempotencyKey": name}
         await operator.mutate(REVOKE, asked)
         order = await reached(operator, order["id"], fulfilmentStatus="REVOKED")
@@ -599,7 +599,7 @@ async def unresolved(stage: Stage, name: str) -> None:
         if not stage.is_last:
             await until(is_shown, what="a Break")
         else:
-            await reached(operator, order["id"], status="PAID", chainStatus="CONFIRMED")
+            await reached(operator, order["id"], status="PAID", chainStatus="FINALIZED")
 
 
 async def resumed_after_a_death(stage: Stage, name: str) -> None:
@@ -619,13 +619,52 @@ async def waiting(stage: Stage, name: str) -> None:
         await stage.hub.ended()
 
 
+async def unread(stage: Stage, name: str) -> None:
+    """Nothing was ever read of the chain."""
+    for table in ("chain_watch", "chain_event", "chain_block", "chain_cursor"):
+        await stage.house.change(f"DELETE FROM {table}")
+
+
+async def unwatched(stage: Stage, name: str) -> None:
+    """The contract became known after the rest was read."""
+    await stage.house.change("DELETE FROM chain_watch")
+
+
+async def taken_back(stage: Stage, name: str) -> None:
+    """One more block was read, which the node will turn out not to have."""
+    await stage.house.change(
+        "INSERT INTO chain_block (chain_id, number, hash, parent_hash, mined_at_us) "
+        "SELECT chain_id, number + 1, '0xgone', hash, 0 FROM chain_cursor"
+    )
+    await stage.house.change("UPDATE chain_cursor SET number = number + 1, hash = '0xgone'")
+
+
+async def rewritten(stage: Stage, name: str) -> None:
+    """What was read as final is not what the node has there."""
+    await stage.house.change("UPDATE chain_cursor SET hash = '0xother', final_hash = '0xother'")
+
+
+async def halted(stage: Stage, name: str) -> None:
+    """Reading halts, and sales go on; then the node turns out to be right, and everything is read anew."""
+    if not stage.is_last:
+        await stage.hub.ended()
+        return
+    await until(lambda: stage.house.rows("SELECT halt_reason FROM chain_cursor WHERE halt_reason IS NOT NULL"))
+    async with stage.learner() as learner:
+        bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+        await reached(learner, bought["order"]["id"], status="PAID", chainStatus="SUBMITTED")
+        await unread(stage, name)
+        await reached(learner, bought["order"]["id"], chainStatus="FINALIZED")
+    await stage.house.change("DELETE FROM break_ WHERE subject_id LIKE 'chain:%'")
+
+
 async def refused_for_a_while(stage: Stage, name: str) -> None:
     """The chain says no to this batch; a person is told, and it is anchored when the chain lets it."""
     async with stage.learner() as learner:
         bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
         if not stage.is_last:
             await stage.hub.ended()
-        await reached(learner, bought["order"]["id"], status="PAID", chainStatus="CONFIRMED", within_s=90)
+        await reached(learner, bought["order"]["id"], status="PAID", chainStatus="FINALIZED", within_s=90)
 
 
 async def asked_if_ready(stage: Stage, name: str) -> None:
@@ -652,7 +691,7 @@ async def many_listings(stage: Stage, name: str) -> None:
 
 async def _sold(stage: Stage, learner: Client, order_id: str) -> None:
     """Everything that a sale leads to."""
-    order = await reached(learner, order_id, status="PAID", chargeStatus="FULL", chainStatus="CONFIRMED", within_s=60)
+    order = await reached(learner, order_id, status="PAID", chargeStatus="FULL", chainStatus="FINALIZED", within_s=60)
     assert len(order["entitlement"]["grants"]) == 1
     assert order["entitlement"]["id"]
 
@@ -841,7 +880,11 @@ SCENES: dict[str, Scene] = {
     # chain
     "close_batch": Scene(),
     "keep_signed": Scene(),
-    "confirm_batch": Scene(),
+    "begin_reading": Scene(waiting, before=unread),
+    "widen": Scene(waiting, before=unwatched),
+    "take_blocks": Scene(),
+    "step_back": Scene(before=taken_back),
+    "halt_reading": Scene(halted, before=rewritten),
     "replace_signed": Scene(refused_for_a_while, spoil=lose_what_was_sent_first),
     "fail_batch": Scene(refused_for_a_while, spoil=refuse_to_anchor),
     "settle_transaction": Scene(revoked),

@@ -94,7 +94,7 @@ async def sale(shop: Shop) -> tuple[str, list[tuple[str, str, str]]]:
         async for update in updates:
             told = update["orderUpdated"]
             followed.append((told["event"]["kind"], told["order"]["status"], told["order"]["chainStatus"]))
-            if told["order"]["chainStatus"] == "CONFIRMED":
+            if told["order"]["chainStatus"] == "FINALIZED":
                 break
     return asked["order"]["id"], followed
 
@@ -106,7 +106,7 @@ async def test_buyer_follows_the_order_from_its_number_to_its_record_on_chain(
     kinds = [kind for kind, _, _ in followed]
     assert kinds[:2] == ["ORDER_CREATED", "PAYMENT_ATTEMPT_CHANGED"]
     assert kinds.index("ORDER_PAID") < kinds.index("ORDER_RECORDED")
-    assert followed[-1][1:] == ("PAID", "CONFIRMED")
+    assert followed[-1][1:] == ("PAID", "FINALIZED")
     order = await order_of(shop.learner, order_id)
     assert (order["chargeStatus"], order["fulfilmentStatus"]) == ("FULL", "FULFILLED")
     assert [attempt["state"] for attempt in order["paymentIntent"]["attempts"]] == ["CHARGED"]
@@ -164,7 +164,7 @@ async def test_free_course_is_granted_at_once_and_recorded(shop: Shop) -> None:
     bought = await shop.learner.mutate(CHECKOUT, shop.free.bought("free"))
     assert bought["order"]["status"] == "PAID"
     assert bought["paymentAttempt"] is None
-    order = await reached(shop.learner, bought["order"]["id"], chainStatus="CONFIRMED")
+    order = await reached(shop.learner, bought["order"]["id"], chainStatus="FINALIZED")
     assert order["entitlement"]["isOpen"]
     assert await shop.sandbox.find(f"{order['number']}-1") == []
 
@@ -214,7 +214,7 @@ async def test_commands_beside_the_server_corrupt_nothing_and_reclaim_no_lease(s
     async with Client(shop.hub.origin, token) as newcomer:
         assert (await newcomer.query("{ viewer { kind } }", {}))["viewer"]["kind"] == "USER"
     for answer in orders:
-        await reached(shop.learner, answer["order"]["id"], chainStatus="CONFIRMED")
+        await reached(shop.learner, answer["order"]["id"], chainStatus="FINALIZED")
     await shop.house.verified()
     held = await shop.house.rows("SELECT owner, attempts, lease_until_us FROM task WHERE kind = 'nobodys'")
     assert held == [("another process", 1, 9000000000000000)]
@@ -247,7 +247,7 @@ async def test_sigterm_under_load_fails_no_request_and_loses_no_task(tmp_path: P
         again = await house.serve()
         async with Client(again.origin, learner) as buyer:
             for answer in answers:
-                await reached(buyer, answer["order"]["id"], status="PAID", chainStatus="CONFIRMED")
+                await reached(buyer, answer["order"]["id"], status="PAID", chainStatus="FINALIZED")
         await house.verified()
     finally:
         await house.aclose()

@@ -170,7 +170,7 @@ async def come_to_rest(stage: Stage) -> None:
 
     async def is_at_rest() -> bool:
         left = await stage.house.rows(LEFT)
-        unanchored = await stage.house.rows("SELECT id FROM anchor_batch WHERE state <> 'CONFIRMED'")
+        unanchored = await stage.house.rows("SELECT id FROM anchor_batch WHERE state <> 'FINALIZED'")
         return not left and not unanchored
 
     try:

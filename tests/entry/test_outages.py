@@ -113,14 +113,14 @@ async def shop(running: Shop) -> AsyncIterator[Shop]:
 
 async def test_sales_go_on_while_the_node_is_dead_and_anchoring_catches_up(shop: Shop) -> None:
     before = await shop.paid()
-    await reached(shop.learner, before["id"], chainStatus="CONFIRMED", within_s=BACK_WITHIN_S)
+    await reached(shop.learner, before["id"], chainStatus="FINALIZED", within_s=BACK_WITHIN_S)
     first = shop.house.node_pid
     os.kill(first, signal.SIGKILL)
     meanwhile = [await shop.paid() for _ in range(5)]
     for order in meanwhile:
         assert (await order_of(shop.learner, order["id"]))["entitlement"]["isOpen"]
     for order in [before, *meanwhile]:
-        recorded = await reached(shop.learner, order["id"], chainStatus="CONFIRMED", within_s=BACK_WITHIN_S)
+        recorded = await reached(shop.learner, order["id"], chainStatus="FINALIZED", within_s=BACK_WITHIN_S)
         assert recorded["proof"]["bundle"]
     assert shop.house.node_pid != first
     leaves = await shop.house.rows("SELECT order_id, count(*) FROM leaf GROUP BY order_id HAVING count(*) <> 1")
@@ -201,7 +201,7 @@ async def test_sale_goes_on_while_a_platform_is_down_and_its_grant_is_delivered_
         return {"state": state, "platform": {"slug": HONOURER}} in right["accesses"]
 
     await until(lambda: access("UNKNOWN"), what="a lost answer of the platform")
-    await reached(shop.learner, asked["order"]["id"], chainStatus="CONFIRMED", within_s=BACK_WITHIN_S)
+    await reached(shop.learner, asked["order"]["id"], chainStatus="FINALIZED", within_s=BACK_WITHIN_S)
     await shop.sandbox.clear()
     await until(lambda: access("OPEN"), within_s=BACK_WITHIN_S, what="the grant delivered")
     page = await shop.sandbox.page(HONOURER, "elsewhere", "reader")

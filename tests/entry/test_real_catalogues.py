@@ -126,7 +126,7 @@ async def test_course_bought_from_a_real_catalogue_opens_on_the_platform_that_li
         assert not (await partner.query(VERIFY, asked))["verifyEntitlement"]["isEntitled"]
         bought = await learner.mutate(CHECKOUT, sold.bought("one of the catalogue"))
         assert (await partner.query(VERIFY, asked))["verifyEntitlement"]["isEntitled"]
-        order = await reached(learner, bought["order"]["id"], status="PAID", chainStatus="CONFIRMED")
+        order = await reached(learner, bought["order"]["id"], status="PAID", chainStatus="FINALIZED")
         proved = {"input": {"proof": order["proof"]["bundle"]}, "course": sold.course_id}
         assert (await operator.query(VERIFY, proved))["verifyEntitlement"]["isEntitled"]
 
@@ -157,12 +157,12 @@ async def test_sixteen_buyers_buy_five_hundred_courses_at_once_and_every_order_i
     async with asyncio.timeout(WITHIN_S):
         await asyncio.gather(*(shop(number, token) for number, token in enumerate(tokens)))
         assert len(set(orders)) == PURCHASES
-        await until(lambda: _all_recorded(market.house), within_s=WITHIN_S, every_s=0.5, what="every order CONFIRMED")
+        await until(lambda: _all_recorded(market.house), within_s=WITHIN_S, every_s=0.5, what="every order FINALIZED")
     states = await market.house.rows(
         "SELECT status, charge_status, chain_status, count(*) FROM order_ WHERE user_id IN "
         "(SELECT user_id FROM identity WHERE subject LIKE 'buyer %') GROUP BY 1, 2, 3"
     )
-    assert states == [("PAID", "FULL", "CONFIRMED", PURCHASES)]
+    assert states == [("PAID", "FULL", "FINALIZED", PURCHASES)]
     charged = [status for _, status in market.house.movements()]
     assert charged == ["succeeded"] * (PURCHASES + 1)
     said = await market.house.verified()
@@ -170,4 +170,4 @@ async def test_sixteen_buyers_buy_five_hundred_courses_at_once_and_every_order_i
 
 
 async def _all_recorded(house: House) -> bool:
-    return await house.rows("SELECT count(*) FROM order_ WHERE chain_status <> 'CONFIRMED'") == [(0,)]
+    return await house.rows("SELECT count(*) FROM order_ WHERE chain_status <> 'FINALIZED'") == [(0,)]

@@ -150,7 +150,7 @@ async def buy(client: Client, sold: Sold) -> str:
 
 async def is_recorded(client: Client, order_id: str) -> None:
     """Until the order is paid, and confirmed on chain."""
-    await reached(client, order_id, status="PAID", chainStatus="CONFIRMED", within_s=120)
+    await reached(client, order_id, status="PAID", chainStatus="FINALIZED", within_s=120)
 
 
 @asynccontextmanager

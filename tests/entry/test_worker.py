@@ -14,6 +14,7 @@ from sqlalchemy import text
 from hub.entry import worker as module
 from hub.entry.worker import HANDLERS, TIRELESS, Worker
 from hub.flows import purchase, tasks
+from hub.flows.anchors import keep_contract
 from hub.flows.purchase import CheckoutRequest, checkout
 from hub.ports import ChainUnavailable, Hub
 from hub.store.metadata import metadata
@@ -50,8 +51,10 @@ async def until(look: Callable[[], Any], within_s: float = 10.0) -> None:
 
 
 @pytest.fixture
-def bench(store: Store, world: World) -> Bench:
-    return Bench(store, world)
+async def bench(store: Store, world: World) -> Bench:
+    found = Bench(store, world)
+    await keep_contract(found.hub, found.chain.known)
+    return found
 
 
 def with_wakeups(bench: Bench, wakeups: MemoryWakeups) -> Hub:

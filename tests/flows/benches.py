@@ -104,6 +104,7 @@ class Bench:
             channels={self.channel.code: self.channel, self.other.code: self.other},
             platforms=self.platforms,
             chain=self.chain,
+            chain_log=self.chain,
             wakeups=MemoryWakeups(),
             clock=self.clock,
             vault=self.vault,
@@ -176,6 +177,8 @@ class Bench:
 
     async def run(self, task: LeasedTask) -> int | None:
         """One task as the worker runs it."""
+        if task.kind == "anchor_batch":
+            await anchors.keep_contract(self.hub, self.chain.known)
         try:
             again = await HANDLERS[task.kind](self.hub, task)
         except ChainUnavailable:

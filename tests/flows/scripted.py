@@ -6,15 +6,17 @@ Every call asserts that no unit is running: nothing remote happens while a trans
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub.domain.chain_log import Block, ChainEvent, Cost, Heads
 from hub.domain.disputes import DisputeWord
 from hub.domain.events import Logged
 from hub.domain.money import Money
 from hub.domain.payments import Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import Viewer
+from hub.domain.records import KnownContract
 from hub.domain.refunds import Refund
 from hub.domain.webhooks import Sent, SentOutcome
 from hub.ports import (
@@ -215,6 +217,15 @@ class ScriptedPlatform:
     async def aclose(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an event of the contract says."""
+
+    name: str
+    subject: str
+    args: dict[str, str]
+
+
 @dataclass
 class ScriptedChain:
     """A chain that keeps roots in memory: one block per sent transaction, in the order of nonces."""
@@ -228,6 +239,8 @@ class ScriptedChain:
     mined: dict[str, ChainReceipt] = field(default_factory=dict)
     signed: dict[str, Callable[[], None]] = field(default_factory=dict)
     nonces: dict[str, int] = field(default_factory=dict)
+    telling: dict[str, "Told"] = field(default_factory=dict)  # the event of a transaction, by its hash
+    final: int = 0  # the newest block that is final
     is_away: bool = False
     holds_back: bool = False  # accept, and put into no block
     approved: set[tuple[str, bytes, bytes]] = field(default_factory=set)  # what contract wallets say they have signed
@@ -250,26 +263,32 @@ class ScriptedChain:
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         assert root not in self.roots, "a root is anchored once"
-        return self._sign(f"anchor {root.hex()}", nonce, lambda: self.roots.__setitem__(root, count))
+        args = {"count": str(count), "dataHash": f"0x{data_hash.hex()}", "kind": "1"}
+        told = Told("Anchored", f"0x{root.hex()}", args)
+        return self._sign(f"anchor {root.hex()}", nonce, lambda: self.roots.__setitem__(root, count), told)
 
     async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
         assert contract == self.contract
         bits = {(root, word * 256 + place) for place in range(256) if mask >> place & 1}
-        return self._sign(f"revoke {root.hex()} {word} {mask}", nonce, lambda: self.revoked.update(bits))
+        told = Told("Revoked", f"0x{root.hex()}", {"word": str(word), "mask": str(mask)})
+        return self._sign(f"revoke {root.hex()} {word} {mask}", nonce, lambda: self.revoked.update(bits), told)
 
     async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
         return self._sign(f"call {to} {data.hex()}", nonce, lambda: None)
 
     async def sign_replacement(self, raw: str) -> SignedTransaction:
         before = raw.removeprefix("raw of ")
-        return self._sign(f"dearer {before}", self.nonces[before], self.signed[before])
+        told = self.telling.get(before)
+        return self._sign(f"dearer {before}", self.nonces[before], self.signed[before], told)
 
     async def sign_nothing(self, nonce: int) -> SignedTransaction:
         return self._sign("nothing", nonce, lambda: None)
 
-    def _sign(self, what: str, nonce: int, act: Callable[[], None]) -> SignedTransaction:
+    def _sign(self, what: str, nonce: int, act: Callable[[], None], told: "Told | None" = None) -> SignedTransaction:
         self._answer()
         hash_ = "0x" + hashlib.sha256(f"{what} {nonce}".encode()).hexdigest()
+        if told is not None:
+            self.telling[hash_] = told
         self.signed[hash_], self.nonces[hash_] = act, nonce
         return SignedTransaction(hash_, f"raw of {hash_}", nonce, self.sender)
 
@@ -287,6 +306,56 @@ class ScriptedChain:
         self._answer()
         return self.mined.get(hash_)
 
+    # ---- its log: one block for each of `mined` ------------------------------------------------------------------
+
+    @property
+    def known(self) -> KnownContract:
+        """The contract, as the hub keeps it."""
+        return KnownContract(self.chain_id, self.contract, "entitlement_hub", "c0de", 0, ASKED_AT_US)
+
+    def anchored_by_others(self, root: bytes, count: int) -> None:
+        """A block holds the root by a transaction that nobody here knows of."""
+        block = len(self.mined) + 1
+        hash_ = f"0xof-others-{block}"
+        self.roots[root] = count
+        self.telling[hash_] = Told("Anchored", f"0x{root.hex()}", {"count": str(count)})
+        self.mined[hash_] = ChainReceipt(hash_, True, block, f"0xb{block}", 50_000, 10**9, 1)
+
+    async def heads(self) -> Heads:
+        self._answer()
+        return Heads(len(self.mined), len(self.mined), self.final)
+
+    async def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        self._answer()
+        return [
+            Block(self.chain_id, number, f"0xb{number}", f"0xb{number - 1}", ASKED_AT_US + number)
+            if number <= len(self.mined)
+            else None
+            for number in numbers
+        ]
+
+    async def logs_of(self, blocks: Sequence[Block], contracts: Mapping[str, str]) -> list[ChainEvent]:
+        self._answer()
+        hashes = {block.hash for block in blocks}
+        return [event for event in self._events() if event.block_hash in hashes and event.address in contracts]
+
+    async def logs_between(self, first: int, last: int, contracts: Mapping[str, str]) -> list[ChainEvent]:
+        self._answer()
+        return [event for event in self._events() if first <= event.block_number <= last and event.address in contracts]
+
+    async def costs(self, hashes: Sequence[str]) -> dict[str, Cost]:
+        self._answer()
+        return {hash_: Cost(self.mined[hash_].gas_used, self.mined[hash_].gas_price_wei) for hash_ in hashes}
+
+    def _events(self) -> list[ChainEvent]:
+        return [
+            ChainEvent(
+                self.chain_id, number, f"0xb{number}", 0, hash_, self.contract, told.name, told.subject, told.args
+            )
+            for number, (hash_, receipt) in enumerate(self.mined.items(), 1)
+            if receipt.is_ok and (told := self.telling.get(hash_)) is not None
+        ]
+
     async def anchored(self, root: bytes, contract: str = "") -> AnchorState:
         self._answer()
         return AnchorState(self.roots.get(root, 0), 1, 0)
@@ -294,6 +363,9 @@ class ScriptedChain:
     async def is_revoked(self, root: bytes, index: int, contract: str = "") -> bool:
         self._answer()
         return (root, index) in self.revoked
+
+    def claim_call(self, claim: LeafClaim) -> str | None:
+        return f"0xclaim{claim.root.hex()}"
 
     async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
         self._answer()

@@ -23,7 +23,7 @@ from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
 from resolvers.context import GATEWAY_FIELDS, request_context
 from schema import schema
-from tests.flows.scripted import ScriptedSender
+from tests.flows.scripted import ScriptedChain, ScriptedSender
 from tests.partners import offline_partners
 from tests.world import World
 
@@ -173,6 +173,7 @@ def api(counted: Counted, keys: dict[str, Any]) -> Api:
         channels={"test": channel},  # type: ignore[dict-item]  # as much of a channel as is called here
         platforms={},
         chain=chain,  # type: ignore[arg-type]  # as much of a chain as is asked
+        chain_log=ScriptedChain(),
         wakeups=wakeups,
         clock=world.clock,
         event_documents=PartnerDocuments(),

@@ -22,6 +22,7 @@ from hub.domain.refunds import LateMoney
 from hub.domain.requests import InProgress
 from hub.entry.worker import HANDLERS
 from hub.flows import orders, purchase, tasks
+from hub.flows.anchors import keep_contract
 from hub.ports import Channel, Hub
 from hub.security.keys import Key
 from hub.security.signing import Cursors, SignedReceipts
@@ -74,6 +75,7 @@ class Town:
     async def build(self, channels: Mapping[str, Channel], buyers: int) -> None:
         """Shops, courses, and people who may buy."""
         self.hubs = [self._hub(f"worker-{number}", channels) for number in range(WORKERS)]
+        await keep_contract(self.hubs[0], self.chain.known)
         for slug in ("xue", "lumen"):
             platform = await self.world.platform(slug)
             for price in (*PRICES, *PRICES, 0):
@@ -88,6 +90,7 @@ class Town:
         drawn = count(1)
         return Hub(
             store=self.store, channels=channels, platforms={}, chain=self.chain,  # type: ignore[arg-type]  # as much as flows of money ask of one
+            chain_log=self.chain,
             wakeups=MemoryWakeups(), clock=self.clock, vault=KeyVault(KEY), receipts=SignedReceipts(KEY),
             tokens=UserTokens(KEY), partners=offline_partners(), cursors=Cursors(KEY),
             event_documents=ScriptedDocuments(), sender=ScriptedSender(),

@@ -653,7 +653,7 @@ async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
         assert await tx.anchors.add_transaction(signed)
         assert await log.is_ours("0xhash")
         assert not await log.is_ours("0xother")
-        await log.settle("0xhash", TransactionState.CONFIRMED)
+        await log.settle(signed.purpose, TransactionState.CONFIRMED)
         assert await tx.anchors.unsettled(7, "0xgate") == []
 
     await store.write(unit)

@@ -1,0 +1,176 @@
+"""What the chain's events mean for ours, and what it means when the chain takes one back.
+
+Effects go by what an event is about (a root, an order key), never by its place: the same event in another block, told
+again or read from the first block anew changes nothing twice. What cannot be taken back waits until its block is final.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hub.domain.chain_log import ChainEvent, Cost, Depth
+from hub.domain.events import Change, OrderRecorded
+from hub.domain.ids import Draw
+from hub.domain.orders import ChainStatus
+from hub.domain.reconciliation import BreakKind
+from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf, TransactionState
+from hub.flows.breaks import open_break
+from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
+from hub.ports import Vault
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Tx
+
+STATES = {Depth.SEEN: BatchState.SUBMITTED, Depth.CONFIRMED: BatchState.CONFIRMED, Depth.FINAL: BatchState.FINALIZED}
+STATUSES = {
+    Depth.SEEN: ChainStatus.SUBMITTED,
+    Depth.CONFIRMED: ChainStatus.CONFIRMED,
+    Depth.FINAL: ChainStatus.FINALIZED,
+}
+
+
+async def stands(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, draw: Draw, vault: Vault) -> None:
+    """The event has come to this depth. `cost` is its transaction's, where it is read for the first time."""
+    match event.name:
+        case "Anchored":
+            await _anchored(tx, event, depth, cost, draw)
+        case "Revoked" | "RootRevoked":
+            await _revoked(tx, event, depth, draw, vault)
+        case "Settled" if depth is Depth.FINAL and not await tx.chain_log.is_ours(event.transaction_hash):
+            await _tell_staff(tx, event, "an order was settled by a transaction that is not ours", draw)
+
+
+async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
+    """The chain has taken back the block of an event that had come to this depth."""
+    match event.name:
+        case "Anchored":
+            await _unanchored(tx, event, draw)
+        case "Revoked" | "RootRevoked":
+            await _unrevoked(tx, event, depth, draw, vault)
+
+
+# ---- roots -----------------------------------------------------------------------------------------------------------
+
+
+async def _anchored(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, draw: Draw) -> None:
+    batch = await _batch(tx, event)
+    if batch is None:
+        if depth is Depth.FINAL:
+            await _tell_staff(tx, event, "a root was anchored that is none of ours", draw)
+        return
+    state = STATES[depth]
+    if batch.state in (BatchState.CONFIRMED, BatchState.FINALIZED) and state is not BatchState.FINALIZED:
+        state = batch.state  # read anew, with what followed from it still in place
+    after = replace(
+        batch,
+        state=state,
+        chain_id=event.chain_id,
+        contract=event.address,
+        transaction_hash=event.transaction_hash,
+        block_number=event.block_number,
+    )
+    if cost is not None:
+        after = replace(after, gas_used=cost.gas_used, gas_price_wei=cost.gas_price_wei)
+    if state.is_proven and batch.confirmed_at_us is None:
+        after = replace(after, confirmed_at_us=draw.now_us)
+    if after == batch:
+        return
+    await tx.anchors.update_batch(after)
+    if state.is_proven:
+        await tx.chain_log.settle(f"anchor:{batch.root.hex()}", TransactionState.CONFIRMED)
+    if state is not batch.state:
+        await tell_orders(tx, batch.id, ChainStatus(state), draw)
+
+
+async def _unanchored(tx: "Tx", event: ChainEvent, draw: Draw) -> None:
+    """Its Task sends the same bytes again."""
+    batch = await _batch(tx, event)
+    if batch is None or batch.block_number is None:
+        return
+    state = BatchState.REORGED if batch.state.is_proven else batch.state
+    gone = replace(
+        batch, state=state, block_number=None, gas_used=None, gas_price_wei=None, confirmed_at_us=None
+    )  # fmt: skip
+    await tx.anchors.update_batch(gone)
+    await tx.chain_log.settle(f"anchor:{batch.root.hex()}", TransactionState.SENT)
+    if state is not batch.state:
+        await tell_orders(tx, batch.id, ChainStatus.REORGED, draw)
+    tx.tasks.add("anchor_batch", f"{batch.first_position}-{batch.last_position}", {"batch": batch.id}, draw.now_us)
+
+
+async def _batch(tx: "Tx", event: ChainEvent) -> AnchorBatch | None:
+    """Our batch that the event is about, held. The same root on another contract than we chose is somebody else's."""
+    batch_id = await tx.chain_log.batch_of(bytes.fromhex(event.subject[2:]))
+    batch = None if batch_id is None else await tx.anchors.lock_batch(batch_id)
+    return batch if batch is not None and batch.contract in ("", event.address) else None
+
+
+async def tell_orders(tx: "Tx", batch_id: str, status: ChainStatus, draw: Draw) -> None:
+    """An order follows the leaf that stands for it, so a batch with an older one of its leaves does not move it."""
+    await tx.orders.lock_all(sorted({leaf.order_id for leaf in await tx.anchors.leaves_of_batch(batch_id)}))
+    moved = await tx.orders.recorded(await tx.anchors.shown_by(batch_id), status)
+    parties = await tx.orders.parties([order.id for order in moved])
+    for order in moved:
+        change = Change("", status, batch_id)
+        tx.events.append(order, OrderRecorded.of(order), parties[order.id], draw, change)
+
+
+# ---- revocations -----------------------------------------------------------------------------------------------------
+
+
+async def _revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
+    """A right whose leaf somebody else has revoked has ended: whoever may revoke on chain has the last word."""
+    if depth < Depth.CONFIRMED or await tx.chain_log.is_ours(event.transaction_hash):
+        return
+    batch = await _batch(tx, event)
+    if batch is None:
+        if depth is Depth.FINAL:
+            await _tell_staff(tx, event, "a root was revoked that is none of ours", draw)
+        return
+    for leaf in await _meant(tx, event, batch):
+        order = await tx.orders.lock(leaf.order_id)
+        right = await tx.anchors.right_of_grant(leaf.order_id)
+        if order is None or right is None or right.id != leaf.id:
+            continue
+        audiences = await audiences_of(tx, order, vault)
+        after = await revoke_grants_of(tx, order, cause(leaf), audiences, draw, is_leaf_revoked=True)
+        if after != order:
+            await tx.orders.update(after)
+    if depth is Depth.FINAL:
+        await _tell_staff(tx, event, f"leaves of {batch.id} were revoked by a transaction that is not ours", draw)
+
+
+async def _unrevoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
+    """What we revoked is revoked again; a right that somebody else had ended stands again, on the leaf that it had."""
+    batch = await _batch(tx, event)
+    if batch is None:
+        return
+    is_ours = await tx.chain_log.is_ours(event.transaction_hash)
+    for leaf in await _meant(tx, event, batch):
+        if is_ours:
+            tx.tasks.add("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
+        elif depth >= Depth.CONFIRMED and (order := await tx.orders.lock(leaf.order_id)) is not None:
+            audiences = await audiences_of(tx, order, vault)
+            after = await restore_grants_of(tx, order, cause(leaf), audiences, draw, vault, has_leaf=True)
+            if after != order:
+                await tx.orders.update(after)
+
+
+async def _meant(tx: "Tx", event: ChainEvent, batch: AnchorBatch) -> list[RecordedLeaf]:
+    leaves = await tx.anchors.leaves_of_batch(batch.id)
+    if event.name == "RootRevoked":
+        return leaves
+    word, mask = int(event.args["word"]), int(event.args["mask"])
+    return [
+        leaf for leaf in leaves if leaf.index is not None and leaf.index >> 8 == word and mask >> (leaf.index & 255) & 1
+    ]
+
+
+def cause(leaf: RecordedLeaf) -> str:
+    """Why a grant has ended whose leaf others have revoked."""
+    return f"chain:{leaf.id}"
+
+
+async def _tell_staff(tx: "Tx", event: ChainEvent, what: str, draw: Draw) -> None:
+    subject = f"{event.transaction_hash}:{event.name}"
+    detail = f"{what}: {event.name} of {event.subject} by contract {event.address}"
+    await open_break(tx, BreakKind.CHAIN, subject, None, detail, draw)
