@@ -7,7 +7,7 @@ import strawberry
 
 from hub.domain.people import Viewer
 from hub.ports import Hub
-from resolvers.loaders import NodeLoader, node_loader
+from resolvers.loaders import NodeLoader, RefundableLoader, node_loader, refundable_loader
 
 GATEWAY_FIELDS = frozenset({"_entities", "_service"})
 
@@ -32,6 +32,7 @@ class RequestContext:
     viewer: Viewer
     request_id: str
     nodes: NodeLoader
+    refundables: RefundableLoader
     gateway_fields: frozenset[str]  # those of GATEWAY_FIELDS that this request may ask for
     parts: Parts | None = None  # None: what is deferred comes with the rest
     is_stream: bool = False  # over WebSocket or SSE, where nothing may be deferred
@@ -47,7 +48,8 @@ def request_context(
     is_stream: bool = False,
 ) -> RequestContext:
     """The context of one operation, for this viewer."""
-    return RequestContext(hub, viewer, request_id, node_loader(hub, viewer), gateway_fields, parts, is_stream)
+    nodes, refundables = node_loader(hub, viewer), refundable_loader(hub)
+    return RequestContext(hub, viewer, request_id, nodes, refundables, gateway_fields, parts, is_stream)
 
 
 Info = strawberry.Info[RequestContext, None]

@@ -1,4 +1,4 @@
-"""`node`, `nodes` and `_entities`: all of one document are one batch for each type. Nothing else has a loader."""
+"""`node`, `nodes` and `_entities`: all of one document are one batch for each type; so is what orders can refund."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from strawberry.dataloader import DataLoader
 
 from hub.domain.people import Viewer
+from hub.flows.refund_plans import Asked, abilities, refundable
 from hub.ports import Hub
 from resolvers.errors import gatekept
 from resolvers.paging import Window
@@ -29,6 +30,18 @@ class NodeKey:
 
 
 NodeLoader = DataLoader[NodeKey, "Row | None"]
+RefundableLoader = DataLoader[Asked, int]
+
+
+def refundable_loader(hub: Hub) -> RefundableLoader:
+    """How much of each order can be given back: of orders that the viewer was shown."""
+
+    async def load(asked: list[Asked]) -> list[int]:
+        with gatekept():
+            async with hub.store.reading() as rx:
+                return await refundable(rx, asked, abilities(hub))
+
+    return DataLoader(load_fn=load, max_batch_size=MAX_ENTITIES)
 
 
 def node_loader(hub: Hub, viewer: Viewer) -> NodeLoader:

@@ -12,6 +12,7 @@ from hub.domain.money import Money
 from hub.domain.refunds import MAX_REASON, LateMoney, Refund
 from hub.domain.requests import Answer
 from hub.flows import late, refunds
+from hub.flows.refund_plans import Asked
 from hub.flows.refunds import RefundRequest
 from resolvers.context import Info
 from resolvers.inputs import MoneyInput, id_of, key, money, storable
@@ -157,6 +158,8 @@ def refunded_amount(root: "strawberry.Parent[OrderRow]") -> Money:
     return Money(root.refunded_minor, root.total.currency)
 
 
-def refundable(root: "strawberry.Parent[OrderRow]") -> Money:
-    left = root.received_minor - root.refunded_minor - root.refund_reserved_minor
-    return Money(max(left, 0), root.total.currency)
+async def refundable(info: Info, root: "strawberry.Parent[OrderRow]") -> Money:
+    kept = root.received_minor - root.refunded_minor - root.refund_reserved_minor
+    if kept <= 0:  # nothing to look for
+        return Money(0, root.total.currency)
+    return Money(await info.context.refundables.load(Asked(root.id, root.total.currency, kept)), root.total.currency)

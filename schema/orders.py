@@ -62,12 +62,16 @@ class Order(Node):
     )
     refunded_amount: Money = resolved_by(refunds.refunded_amount, "All that was given back.", FREE)
     refundable: Money = resolved_by(
-        refunds.refundable, "What is neither given back nor on its way; an open dispute stops all of it.", FREE
+        refunds.refundable,
+        "The most that one refundCreate may give back now: of one charge, less what is given back, on its way, or lost "
+        "by disputes. 0 while a dispute is open, or where the channel gives nothing back.",
+        ONE_LIST,
     )
     refunds: list[LazyRefund] = relation("refunds", "Its refunds, the oldest first; at most 100.", most=100)
     dispute_status: DisputeState | None = resolved_by(
         orders.dispute_status,
-        "The state of the dispute that needs somebody most; null if there is none that you may see.",
+        "The state of the dispute that needs somebody most: for the selling platform and staff. Null for its buyer, "
+        "who is not always the card's holder and hears from the bank, and where there is none.",
         ONE_LIST,
     )
     disputes: list[LazyDispute] = relation(

@@ -11,10 +11,11 @@ nothing, and then those about the latest call alone: NOT_SENT is REQUESTED again
 `rejected` is a refusal of our call, and FAILED for as long as the channel does not prove that the money moved.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from hub.domain.disputes import Dispute, lost_minor
 from hub.domain.ledger import Posting, clearing, suspense, taken_from
 from hub.domain.money import MAX_MINOR, Money
 from hub.domain.orders import PAID_ONCE, Order, OrderStatus, charge_status, settled
@@ -361,6 +362,28 @@ def parts_now(
     excess = amount.amount_minor - bearable
     beyond = (Posting(suspense(channel), target, amount.currency, excess),) if excess else ()
     return (*parts, *beyond), excess
+
+
+def most_refundable(
+    charges: Sequence[Refundable], disputes: Sequence[Dispute], able: Callable[[Refundable], bool], kept_minor: int,
+    currency: str,
+) -> int:  # fmt: skip
+    """The most that one refund of an order may be, in its currency: of one charge, of what lost disputes have left of
+    it and the parties hold (`kept_minor`: received less given back and promised), and nothing while one is open."""
+    if any(one.is_open for one in disputes):
+        return 0
+    own = [one for one in disputes if one.amount.currency == currency]
+    held = max(kept_minor - sum(one.deducted_minor for one in own), 0)
+    left = [
+        replace(charge, held_minor=held, lost_minor=lost_minor(_of(charge, own), currency))
+        for charge in charges
+        if charge.captured.currency == currency
+    ]
+    return max((charge.left.amount_minor for charge in left if able(charge)), default=0)
+
+
+def _of(charge: Refundable, disputes: Sequence[Dispute]) -> list[Dispute]:
+    return [one for one in disputes if one.attempt_id == charge.attempt_id]
 
 
 # ---- the order's figures ---------------------------------------------------------------------------------------------

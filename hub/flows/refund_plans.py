@@ -1,13 +1,15 @@
 """Who gives back how much, before anything is promised: what a refund is refused for, and the postings it will make."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hub.domain.ledger import Posting, clearing, held, taken_from
 from hub.domain.money import Money
 from hub.domain.orders import Order
-from hub.domain.refunds import Refundable, chosen, may_be_refunded
+from hub.domain.refunds import MAX_REFUNDS, Refundable, chosen, may_be_refunded, most_refundable
 from hub.domain.refusals import NotRefundable, Refusal
 from hub.ports import Capabilities, Hub
 
@@ -37,9 +39,43 @@ async def charges_of(rx: "Rx", order: Order) -> list[Refundable]:
     return [await _capped(rx, order, charge) for charge in await rx.refunds.charges(order.id)]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An order of which somebody wants to know how much can be given back."""
+
+    order_id: str
+    currency: str
+    kept_minor: int
+
+
+async def refundable(rx: "Rx", asked: Sequence[Asked], able: Abilities) -> list[int]:
+    """The most that one refund of each order may be now, in minor units: what `planned` accepts and no more."""
+    ids = [one.order_id for one in asked]
+    charges, disputes = defaultdict(list), defaultdict(list)
+    for order_id, charge in await rx.refunds.charges_of(ids):
+        charges[order_id].append(charge)
+    for dispute in await rx.disputes.of_orders(ids):
+        disputes[dispute.order_id].append(dispute)
+    return [
+        most_refundable(
+            charges[one.order_id], disputes[one.order_id], partial(_can_give, able), one.kept_minor, one.currency
+        )
+        for one in asked
+    ]
+
+
+def _can_give(able: Abilities, charge: Refundable) -> bool:
+    """Whether its channel, as it is configured here, gives back what is left of a charge."""
+    can = able.get(charge.channel)
+    if can is None or not can.can_refund or charge.refunds >= MAX_REFUNDS:
+        return False
+    return can.can_refund_partly or charge.left == charge.captured
+
+
 async def planned(rx: "Rx", order: Order, amount: Money | None, able: Abilities) -> Plan | Refusal:
     """The refund of `amount` of an order, or why not; without an amount, of all that is left of its latest charge."""
-    charge, wanted = chosen(await charges_of(rx, order), amount)
+    charges = await charges_of(rx, order)
+    charge, wanted = chosen([one for one in charges if _can_give(able, one)] or charges, amount)
     if charge is None or wanted is None:
         return NotRefundable("nothing was charged for it")
     return await planned_of(rx, order, charge, wanted, able)

@@ -10,8 +10,8 @@ from sqlalchemy import (
     ForeignKey,
     Table,
     UniqueConstraint,
+    and_,
     bindparam,
-    case,
     cast,
     func,
     literal_column,
@@ -126,7 +126,11 @@ class Refunds:
 
     async def charges(self, order_id: str) -> list[Refundable]:
         """What each attempt of an order really took, per currency, and what of it went back: first to last."""
-        return await self._rx.many(_CHARGES, _refundable, order_id=order_id)
+        return [charge for _, charge in await self._rx.many(_CHARGES, _refundable, order_id=order_id)]
+
+    async def charges_of(self, order_ids: Sequence[str]) -> list[tuple[str, Refundable]]:
+        """(order, charge) of many orders, likewise."""
+        return await self._rx.many(_CHARGES_OF, _refundable, order_ids=list(order_ids))
 
     async def add_fact(self, refund_id: str, fact: RefundFact) -> Heard:
         """Keep a fact for ever. The same again is SAME, the same key with another content CONTRADICTED."""
@@ -214,9 +218,10 @@ def _refund_and_attempt(*columns: Any) -> tuple[Refund, PaymentAttempt]:
 
 
 def _refundable(
-    attempt_id: str, key: str, channel: str, currency: str, captured: int, refunded: int, reserved: int, refunds: int
-) -> Refundable:
-    return Refundable(attempt_id, key, channel, Money(captured, currency), refunded, reserved, refunds)
+    order_id: str, attempt_id: str, key: str, channel: str, currency: str, captured: int, refunded: int, reserved: int,
+    refunds: int,
+) -> tuple[str, Refundable]:  # fmt: skip
+    return order_id, Refundable(attempt_id, key, channel, Money(captured, currency), refunded, reserved, refunds)
 
 
 def _fact_of(
@@ -252,36 +257,39 @@ _UPDATE = (
         }
     )
 )
-_took = (
-    select(
-        channel_fact.c.attempt_id.label("attempt_id"),
-        channel_fact.c.currency.label("currency"),
-        cast(func.sum(channel_fact.c.amount_minor), BigInteger).label("minor"),
+_took = channel_fact.c
+
+
+def _of_attempt(what: Any, *conditions: Any) -> Any:
+    """A figure over the refunds of the attempt that the statement stands at."""
+    return (
+        select(cast(what, BigInteger))
+        .where(and_(_c.attempt_id == _a.id, *conditions))
+        .correlate(payment_attempt, channel_fact)
+        .scalar_subquery()
     )
-    .where((channel_fact.c.kind == literal_column("'CAPTURED'")) & (channel_fact.c.amount_minor > literal_column("0")))
-    .group_by(channel_fact.c.attempt_id, channel_fact.c.currency)
-    .subquery("took")
-)
 
 
 def _summed(*states: str) -> Any:
-    is_so = _c.state.in_([literal_column(f"'{state}'") for state in states]) & (_c.currency == _took.c.currency)
-    return cast(func.coalesce(func.sum(case((is_so, _c.amount_minor), else_=literal_column("0"))), literal_column("0")),
-                BigInteger)  # fmt: skip
-
-
-_CHARGES = (
-    select(
-        _a.id, _a.key, _a.channel, _took.c.currency, _took.c.minor, _summed("SUCCEEDED"), _summed(*sorted(OPEN)),
-        func.count(_c.id),
+    is_so = _c.state.in_([literal_column(f"'{state}'") for state in states])
+    return _of_attempt(
+        func.coalesce(func.sum(_c.amount_minor), literal_column("0")), is_so, _c.currency == _took.currency
     )
-    .join_from(payment_attempt, _took, _took.c.attempt_id == _a.id)
-    # Refunds of an attempt are counted through all its currencies: their numbers are.
-    .outerjoin(refund, _c.attempt_id == _a.id)
-    .where(_a.order_id == bindparam("order_id"))
-    .group_by(_a.id, _a.key, _a.channel, _a.number, _took.c.currency, _took.c.minor)
-    .order_by(_a.number, _took.c.currency)
+
+
+_charged = (
+    select(
+        _a.order_id, _a.id, _a.key, _a.channel, _took.currency, cast(func.sum(_took.amount_minor), BigInteger),
+        _summed("SUCCEEDED"), _summed(*sorted(OPEN)),
+        _of_attempt(func.count(_c.id)),  # through all currencies: refunds of an attempt are numbered so
+    )
+    .join_from(payment_attempt, channel_fact, _took.attempt_id == _a.id)
+    .where((_took.kind == literal_column("'CAPTURED'")) & (_took.amount_minor > literal_column("0")))
+    .group_by(_a.order_id, _a.id, _a.key, _a.channel, _a.number, _took.currency)
+    .order_by(_a.order_id, _a.number, _took.currency)
 )  # fmt: skip
+_CHARGES = _charged.where(_a.order_id == bindparam("order_id"))
+_CHARGES_OF = _charged.where(is_one_of(_a.order_id, "order_ids"))
 _by_key = (_f.channel == bindparam("channel_")) & (_f.key == bindparam("key_"))
 _ADD_FACT = inserted(refund_fact).on_conflict_do_nothing().returning(_f.id)
 _KNOWN = select(_f.refund_id, _f.amount_minor, _f.currency, _f.provider_at_us).where(_by_key)

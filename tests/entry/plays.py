@@ -298,7 +298,7 @@ async def refund_unresolved(stage: Stage, name: str) -> None:
 async def refund_unsent(stage: Stage, name: str) -> None:
     """Before any death: the channel takes no refund."""
     order_id = await _bought(stage, name)
-    await stage.sandbox.arm("refund", "rate_limit", times=0)
+    await stage.sandbox.arm("refund", "rate_limit", times=0, reference=f"{await _number(stage, name)}-1")
     async with stage.partner() as seller:
         asked = await seller.mutate(REFUND, {"orderId": order_id, "idempotencyKey": name})
     assert asked["refund"]["state"] == "REQUESTED"

@@ -1,6 +1,7 @@
 """Refunds of what came in two currencies or twice, and of what the payer's bank took part of: numbers never collide,
 what is offered is what is accepted, and lost money counts as gone."""
 
+import random
 from dataclasses import replace
 from itertools import permutations
 
@@ -11,9 +12,12 @@ from hub.domain.ledger import escrow
 from hub.domain.money import Money
 from hub.domain.orders import Order
 from hub.domain.payments import PaymentAttempt
-from hub.flows import notices
+from hub.domain.people import Viewer
+from hub.flows import notices, refunds
+from hub.flows.refund_plans import Asked, abilities, refundable
+from hub.flows.refunds import RefundRequest
 from tests.flows.benches import Bench
-from tests.flows.scripted import DECLINED, charged, contested, delivery, word_of_refund
+from tests.flows.scripted import DECLINED, PENDING, charged, contested, delivery, given_back, word_of_refund
 from tests.flows.test_refunds import AT, ask, figures, given, paid_late, sold
 from tests.world import SECOND_US
 
@@ -145,3 +149,53 @@ async def test_late_money_that_the_bank_took_does_not_go_back_as_well(shop: Benc
     await shop.work()
     assert shop.channel.count("refund") == 0
     assert await shop.balance(escrow(order.id)) == 0
+
+
+# ---- what is offered is what is accepted -----------------------------------------------------------------------------
+
+
+WALK = ("again", "dollars", "refund", "refund", "NEEDS_RESPONSE", "WON", "LOST", "LOST")
+
+
+async def offered(bench: Bench, order: Order) -> int:
+    order = await bench.order_now(order.id)
+    async with bench.store.reading() as rx:
+        asked = [Asked(order.id, order.total.currency, order.kept_minor)]
+        [most] = await refundable(rx, asked, abilities(bench.hub))
+    return most
+
+
+async def is_accepted(bench: Bench, seller: Viewer, order: Order, minor: int) -> bool:
+    asked = RefundRequest(order.id, Money(minor, "CNY"), None, "unused")
+    return (await refunds.preview(bench.hub, seller, asked)).refusal is None
+
+
+async def test_what_an_order_offers_to_give_back_is_what_a_refund_of_it_is_accepted_for(shop: Bench) -> None:
+    seed = random.SystemRandom().randrange(1, 10**9)
+    chance = random.Random(seed)
+    for walk in range(6 if shop.is_embedded else 2):
+        order, seller = await sold(shop)
+        [attempt] = await shop.attempts(order.id)
+        for step in range(12):
+            for channel in (shop.channel, shop.other):
+                whole = chance.random() < 0.15
+                channel.capabilities = replace(channel.capabilities, can_refund_partly=not whole)
+            what, minor = chance.choice(WALK), chance.choice((1, 200, 700, 1000))
+            match what:
+                case "again":
+                    await again(shop, order, Money(minor, "CNY"), f"again {step}")
+                case "dollars":
+                    await again(shop, order, Money(minor, "USD"), f"dollars {step}")
+                case "refund":
+                    shop.channel.then("refund", chance.choice((PENDING, DECLINED, lambda r: given_back(r))))  # type: ignore[arg-type]  # as given
+                    if (await ask(shop, seller, order, minor, f"{order.id} {step}")).value is None:
+                        shop.channel.steps["refund"].clear()
+                case _:
+                    state = DisputeState(what)
+                    await contest(shop, attempt, state, minor, f"dp {order.id} {chance.randrange(2)}", at=step)
+            most = await offered(shop, order)
+            can_give_parts = shop.channel.capabilities.can_refund_partly
+            told = [await is_accepted(shop, seller, order, one) for one in (most, most + 1)]
+            assert told == [most > 0, False], (seed, walk, step, what, most)
+            if most > 1 and can_give_parts:
+                assert await is_accepted(shop, seller, order, chance.randrange(1, most)), (seed, walk, step)

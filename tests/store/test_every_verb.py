@@ -476,6 +476,7 @@ async def test_refunds(store: Store, world: World, called: set[str]) -> None:
         await tx.payments.add_fact(attempt.id, took)
         charge = Refundable(attempt.id, attempt.key, "sandbox", order.total, 0, 0, 0)
         assert await tx.refunds.charges(order.id) == [charge]
+        assert await tx.refunds.charges_of([order.id, "ord_other"]) == [(order.id, charge)]
         await tx.refunds.insert(first)
         assert await tx.refunds.charges(order.id) == [replace(charge, reserved_minor=900, refunds=1)]
         assert await tx.refunds.by_id(first.id) == first
