@@ -13,7 +13,7 @@ from hub.domain.refusals import Refusal
 
 T = TypeVar("T")
 
-# A request whose process died is resumed by a repeat after this: longer than any call's whole budget (35 s), and not too
+# A request whose process died is resumed by a repeat after this: longer than any call's budget (35 s), and not too
 # long to be waited for twice. It is only a delay: what is resumed too early asks what became of the first.
 REQUEST_LEASE_US = 40 * 1_000_000
 
