@@ -94,7 +94,8 @@ class Life:
         assert self.listing.price is not None
         method = self._method(channel)
         request = PaymentRequest(order_id, channel, self.listing.price, self._key(), capture_method=method)
-        await self.town.asked(self.chance, partial(purchase.request_payment, viewer=self.buyer, request=request))
+        call = partial(purchase.request_payment, viewer=self.buyer, request=request)
+        await self.town.asked(self.chance, call, order_id)
         self.town.touch(order_id)
 
     def _method(self, channel: str) -> CaptureMethod:
@@ -105,7 +106,7 @@ class Life:
     async def _canceled(self, order_id: str, after_s: float) -> None:
         await self.town.sleep(after_s)
         call = partial(orders.cancel_order, viewer=self.buyer, order_id=order_id, idempotency_key=self._key())
-        await self.town.asked(self.chance, call)
+        await self.town.asked(self.chance, call, order_id)
         self.town.touch(order_id)
 
     # ---- what a merchant does --------------------------------------------------------------------------------------
@@ -121,7 +122,9 @@ class Life:
                 partial(captures.capture, attempt_id=attempt.id, amount=amount, idempotency_key=self._key())
                 for amount in chance.choice(((None,), (None,), (part,), (None, part), ()))
             ] or [partial(captures.void, attempt_id=attempt.id, idempotency_key=self._key())]
-            await self.town.together(*(self.town.asked(chance, partial(call, viewer=operator())) for call in calls))
+            await self.town.together(
+                *(self.town.asked(chance, partial(call, viewer=operator()), order_id) for call in calls)
+            )
             self.town.touch(order_id)
 
     async def _regretted(self, order_id: str, after_s: float) -> None:
@@ -140,7 +143,7 @@ class Life:
                 for amount in amounts
             ]
             calls = [partial(refunds.request, viewer=operator(), asked=one) for one in asked]
-            await self.town.together(*(self.town.asked(chance, call) for call in calls))
+            await self.town.together(*(self.town.asked(chance, call, order_id) for call in calls))
             self.town.touch(order_id)
             await self.town.sleep(chance.uniform(10, 3 * 3600))
 

@@ -33,7 +33,7 @@ from hub.store.transactions import Store, Unavailable
 from hub.wakeups.memory import MemoryWakeups
 from tests.flows.scripted import ScriptedChain, ScriptedDocuments, ScriptedSender
 from tests.partners import offline_partners
-from tests.simulation.deaths import LEASE_S, TROUBLED_OF_1000, Died, MortalStore
+from tests.simulation.deaths import LEASE_S, TROUBLED_OF_1000, WORK, Died, MortalStore
 from tests.simulation.invariants import Books, Broken
 from tests.world import SECOND_US, World, learner
 
@@ -108,9 +108,12 @@ class Town:
             return hub
         return replace(hub, store=MortalStore(self, self.store, chance))  # type: ignore[arg-type]  # as much of a store as flows call
 
-    async def asked(self, chance: random.Random, call: Callable[[Hub], Coroutine[Any, Any, Any]]) -> Any:
-        """What one of the processes answers; asked again, with the same key, where that one dies over it. None where
-        the same request is under way in another, or the database is too busy."""
+    async def asked(
+        self, chance: random.Random, call: Callable[[Hub], Coroutine[Any, Any, Any]], about: str | None = None
+    ) -> Any:
+        """What one of the processes answers, about an order if there is one yet; asked again, with the same key, where
+        it dies over it. None where the same request is under way in another, or the database is too busy."""
+        WORK.set(set() if about is None else {about})
         for _ in range(PATIENCE):
             try:
                 return await call(self.mortal(chance.choice(self.hubs), chance))
@@ -188,6 +191,8 @@ class Town:
 
     def touch(self, order_id: str) -> None:
         self._touched.add(order_id)
+        if (work := WORK.get()) is not None:
+            work.add(order_id)
 
     # ---- steps -----------------------------------------------------------------------------------------------------
 
@@ -236,6 +241,8 @@ class Town:
 
     async def _run(self, hub: Hub, task: LeasedTask) -> None:
         """One task, as a worker runs it; but what it raises is broken, unless the database was busy."""
+        about = await self._order(task.body)
+        WORK.set(set() if about is None else {about})
         hub = self.mortal(hub, self.chance("work", task.kind, task.key, task.attempts))
         try:
             again_at_us = await HANDLERS[task.kind](hub, task)
