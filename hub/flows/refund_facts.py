@@ -32,7 +32,7 @@ from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grant
 from hub.ports import Vault
 
 if TYPE_CHECKING:
-    from hub.store.payments import Heard
+    from hub.store.facts import Heard
     from hub.store.transactions import Tx
 
 RESOLVE = "resolve_refund"

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -42,6 +41,7 @@ from hub.domain.payments import (
     charge_key,
     told_key,
 )
+from hub.store.facts import Heard, KnownFact, fact_table, keep_fact
 from hub.store.metadata import Serial, blob, inserted, integer, is_one_of, metadata, text
 
 if TYPE_CHECKING:
@@ -161,25 +161,9 @@ class Payments:
         await self._rx.changed(_UPDATE, attempt_id=attempt.id, held_version=attempt.version, **mutable)
         return replace(attempt, version=attempt.version + 1)
 
-    async def add_fact(self, attempt_id: str, fact: Fact) -> "Heard":
-        """Keep a fact for ever. The same again is SAME, the same key with another content CONTRADICTED."""
-        amount, currency = (None, None) if fact.amount is None else (fact.amount.amount_minor, fact.amount.currency)
-        fresh = await self._rx.one(
-            _ADD_FACT, int, channel=fact.channel, key=fact.key, source=fact.source, attempt_id=attempt_id,
-            kind=fact.kind, amount_minor=amount, currency=currency, provider_at_us=fact.provider_at_us,
-            observed_at_us=fact.observed_at_us, call=fact.call, contradiction=None,
-        )  # fmt: skip
-        if fresh is not None:
-            return Heard.NEW
-        known = await self._rx.one(_KNOWN, _Known, channel=fact.channel, key_=fact.key)
-        assert known is not None
-        if (known.attempt_id, known.amount_minor, known.currency) != (attempt_id, amount, currency):
-            told = f"{fact.source}: {amount} {currency} for {attempt_id}"
-            await self._rx.run(_CONTRADICT, channel=fact.channel, key_=fact.key, told=told)
-            return Heard.CONTRADICTED
-        if fact.provider_at_us is not None and fact.provider_at_us > (known.provider_at_us or -1):
-            await self._rx.run(_DATE, channel=fact.channel, key_=fact.key, at_us=fact.provider_at_us)
-        return Heard.SAME
+    async def add_fact(self, attempt_id: str, fact: Fact) -> Heard:
+        """As `keep_fact`."""
+        return await keep_fact(self._rx, _FACT, attempt_id, fact)
 
     async def facts_of(self, attempt_ids: Sequence[str]) -> list[tuple[str, Fact, bool]]:
         """(attempt, fact, whether it was contradicted) of many attempts, for rebuilding their states."""
@@ -217,8 +201,8 @@ class Notices:
         waiting = await self._rx.one(_WAITING, _waiting, notice_id=notice_id)
         if waiting is None or waiting.attempt_id is not None or waiting.attempt_key:
             return waiting
-        charge = await self._rx.one(_KNOWN, _Known, channel=waiting.channel, key_=charge_key(waiting.result))
-        return waiting if charge is None else replace(waiting, attempt_id=charge.attempt_id)
+        charge = await self._rx.one(_KNOWN, KnownFact, channel_=waiting.channel, key_=charge_key(waiting.result))
+        return waiting if charge is None else replace(waiting, attempt_id=charge.subject_id)
 
     async def listed(self, order_id: str | None, limit: int) -> "list[KeptNotice]":
         """The newest notices, of one order's attempts or (None) all."""
@@ -235,14 +219,6 @@ class Notices:
     async def found_again(self, limit: int) -> list[str]:
         """Notices that were IGNORED as another's, and are about a charge that we know by now."""
         return await self._rx.many(_FOUND_AGAIN, str, most=limit)
-
-
-class Heard(Enum):
-    """What a fact was to the store."""
-
-    NEW = "NEW"
-    SAME = "SAME"
-    CONTRADICTED = "CONTRADICTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,14 +272,6 @@ class WaitingNotice:
     result: Result
     refund_key: str | None
     dispute: DisputeWord | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    attempt_id: str
-    amount_minor: int | None
-    currency: str | None
-    provider_at_us: int | None
 
 
 def attempt_of(
@@ -417,11 +385,8 @@ _UPDATE = (
     )
 )
 _f = channel_fact.c
-_by_key = (_f.channel == bindparam("channel")) & (_f.key == bindparam("key_"))
-_ADD_FACT = inserted(channel_fact).on_conflict_do_nothing().returning(_f.id)
-_KNOWN = select(_f.attempt_id, _f.amount_minor, _f.currency, _f.provider_at_us).where(_by_key)
-_DATE = update(channel_fact).where(_by_key).values(provider_at_us=bindparam("at_us"))
-_CONTRADICT = update(channel_fact).where(_by_key & _f.contradiction.is_(None)).values(contradiction=bindparam("told"))
+_FACT = fact_table(channel_fact, _f.attempt_id)
+_, _ADD_FACT, _KNOWN, _DATE, _CONTRADICT = _FACT
 _FACTS = (
     select(_f.attempt_id, _f.channel, _f.key, _f.source, _f.kind, _f.amount_minor, _f.currency, _f.provider_at_us,
            _f.observed_at_us, _f.call, _f.contradiction)

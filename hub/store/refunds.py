@@ -1,7 +1,7 @@
 """Refunds, what channels said of them, and what merchants want done with late money: tables and repository."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -23,8 +23,9 @@ from hub.domain.money import Money
 from hub.domain.payments import PaymentAttempt, Source
 from hub.domain.refunds import OPEN, LateMoney, Refund, Refundable, RefundFact, RefundFactKind, RefundState
 from hub.store.catalogue import merchant
+from hub.store.facts import Heard, fact_table, keep_fact
 from hub.store.metadata import Serial, inserted, integer, is_one_of, metadata, text
-from hub.store.payments import Heard, attempt_of, channel_fact, payment_attempt
+from hub.store.payments import attempt_of, channel_fact, payment_attempt
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -133,24 +134,8 @@ class Refunds:
         return await self._rx.many(_CHARGES_OF, _refundable, order_ids=list(order_ids))
 
     async def add_fact(self, refund_id: str, fact: RefundFact) -> Heard:
-        """Keep a fact for ever. The same again is SAME, the same key with another content CONTRADICTED."""
-        amount, currency = (None, None) if fact.amount is None else (fact.amount.amount_minor, fact.amount.currency)
-        fresh = await self._rx.one(
-            _ADD_FACT, int, channel=fact.channel, key=fact.key, source=fact.source, refund_id=refund_id,
-            kind=fact.kind, amount_minor=amount, currency=currency, provider_at_us=fact.provider_at_us,
-            observed_at_us=fact.observed_at_us, call=fact.call, contradiction=None,
-        )  # fmt: skip
-        if fresh is not None:
-            return Heard.NEW
-        known = await self._rx.one(_KNOWN, _Known, channel_=fact.channel, key_=fact.key)
-        assert known is not None
-        if (known.refund_id, known.amount_minor, known.currency) != (refund_id, amount, currency):
-            told = f"{fact.source}: {amount} {currency} for {refund_id}"
-            await self._rx.run(_CONTRADICT, channel_=fact.channel, key_=fact.key, told=told)
-            return Heard.CONTRADICTED
-        if fact.provider_at_us is not None and fact.provider_at_us > (known.provider_at_us or -1):
-            await self._rx.run(_DATE, channel_=fact.channel, key_=fact.key, at_us=fact.provider_at_us)
-        return Heard.SAME
+        """As `keep_fact`."""
+        return await keep_fact(self._rx, _FACT, refund_id, fact)
 
     async def facts_of(self, refund_ids: Sequence[str]) -> list[tuple[str, RefundFact]]:
         """(refund, fact) of many refunds, for rebuilding their states."""
@@ -181,14 +166,6 @@ class Refunds:
 
     async def set_late_money(self, merchant_id: str, wish: LateMoney, now_us: int) -> None:
         await self._rx.run(_SET_LATE_MONEY, merchant_id=merchant_id, late_money=wish, updated_at_us=now_us)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    refund_id: str
-    amount_minor: int | None
-    currency: str | None
-    provider_at_us: int | None
 
 
 def refund_of(
@@ -290,11 +267,8 @@ _charged = (
 )  # fmt: skip
 _CHARGES = _charged.where(_a.order_id == bindparam("order_id"))
 _CHARGES_OF = _charged.where(is_one_of(_a.order_id, "order_ids"))
-_by_key = (_f.channel == bindparam("channel_")) & (_f.key == bindparam("key_"))
-_ADD_FACT = inserted(refund_fact).on_conflict_do_nothing().returning(_f.id)
-_KNOWN = select(_f.refund_id, _f.amount_minor, _f.currency, _f.provider_at_us).where(_by_key)
-_DATE = update(refund_fact).where(_by_key).values(provider_at_us=bindparam("at_us"))
-_CONTRADICT = update(refund_fact).where(_by_key & _f.contradiction.is_(None)).values(contradiction=bindparam("told"))
+_FACT = fact_table(refund_fact, _f.refund_id)
+_, _ADD_FACT, _KNOWN, _DATE, _CONTRADICT = _FACT
 _ADD_FOREIGN = inserted(foreign_refund).on_conflict_do_nothing().returning(foreign_refund.c.reference)
 _FACTS = (
     select(_f.refund_id, _f.channel, _f.key, _f.source, _f.kind, _f.amount_minor, _f.currency, _f.provider_at_us,

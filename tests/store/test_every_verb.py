@@ -49,11 +49,12 @@ from hub.store.chain_log import ChainLog, moved
 from hub.store.disputes import Disputes
 from hub.store.entitlements import Entitlements, platform_access
 from hub.store.events import Events, Head, Part
+from hub.store.facts import Heard
 from hub.store.issuers import Issuers
 from hub.store.keys import ApiKeys
 from hub.store.ledger import Balance, Ledger
 from hub.store.orders import Orders
-from hub.store.payments import Heard, Notices, Payments
+from hub.store.payments import Notices, Payments
 from hub.store.people import People
 from hub.store.reconciliation import Breaks
 from hub.store.refunds import Refunds
