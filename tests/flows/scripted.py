@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hub.domain.chain_log import Block, ChainEvent, Cost, Heads
+from hub.domain.chain_log import BEFORE_FIRST, Block, ChainEvent, Cost, Heads
 from hub.domain.disputes import DisputeWord
 from hub.domain.events import Logged
 from hub.domain.money import Money
@@ -217,6 +217,9 @@ class ScriptedPlatform:
     async def aclose(self) -> None: ...
 
 
+NOTHING = "0xnothing-"  # begins the key of a block in which nothing is
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What an event of the contract says."""
@@ -241,6 +244,7 @@ class ScriptedChain:
     nonces: dict[str, int] = field(default_factory=dict)
     telling: dict[str, "Told"] = field(default_factory=dict)  # the event of a transaction, by its hash
     final: int = 0  # the newest block that is final
+    branch: int = 0  # how often a block was taken back
     is_away: bool = False
     holds_back: bool = False  # accept, and put into no block
     approved: set[tuple[str, bytes, bytes]] = field(default_factory=set)  # what contract wallets say they have signed
@@ -255,11 +259,11 @@ class ScriptedChain:
 
     async def next_nonce(self) -> int:
         self._answer()
-        return len(self.mined)
+        return self._used
 
     async def mined_nonce(self) -> int:
         self._answer()
-        return len(self.mined)
+        return self._used
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         assert root not in self.roots, "a root is anchored once"
@@ -297,10 +301,9 @@ class ScriptedChain:
         self.sent.append(transaction.hash)
         if transaction.hash in self.mined or self.holds_back:
             return
-        assert transaction.nonce == len(self.mined), "a gap in the nonces holds up all behind it"
+        assert transaction.nonce == self._used, "a gap in the nonces holds up all behind it"
         self.signed[transaction.hash]()
-        block = len(self.mined) + 1
-        self.mined[transaction.hash] = ChainReceipt(transaction.hash, True, block, f"0xb{block}", 50_000, 10**9, 1)
+        self.mined[transaction.hash] = self._mined(transaction.hash)
 
     async def receipt(self, hash_: str) -> ChainReceipt | None:
         self._answer()
@@ -315,11 +318,33 @@ class ScriptedChain:
 
     def anchored_by_others(self, root: bytes, count: int) -> None:
         """A block holds the root by a transaction that nobody here knows of."""
-        block = len(self.mined) + 1
-        hash_ = f"0xof-others-{block}"
         self.roots[root] = count
-        self.telling[hash_] = Told("Anchored", f"0x{root.hex()}", {"count": str(count)})
-        self.mined[hash_] = ChainReceipt(hash_, True, block, f"0xb{block}", 50_000, 10**9, 1)
+        self.told_by_others("Anchored", f"0x{root.hex()}", {"count": str(count)})
+
+    def told_by_others(self, name: str, subject: str, args: dict[str, str]) -> None:
+        """A block holds this event of a transaction that nobody here knows of."""
+        hash_ = f"0xof-others-{len(self.mined)}"
+        self.telling[hash_] = Told(name, subject, args)
+        self.mined[hash_] = self._mined(hash_)
+
+    def fork(self) -> None:
+        """The newest block is taken back, and an empty one comes in its place."""
+        hash_, _ = self.mined.popitem()
+        gone = self.telling.get(hash_)
+        self.roots = {
+            root: count for root, count in self.roots.items() if not gone or gone.subject != f"0x{root.hex()}"
+        }
+        self.branch += 1
+        self.mined[f"{NOTHING}{self.branch}"] = self._mined(f"{NOTHING}{self.branch}")
+
+    @property
+    def _used(self) -> int:
+        """Nonces of ours that are in blocks."""
+        return sum(not hash_.startswith(NOTHING) for hash_ in self.mined)
+
+    def _mined(self, hash_: str) -> ChainReceipt:
+        block = len(self.mined) + 1
+        return ChainReceipt(hash_, True, block, f"0xb{block}{'f' * self.branch}", 50_000, 10**9, 1)
 
     async def heads(self) -> Heads:
         self._answer()
@@ -327,9 +352,10 @@ class ScriptedChain:
 
     async def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
         self._answer()
+        hashes = ["0xb0", *(receipt.block_hash for receipt in self.mined.values())]
         return [
-            Block(self.chain_id, number, f"0xb{number}", f"0xb{number - 1}", ASKED_AT_US + number)
-            if number <= len(self.mined)
+            Block(self.chain_id, number, hashes[number], hashes[number - 1] if number else BEFORE_FIRST, ASKED_AT_US)
+            if number < len(hashes)
             else None
             for number in numbers
         ]
@@ -350,7 +376,7 @@ class ScriptedChain:
     def _events(self) -> list[ChainEvent]:
         return [
             ChainEvent(
-                self.chain_id, number, f"0xb{number}", 0, hash_, self.contract, told.name, told.subject, told.args
+                self.chain_id, number, receipt.block_hash, 0, hash_, self.contract, told.name, told.subject, told.args
             )
             for number, (hash_, receipt) in enumerate(self.mined.items(), 1)
             if receipt.is_ok and (told := self.telling.get(hash_)) is not None
