@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 EntitlementId = Annotated[strawberry.ID, strawberry.argument(description="The entitlement's id.")]
 MAX_REASON = 500  # characters
+ENTITLEMENT_HUB = "entitlement_hub"  # the name under which its contracts are recorded
 # How long a read waits for the contract: above the embedded node's own 5 s for a call, and a reader still there.
 CHAIN_WITHIN_S = 10.0
 
@@ -194,16 +195,25 @@ async def _by_proof(info: Info, bundle: Bundle, right: "EntitlementRow | None", 
         return _checked(info, EntitlementReason.OTHER_COURSE)
     if right is not None and not _gives_access(info, right.joined["grants"]):
         return _checked(info, EntitlementReason.NOT_OPEN, right)
-    with gatekept():
-        is_ours = (bundle.chain_id, bundle.hub.lower()) == (hub.chain.chain_id, hub.chain.contract.lower())
-    if not is_ours:
+    if not await _is_ours(info, bundle):
         return _checked(info, EntitlementReason.NOT_ON_CHAIN, right)
     to = f"0x{claim.to.hex()}"
     asked = LeafClaim(
-        claim.root, claim.index, claim.order_key, to, claim.token_id, claim.expiry, claim.commitment, claim.proof
-    )
+        claim.root, claim.index, claim.order_key, to, claim.token_id, claim.expiry, claim.commitment, claim.proof,
+        bundle.hub,
+    )  # fmt: skip
     is_anchored = await _asked_of_the_chain(hub.chain.verify(asked))
     return _checked(info, EntitlementReason.ENTITLED if is_anchored else EntitlementReason.NOT_ON_CHAIN, right)
+
+
+async def _is_ours(info: Info, bundle: Bundle) -> bool:
+    """Whether the bundle is of an EntitlementHub that this hub anchors in or has anchored in before."""
+    with gatekept():
+        chain_id, present = info.context.hub.chain.chain_id, info.context.hub.chain.contract
+    async with reading(info) as rx:
+        recorded = await rx.anchors.contracts(chain_id)
+    ours = {present.lower(), *(one.address.lower() for one in recorded if one.name == ENTITLEMENT_HUB)}
+    return bundle.chain_id == chain_id and bundle.hub.lower() in ours
 
 
 async def _asked_of_the_chain(word: Awaitable[bool]) -> bool:

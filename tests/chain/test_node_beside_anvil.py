@@ -38,6 +38,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first test w
 MINED_WITHIN_S = 20.0
 FRESH = Account.from_key(b"\x77" * 32)  # on neither chain when they begin
 NEVER_EQUAL = {"blockHash", "logsBloom", "blobGasPrice", "blockTimestamp", "logs"}  # logs are compared, but for theirs
+# calls the address in the first word with the rest of the input; logs whether that went well, and the answer
+RELAY = bytes.fromhex("6020360360205f37 5f5f602036035f5f35620aae60fa 3d5f5f3e 3d5fa100")
 STORES_GAS = bytes.fromhex("5a5f55")  # slot 0 becomes the gas that is left
 ALICE, BOB, CAROL, DAVE = SENDERS[:4]
 
@@ -182,12 +184,8 @@ def test_logs_are_numbered_and_filtered_alike(pair: Pair) -> None:
     for number in (1, 2):
         pair.sent(BOB, to=logger, data=number.to_bytes(32) + bytes(32))
     for criteria in ({}, {"topics": ["0x" + (2).to_bytes(32).hex()]}, {"topics": [None, "0x" + "00" * 32]}):
-        one, other = (
-            [(log["topics"], log["logIndex"], log["blockNumber"]) for log in found]
-            for found in (
-                node.rpc("eth_getLogs", {"fromBlock": "0x1", "address": logger, **criteria}) for node in pair.nodes
-            )
-        )
+        answers = [node.rpc("eth_getLogs", {"fromBlock": "0x1", "address": logger, **criteria}) for node in pair.nodes]
+        one, other = ([(log["topics"], log["logIndex"], log["blockNumber"]) for log in logs] for logs in answers)
         assert one == other != []
 
 
@@ -199,12 +197,7 @@ def test_the_system_contract_of_block_hashes_costs_the_same(pair: Pair) -> None:
 
 @pytest.mark.parametrize("size", [0, 31, 32, 64, 96, 128, 192, 213, 384])
 def test_built_in_contracts_take_and_refuse_the_same_input(pair: Pair, size: int) -> None:
-    """The slow ones with what they refuse at once; anvil agrees with py-evm's library on the rest of them."""
-    caller = (
-        pair.deploy(  # calls the address in word 0 with the rest of the input; logs whether it went, and the answer
-            bytes.fromhex("6020360360205f375f5f602036035f5f35620aae60fa3d5f5f3e3d5fa100")
-        )
-    )
+    caller = pair.deploy(RELAY)
     dice = Random(size)
     for address in PRECOMPILES:
         octets = bytes(size) if address[-1] in (6, 7, 9) else dice.randbytes(size)
@@ -212,9 +205,9 @@ def test_built_in_contracts_take_and_refuse_the_same_input(pair: Pair, size: int
 
 
 def test_modular_powers_and_recovered_signers_are_the_same(pair: Pair) -> None:
-    caller = pair.deploy(bytes.fromhex("6020360360205f375f5f602036035f5f35620aae60fa3d5f5f3e3d5fa100"))
+    caller = pair.deploy(RELAY)
     word = Random(3).randbytes(32)
-    lengths = [sizes for sizes in ((1, 1, 1), (32, 32, 32), (0, 0, 0), (64, 33, 64), (1, 2**255, 1), (2**64, 0, 0))]
+    lengths = ((1, 1, 1), (32, 32, 32), (0, 0, 0), (64, 33, 64), (1, 2**255, 1), (2**64, 0, 0))
     inputs = [(5, b"".join(n.to_bytes(32) for n in sizes) + word * 6) for sizes in lengths]
     signature = ALICE.unsafe_sign_hash(word)
     for v in (signature.v, 55 - signature.v, 29):
@@ -338,7 +331,10 @@ def test_anvil_queues_and_never_mines_what_pays_less_than_the_floor_of_its_data(
 
 
 def test_anvil_refunds_a_delegation_to_an_account_that_does_not_exist(pair: Pair) -> None:
-    """Its empty database says of every account that it is there (EIP-7702 refunds those that are)."""
+    """Its empty database says of every account that it is there, and EIP-7702 refunds those that are.
+
+    The last here: from now on the sender has paid more on one chain than on the other.
+    """
     raw = signed(BOB, pair.ours.nonce(BOB), gas=100_000, authorizationList=[permission(FRESH, DAVE.address, 0)])
     ours, theirs = pair.ours.mined(raw), receipt_of(pair.theirs, pair.theirs.send(raw))
     assert (ours["gasUsed"], theirs["gasUsed"]) == (hex(46_000), hex(46_000 - 46_000 // 5))

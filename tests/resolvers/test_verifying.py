@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, insert, update
 
 from hub.chain.client import JsonRpcChain
 from hub.domain.anchors import Leaf, plant
+from hub.domain.records import KnownContract
 from hub.store.anchors import anchor_batch, leaf
 from hub.store.orders import order as order_table
 from tests.resolvers.conftest import Api
@@ -212,6 +213,23 @@ async def test_a_dead_chain_nulls_its_own_field_alone(api: Api) -> None:
     assert "10.0.0.7" not in error.message
     ok = await verified(api, scene.viewers["seller"], scene.listing.course_id, member={"externalId": "m-me"})
     assert ok == (True, "ENTITLED")
+
+
+async def test_a_bundle_of_an_older_contract_is_asked_of_that_one(api: Api) -> None:
+    scene = await market(api)
+    await anchored(api)
+    bundle = await bundle_of(api, scene)
+    older, api.chain.contract = api.chain.contract, "0x" + "D1" * 20
+    asker, course_id = scene.viewers["honouring"], scene.listing.course_id
+    assert await verified(api, asker, course_id, proof=bundle) == (False, "NOT_ON_CHAIN")
+    assert api.chain.asked == []
+
+    async def record(tx: Any) -> None:
+        await tx.anchors.add_contract(KnownContract(api.chain.chain_id, older, "entitlement_hub", "00", 1, 1))
+
+    await api.hub.store.write(record)
+    assert await verified(api, asker, course_id, proof=bundle) == (True, "ENTITLED")
+    assert [claim.contract.lower() for claim in api.chain.asked] == [older.lower()]
 
 
 @pytest.mark.parametrize("kind", ["a socket that says nothing", "no word to the hub since its start"])
