@@ -4,6 +4,7 @@ Only its commitment leaves this house, and only as part of a root (flows/anchors
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hub.domain import anchors
@@ -41,7 +42,8 @@ async def record_end(
     """
     leaf_id = draw.id("lef", attempt.id if attempt else order.id)
     salt = draw.bytes("salt", leaf_id)
-    request, result = request_of(order, attempt), result_of(order, attempt)
+    request = anchors.canonical(request_of(order, attempt))
+    result = anchors.canonical(result_of(order, attempt))
     await tx.anchors.add_leaf(
         RecordedLeaf(
             id=leaf_id,
@@ -52,9 +54,9 @@ async def record_end(
             holder=NO_HOLDER,
             token_id=str(token_id(order.course_id, vault)) if is_right else "0",
             expiry=anchors.NO_END if is_right else 0,
-            request=anchors.canonical(request).decode(),
-            result=anchors.canonical(result).decode(),
-            commitment=commitment(request, result, salt, vault),
+            request=request.decode(),
+            result=result.decode(),
+            commitment=_committed(request, result, salt, vault),
             sealed_salt=vault.seal(salt, leaf_id),
             is_superseded=False,
             batch_id=None,
@@ -104,15 +106,24 @@ def result_of(order: Order, attempt: PaymentAttempt | None) -> dict[str, Any]:
 
 def commitment(request: dict[str, Any], result: dict[str, Any], salt: bytes, vault: Vault) -> bytes:
     """What the leaf says of request and result, to whoever has the opening and to nobody else."""
-    return anchors.commitment(
-        COMMITMENT_VERSION,
-        anchors.content_hash(request, vault.keccak),
-        anchors.content_hash(result, vault.keccak),
-        salt,
-        vault.keccak,
-    )
+    return _committed(anchors.canonical(request), anchors.canonical(result), salt, vault)
+
+
+def _committed(request: bytes, result: bytes, salt: bytes, vault: Vault) -> bytes:
+    """Likewise, of their canonical texts."""
+    keccak = vault.keccak
+    return anchors.commitment(COMMITMENT_VERSION, keccak(request), keccak(result), salt, keccak)
+
+
+# Courses that are being sold: their tokens are hashes, the same in every sale.
+TOKENS_REMEMBERED = 4096
 
 
 def token_id(course_id: str, vault: Vault) -> int:
     """One token for a Course on every platform."""
-    return anchors.token_id(course_id, TOKEN_KIND, TOKEN_VERSION, vault.keccak)
+    return _token_id(course_id, vault.keccak)
+
+
+@lru_cache(TOKENS_REMEMBERED)
+def _token_id(course_id: str, keccak: anchors.Keccak) -> int:
+    return anchors.token_id(course_id, TOKEN_KIND, TOKEN_VERSION, keccak)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Table, Text, bindparam, literal_column, select, update
@@ -94,9 +95,9 @@ class Orders:
 
     async def update(self, order: Order) -> Order:
         """Store a locked order's new state under the next version, which is returned."""
-        columns = _columns(order)
-        mutable = {name: columns[name] for name in _MUTABLE}
-        await self._rx.changed(_UPDATE, order_id=order.id, held_version=order.version, **mutable)
+        moved = dict(zip(_MUTABLE, _moved(order), strict=True))
+        moved |= {"has_exact": int(order.has_exact), "has_conflict": int(order.has_conflict)}
+        await self._rx.changed(_UPDATE, order_id=order.id, held_version=order.version, **moved)
         return replace(order, version=order.version + 1)
 
     async def lock_all(self, order_ids: Sequence[str]) -> None:
@@ -203,7 +204,7 @@ def _order_and_attempt(*columns: Any) -> tuple[Order, PaymentAttempt]:
 
 
 def _columns(order: Order) -> dict[str, Any]:
-    columns = {name: getattr(order, name) for name in _PLAIN}
+    columns = dict(zip(_PLAIN, _plain(order), strict=True))
     columns |= {
         "total_minor": order.total.amount_minor,
         "currency": order.total.currency,
@@ -240,6 +241,7 @@ _MUTABLE = (
     "partial_minor", "has_exact", "has_conflict", "paid_at_us", "closed_at_us", "due_minor",
     "refunded_minor", "refund_reserved_minor", "returned_minor",
 )  # fmt: skip
+_plain, _moved = attrgetter(*_PLAIN), attrgetter(*_MUTABLE)
 
 _INSERT = inserted(order)
 _GET = select(order).where(_c.id == bindparam("order_id"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -298,7 +299,7 @@ def attempt_of(
 
 
 def _columns(attempt: PaymentAttempt) -> dict[str, Any]:
-    columns = {name: getattr(attempt, name) for name in _PLAIN}
+    columns: dict[str, Any] = dict(zip(_PLAIN, _plain(attempt), strict=True))
     columns |= {
         "amount_minor": attempt.amount.amount_minor,
         "currency": attempt.amount.currency,
@@ -371,6 +372,7 @@ _MUTABLE = (
     "state", "calls", "sent_at_us", "heard_rank", "heard_at_us", "heard_key", "channel_ref", "code", "decline",
     "next_action", "unknown_since_us", "instruction", "instructed_minor", "instructed_at_us",
 )  # fmt: skip
+_plain = attrgetter(*_PLAIN)
 _INSERT = inserted(payment_attempt).on_conflict_do_nothing().returning(_c.id)
 _OF_ORDER = select(payment_attempt).where(_c.order_id == bindparam("order_id")).order_by(_c.number)
 _BY_ID = select(payment_attempt).where(_c.id == bindparam("attempt_id"))
