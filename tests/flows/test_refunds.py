@@ -17,6 +17,7 @@ from hub.domain.refunds import LateMoney, Refund
 from hub.domain.requests import Answer, RequestKey
 from hub.domain.shares import Share, ShareAgreement, release
 from hub.flows import late, notices, orders, refund_sending, refunds
+from hub.flows.refund_plans import abilities
 from hub.flows.refunds import RefundRequest
 from tests.flows.benches import Bench
 from tests.flows.scripted import (
@@ -483,9 +484,10 @@ async def test_what_may_have_arrived_and_did_is_no_more_called_off(shop: Bench) 
 
 async def test_what_was_never_tried_is_sent_however_old_it_is(shop: Bench) -> None:
     order, seller = await sold(shop)
-    write = refunds.open_refund, seller, RefundRequest(order.id, None, None, "r-1")
-    key = RequestKey(seller.principal, "refundCreate", "r-1", b"x" * 32)
-    opened = await shop.store.write(*write, key, refunds.abilities(shop.hub), shop.hub.draw(), shop.vault)
+    asked, key = RefundRequest(order.id, None, None, "r-1"), RequestKey(seller.principal, "refundCreate", "r-1", "x")
+    opened = await shop.store.write(
+        refunds.open_refund, seller, asked, key, abilities(shop.hub), shop.hub.draw(), shop.vault
+    )
     assert opened.refund is not None
     shop.clock.pass_us(2 * DAY_US)
     await shop.work()

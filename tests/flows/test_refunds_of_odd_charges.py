@@ -187,7 +187,7 @@ async def test_what_an_order_offers_to_give_back_is_what_a_refund_of_it_is_accep
                 case "dollars":
                     await again(shop, order, Money(minor, "USD"), f"dollars {step}")
                 case "refund":
-                    shop.channel.then("refund", chance.choice((PENDING, DECLINED, lambda r: given_back(r))))  # type: ignore[arg-type]  # as given
+                    shop.channel.then("refund", chance.choice((PENDING, DECLINED, lambda r: given_back(r))))
                     if (await ask(shop, seller, order, minor, f"{order.id} {step}")).value is None:
                         shop.channel.steps["refund"].clear()
                 case _:
