@@ -78,7 +78,7 @@ async def _create(chain: JsonRpcChain, deployer: LocalAccount) -> Deployment:
         raise ChainUnavailable(f"the deployer {deployer.address} has no funds on chain {chain.chain_id}: send it some")
     nonce = await chain.count_transactions(deployer.address, "latest")  # a waiting one is repeated, not doubled
     code = calls.creation(deployer.address, chain.sender)
-    receipt = await _mined(chain, await chain.sign(deployer, to=None, data=code, nonce=nonce))
+    receipt = await mined(chain, await chain.sign(deployer, to=None, data=code, nonce=nonce))
     return _deployment(chain, calls.creation_address(deployer.address, nonce), from_block=receipt.block_number)
 
 
@@ -87,10 +87,10 @@ async def _put_in_office(chain: JsonRpcChain, deployer: LocalAccount) -> None:
         return
     nonce = await chain.count_transactions(deployer.address, "latest")
     call = calls.set_role(chain.sender, GATEWAY_ROLES)
-    await _mined(chain, await chain.sign(deployer, to=chain.contract, data=call, nonce=nonce))
+    await mined(chain, await chain.sign(deployer, to=chain.contract, data=call, nonce=nonce))
 
 
-async def _mined(chain: JsonRpcChain, transaction: SignedTransaction) -> ChainReceipt:
+async def mined(chain: JsonRpcChain, transaction: SignedTransaction) -> ChainReceipt:
     await chain.send(transaction)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + MINED_WITHIN_S

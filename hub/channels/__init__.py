@@ -6,6 +6,7 @@ from typing import Protocol
 from hub.channels.alipay import AlipayChannel
 from hub.channels.connecting import Surroundings
 from hub.channels.sandbox import SandboxChannel
+from hub.channels.stablecoin import StablecoinChannel
 from hub.channels.stripe import StripeChannel
 from hub.channels.wechat import WeChatChannel
 from hub.ports import Capabilities, Channel
@@ -21,9 +22,13 @@ class Adapter(Protocol):
         """The adapter of these settings. Raises ChannelSettingRefused."""
 
 
+# Providers with an API and notices: one suite holds all of them to the port.
 CHANNELS: dict[str, Adapter] = {
     AlipayChannel.code: AlipayChannel,
     SandboxChannel.code: SandboxChannel,
     StripeChannel.code: StripeChannel,
     WeChatChannel.code: WeChatChannel,
 }
+# A contract is no such provider: asking for money is no call there, and nobody sends notices.
+ON_CHAIN: dict[str, Adapter] = {StablecoinChannel.code: StablecoinChannel}
+ADAPTERS = CHANNELS | ON_CHAIN

@@ -1,11 +1,12 @@
 """How an adapter is made: from HUB_CHANNEL_<CODE>_<SETTING> of the operator, and from what the hub gives it besides."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import httpx
 
-from hub.ports import Clock
+from hub.domain.checkout import Sale
+from hub.ports import Checkout, Clock
 
 
 class ChannelSettingRefused(Exception):
@@ -18,6 +19,15 @@ class ChannelSettingRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class OnChain:
+    """What an adapter gets whose provider is a contract."""
+
+    checkout: Checkout
+    sale_of: Callable[[str], Awaitable[Sale | None]]  # what an order sells
+    reference_of: Callable[[str], bytes]  # 32 bytes that stand for an attempt's key and give nothing of it away
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What an adapter gets besides its settings. `notice_url` None: the provider cannot reach us, the hub asks."""
 
@@ -25,6 +35,7 @@ class Surroundings:
     clock: Clock
     draw_seed: Callable[[], bytes]  # 32 bytes of chance
     notice_url: str | None
+    on_chain: OnChain | None = None
 
 
 def demand_known(settings: Mapping[str, str], *, required: Iterable[str], optional: Iterable[str]) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hub.chain import deployment, embedded, keys
+from hub.chain import checkout_deployment, deployment, embedded, keys
+from hub.chain.checkout import JsonRpcCheckout
 from hub.chain.client import JsonRpcChain
 from hub.domain.records import KnownContract
+from hub.entry.checkout import confirmations_of, token_of
 from hub.entry.settings import Settings
 from hub.flows.anchors import keep_contract
 from hub.ports import ChainRefused, ChainUnavailable, Hub
@@ -24,6 +26,8 @@ class ChainSide:
     client: JsonRpcChain
     keys: keys.ChainKeys
     node: embedded.EmbeddedNode | None
+    checkout: JsonRpcCheckout | None = None  # of a hub that sells on chain
+    token: str | None = None  # that it sells for
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -32,7 +36,16 @@ class ChainSide:
 
 
 def chain_side(settings: Settings) -> ChainSide:
-    """The chain of these settings, not started: the embedded node, or any node by URL. Raises KeyFault."""
+    """The chain of these settings, not started, and what is sold on it. Raises KeyFault, SettingRefused."""
+    side = _chain_side(settings)
+    token = token_of(settings)
+    if token is None:
+        return side
+    return replace(side, checkout=JsonRpcCheckout(side.client, confirmations_of(settings)), token=token)
+
+
+def _chain_side(settings: Settings) -> ChainSide:
+    """The embedded node, or any node by URL."""
     if slower := keys.slow_signatures():
         log.warning(slower)
     if settings.chain_url is None:
@@ -64,17 +77,34 @@ async def bring_up(hub: Hub, side: ChainSide) -> KnownContract:
         deployment.Deployment(one.chain_id, one.address, one.name, bytes.fromhex(one.code_hash), one.from_block)
         for one in recorded
     ]
-    deployed = await deployment.deploy(side.client, side.keys.deployer, known)
-    contract = KnownContract(
+    contract = _known(await deployment.deploy(side.client, side.keys.deployer, known), hub.clock.now_us())
+    await keep_contract(hub, contract)
+    await _open_checkout(hub, side, known)
+    return contract
+
+
+async def _open_checkout(hub: Hub, side: ChainSide, known: list[deployment.Deployment]) -> None:
+    """The splitter beside the hub's contract, where this hub sells on chain."""
+    if side.checkout is None or side.token is None:
+        return
+    splitter, token, found = await checkout_deployment.deploy_checkout(
+        side.client, side.keys.deployer, known, token=side.token
+    )
+    for one in found:
+        await keep_contract(hub, _known(one, hub.clock.now_us()))
+    side.checkout.use(splitter.address, token, splitter.from_block)
+    log.info("selling on chain %d, splitter %s, token %s", splitter.chain_id, splitter.address, token)
+
+
+def _known(deployed: deployment.Deployment, now_us: int) -> KnownContract:
+    return KnownContract(
         chain_id=deployed.chain_id,
         address=deployed.address,
         name=deployed.name,
         code_hash=deployed.code_hash.hex(),
         from_block=deployed.from_block,
-        recorded_at_us=hub.clock.now_us(),
+        recorded_at_us=now_us,
     )
-    await keep_contract(hub, contract)
-    return contract
 
 
 async def keep_bringing_up(hub: Hub, side: ChainSide) -> None:

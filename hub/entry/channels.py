@@ -2,7 +2,7 @@
 
 import httpx
 
-from hub.channels import CHANNELS
+from hub.channels import ADAPTERS
 from hub.domain.routing import StandingState
 from hub.entry.commands import opened
 from hub.entry.complaints import Complaint
@@ -59,8 +59,8 @@ async def _callback(public_url: str, code: str) -> Finding:
 
 async def stand(settings: Settings, code: str, word: str, reason: str) -> int:
     """start, drain or stop: for every process from now on."""
-    if code not in CHANNELS:
-        raise Complaint(f"there is no channel {code!r} in this release: {', '.join(CHANNELS)}")
+    if code not in ADAPTERS:
+        raise Complaint(f"there is no channel {code!r} in this release: {', '.join(ADAPTERS)}")
     async with opened(settings) as (hub, _):
         standing = await channels.stand(hub, COMMAND, code, STANDS[word], reason)
         left = await channels.open_count(hub, code)

@@ -10,9 +10,12 @@ from typing import Any
 import httpx
 
 from hub.chain.blocks import JsonRpcChainLog
-from hub.channels import CHANNELS
-from hub.channels.connecting import ChannelSettingRefused, Surroundings
+from hub.channels import ADAPTERS
+from hub.channels.connecting import ChannelSettingRefused, OnChain, Surroundings
+from hub.channels.stablecoin import CODE as STABLECOIN
+from hub.channels.stablecoin import TEST_TOKEN
 from hub.entry.chain import ChainSide
+from hub.entry.checkout import CheckoutDesk
 from hub.entry.connections import Connections
 from hub.entry.event_documents import PartnerDocuments
 from hub.entry.failpoints import VARIABLE, Failpoint
@@ -73,9 +76,10 @@ async def build(
         "is_production": settings.is_production,
         "draw_seed": system_seed,
     }
+    desk = None if side.checkout is None else CheckoutDesk(side.checkout)
     hub = Hub(
         store=store,
-        channels=_channels(settings, sandbox, origin, clock, failpoint),
+        channels=_channels(settings, sandbox, origin, clock, failpoint, side, None if desk is None else desk.on_chain),
         platforms=_platforms(sandbox, failpoint),
         chain=failpoint.around("chain", side.client),
         chain_log=JsonRpcChainLog(side.client, settings.chain_confirmations),
@@ -94,7 +98,10 @@ async def build(
         batch_after_ms=settings.chain_batch_ms,
         page_origins=_page_origins(settings, origin),
     )
-    return replace(hub, **replacements)
+    hub = replace(hub, **replacements)
+    if desk is not None:
+        desk.belong_to(hub)
+    return hub
 
 
 def _page_origins(settings: Settings, origin: str | None) -> tuple[str, ...]:
@@ -135,7 +142,13 @@ def _wakeups(settings: Settings) -> Wakeups:
 
 
 def _channels(
-    settings: Settings, sandbox: SandboxAddress | None, origin: str | None, clock: Clock, failpoint: Failpoint
+    settings: Settings,
+    sandbox: SandboxAddress | None,
+    origin: str | None,
+    clock: Clock,
+    failpoint: Failpoint,
+    side: ChainSide,
+    on_chain: OnChain | None,
 ) -> Mapping[str, Channel]:
     """Every channel that has settings; the sandbox's own address is its settings. Raises SettingRefused."""
     given = dict(settings.channels)
@@ -149,7 +162,9 @@ def _channels(
             "control_key": sandbox.control_key,
         }
         origins["sandbox"] = origin or ""
-    channels = {code: _channel(code, given[code], origins[code], clock) for code in sorted(given)}
+    if given.get(STABLECOIN, {}).get("token") == TEST_TOKEN:  # nobody's money: nobody has to be named for it
+        given[STABLECOIN] = {"treasury": side.keys.deployer.address} | dict(given[STABLECOIN])
+    channels = {code: _channel(code, given[code], origins[code], clock, on_chain) for code in sorted(given)}
     for code, channel in channels.items():
         # Some tell by their keys alone, so that this is known no earlier.
         if settings.is_production and channel.capabilities.is_test_only:
@@ -158,10 +173,10 @@ def _channels(
     return {code: failpoint.around("channel", channel) for code, channel in channels.items()}
 
 
-def _channel(code: str, given: Mapping[str, str], origin: str, clock: Clock) -> Channel:
+def _channel(code: str, given: Mapping[str, str], origin: str, clock: Clock, on_chain: OnChain | None) -> Channel:
     notice_url = f"{origin}/channels/{code}/notices" if origin else None
     try:
-        return CHANNELS[code].connected(given, Surroundings(_client(), clock, system_seed, notice_url))
+        return ADAPTERS[code].connected(given, Surroundings(_client(), clock, system_seed, notice_url, on_chain))
     except ChannelSettingRefused as refused:
         raise SettingRefused(f"HUB_CHANNEL_{code.upper()}_{refused.setting.upper()}", refused.text) from None
 
@@ -172,9 +187,9 @@ def demand_startable(settings: Settings) -> None:
     load_or_create(settings.data / MASTER_KEY, is_production=settings.is_production, draw_seed=system_seed)
     for code in settings.channels:
         name = f"HUB_CHANNEL_{code.upper()}_*"
-        if code not in CHANNELS:
-            raise SettingRefused(name, f"there is no channel {code!r} in this release: {', '.join(CHANNELS)}")
-        if settings.is_production and CHANNELS[code].capabilities.is_test_only:
+        if code not in ADAPTERS:
+            raise SettingRefused(name, f"there is no channel {code!r} in this release: {', '.join(ADAPTERS)}")
+        if settings.is_production and ADAPTERS[code].capabilities.is_test_only:
             raise SettingRefused(name, f"channel {code!r} moves no real money: production does not start with it")
 
 

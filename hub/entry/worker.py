@@ -16,6 +16,7 @@ from hub.flows import (
     indexing,
     late,
     notices,
+    offers,
     orders,
     purchase,
     refund_facts,
@@ -91,6 +92,7 @@ class Worker:
             group.create_task(self._forever("pools", self._claim_pooled))
             group.create_task(self._forever("batches", self._gather))
             group.create_task(self._forever("chain", self._follow_chain))
+            group.create_task(self._forever("offers", self._offer))
             group.create_task(self._forever("access", self._tell_platforms))
             group.create_task(self._forever("webhooks", self._fan_out))
             group.create_task(self._forever("deliveries", self._forget))
@@ -207,6 +209,14 @@ class Worker:
             return POLL_S
         self._is_chain_away = False
         return 0 if is_more else POLL_S
+
+    async def _offer(self) -> float:
+        """What is sold on chain, as far as the catalogue has changed. The chain's being away is told of elsewhere."""
+        await self._hub.store.stamp()
+        try:
+            return 0 if await offers.publish(self._hub) else POLL_S
+        except ChainUnavailable:
+            return POLL_S
 
     async def _tell_platforms(self) -> float:
         await self._hub.store.stamp()

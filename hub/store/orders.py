@@ -14,7 +14,7 @@ from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, Order
 from hub.domain.payments import IntentStatus, PaymentAttempt
 from hub.domain.people import UserState
 from hub.domain.routing import StandingState
-from hub.store.catalogue import course, listing, listing_of, merchant
+from hub.store.catalogue import Sold, course, listing, listing_of, merchant, share_agreement, sold_of
 from hub.store.entitlements import entitlement
 from hub.store.metadata import inserted, integer, is_one_of, metadata, text
 from hub.store.payments import attempt_of, payment_attempt
@@ -84,6 +84,10 @@ class Orders:
     async def get(self, order_id: str) -> Order | None:
         """The order as it stands, held by nobody."""
         return await self._rx.one(_GET, order_of, order_id=order_id)
+
+    async def sold_by(self, order_id: str) -> Sold | None:
+        """What an order sells, at its price, and how it is shared by the agreement that it froze."""
+        return await self._rx.one(_SOLD_BY, sold_of, order_id=order_id)
 
     async def lock(self, order_id: str) -> Order | None:
         """The order, held until the end of the unit: every change of an order or its attempts begins here."""
@@ -322,4 +326,9 @@ _PARTIES = (
     .join_from(order, listing, listing.c.id == _c.listing_id)
     .join(pairwise, (pairwise.c.platform_id == _c.platform_id) & (pairwise.c.user_id == _c.user_id))
     .where(is_one_of(_c.id, "order_ids"))
+)
+_SOLD_BY = (
+    select(order.c.course_id, order.c.total_minor, order.c.currency, share_agreement.c.shares)
+    .join_from(order, share_agreement, share_agreement.c.id == order.c.agreement_id)
+    .where(order.c.id == bindparam("order_id"))
 )

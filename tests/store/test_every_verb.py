@@ -24,6 +24,7 @@ from hub.domain.events import HUB_STREAM, Logged, OrderCreated
 from hub.domain.issuers import IssuerState, KeySource, TrustedIssuer
 from hub.domain.keys import ApiKey
 from hub.domain.ledger import ReferenceTaken, Reservation, ReservationEnded, ReservationState, mirrored
+from hub.domain.money import Money
 from hub.domain.orders import ChainStatus, OrderStatus
 from hub.domain.payments import AttemptState, Fact, FactKind, Notice, Outcome, Result, Source, Stage
 from hub.domain.people import UserState, ViewerKind, Wallet, WalletChallenge, member_issuer
@@ -40,11 +41,12 @@ from hub.domain.refunds import LateMoney, Refundable, RefundFact, RefundFactKind
 from hub.domain.refusals import PriceChanged
 from hub.domain.requests import RequestKey, Seen
 from hub.domain.routing import Choice, Done, RoutingRule, Standing, StandingState
+from hub.domain.shares import Share
 from hub.domain.webhooks import DeliveryState, EndpointState, Sent, SentOutcome, WebhookEndpoint
 from hub.store.anchors import Anchors, EndedRequest
 from hub.store.archive import Aged, Archive, Reader
 from hub.store.audit import Audit, audit_entry
-from hub.store.catalogue import Catalogue
+from hub.store.catalogue import Catalogue, Sold
 from hub.store.chain_log import ChainLog, moved
 from hub.store.disputes import Disputes
 from hub.store.entitlements import Entitlements, platform_access
@@ -252,11 +254,14 @@ async def test_catalogue(store: Store, world: World, called: set[str]) -> None:
         assert changed == replace(course, title="Bends", version=2)
         assert await tx.catalogue.lock_listing(platform.id, "x1") == (listing, "digest of x1")
         assert not await tx.catalogue.add_listing(replace(listing, id="lst_2"), "another")
+        shares = (Share(listing.merchant_id, 9_000), Share(None, 1_000))
+        assert await tx.catalogue.sold([listing.id, "lst_2"]) == [Sold(course.id, Money(9_900, "CNY"), shares)]
         withdrawn = replace(listing, state=ListingState.WITHDRAWN, price=None)
         assert await tx.catalogue.update_listing(withdrawn, "gone") == replace(withdrawn, version=2)
         assert await tx.catalogue.digests(platform.id) == {"x1": ("gone", "WITHDRAWN")}
         assert await tx.catalogue.course_of_listing(platform.id, "x1") == course.id
         assert await tx.catalogue.course_of_listing(other.id, "x1") is None
+        assert await tx.catalogue.sold([listing.id]) == []
 
     await store.write(unit)
     assert left_out(Catalogue, called) == set()
@@ -275,6 +280,9 @@ async def test_orders(store: Store, world: World, called: set[str]) -> None:
         assert await tx.orders.admission(listing.id, "usr_nobody") is None
         assert await tx.orders.lock("ord_none") is await tx.orders.get("ord_none") is None
         assert await tx.orders.get(order.id) == order
+        shares = (Share(order.merchant_id, 9_000), Share(None, 1_000))
+        assert await tx.orders.sold_by(order.id) == Sold(order.course_id, order.total, shares)
+        assert await tx.orders.sold_by("ord_none") is None
         held = await tx.orders.lock(order.id)
         assert held == order
         attempt = world.attempt(order)

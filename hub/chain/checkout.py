@@ -1,0 +1,225 @@
+"""The Checkout port over JSON-RPC: CheckoutSplitter and its token, read at the head and as deep as counts."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from eth_utils.address import to_checksum_address
+
+from contracts import abi
+from hub.chain import splitter_calls as calls
+from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
+from hub.domain.checkout import Part, Terms
+from hub.ports import ChainReceipt, ChainUnavailable, CheckoutPlace, Paid, PurchaseStanding, SplitterCall
+
+VERSION_WITHOUT_ONE: Final = "1"  # of a token that has no version()
+
+CarryOut = Callable[[str, str, bytes], Awaitable[ChainReceipt | None]]  # purpose, contract, calldata
+
+
+class Node(Protocol):
+    """A node that was found to be of the right chain."""
+
+    @property
+    def chain_id(self) -> int: ...
+    @property
+    def contract(self) -> str: ...
+    async def look_up(self, *questions: Question) -> list[Answer]: ...
+
+
+class JsonRpcCheckout:
+    """See `hub.ports.Checkout`. `confirmations` counts a transaction's own block as one."""
+
+    def __init__(self, node: Node, confirmations: int) -> None:
+        self._node = node
+        self._confirmations = confirmations
+        self._splitter: str | None = None
+        self._token = ""
+        self._from_block = 0
+        self._place: CheckoutPlace | None = None
+        self._carry_out: CarryOut | None = None
+
+    def use(self, splitter: str, token: str, from_block: int) -> None:
+        """Ask these contracts from now on; `from_block`: the splitter's logs begin there."""
+        self._splitter, self._token, self._from_block = (
+            to_checksum_address(splitter),
+            to_checksum_address(token),
+            from_block,
+        )
+        self._place = None
+
+    def send_by(self, carry_out: CarryOut) -> None:
+        """How the gateway's calls get into blocks: the hub's own sender."""
+        self._carry_out = carry_out
+
+    async def place(self) -> CheckoutPlace:
+        if self._place is None:
+            self._place = await self._looked_at()
+        return self._place
+
+    async def is_open(self, offer_id: bytes) -> bool:
+        (said,) = await self._views((self.splitter, calls.SPLITTER, "isOpen", (offer_id,)))
+        return said is True
+
+    async def permit_nonce(self, payer: bytes) -> int:
+        (said,) = await self._views((self._token, calls.TEST_USD, "nonces", (to_checksum_address(payer),)))
+        return _integer(said)
+
+    async def standing(self, order_key: bytes) -> PurchaseStanding:
+        (latest,) = await self._node.look_up(Question("eth_getBlockByNumber", ("latest", False)))
+        head = _number(_field(latest, "number"))
+        deep = max(head - self._confirmations + 1, 0)
+        settled = (self._node.contract, calls.HUB, "settled", (order_key,))
+        refunded = (self.splitter, calls.SPLITTER, "isRefunded", (order_key,))
+        now = await self._views(settled, refunded, block=hex(head))
+        then = now if deep == head else await self._views_before(settled, refunded, block=deep)
+        (confirmed,) = await self._node.look_up(Question("eth_getBlockByNumber", (hex(deep), False)))
+        bought_at, was_bought_at = _bought_at(now[0]), _bought_at(then[0])
+        return PurchaseStanding(
+            bought_at=bought_at,
+            # In another branch it may have been bought in another block, which is as young as that.
+            is_confirmed=bought_at is not None and bought_at == was_bought_at,
+            is_refunded=now[1] is True,
+            is_refund_confirmed=now[1] is True and then[1] is True,
+            confirmed_at=_number(_field(confirmed, "timestamp")),
+        )
+
+    async def paid(self, order_key: bytes) -> Paid | None:
+        log = await self._newest_log(calls.PURCHASED, order_key)
+        return None if log is None else calls.paid_in(*log)
+
+    async def terms(self, offer_id: bytes) -> tuple[Terms, tuple[Part, ...]] | None:
+        offer = await self._newest_log(calls.OFFER_SET, offer_id)
+        if offer is None:
+            return None
+        terms = calls.terms_in(offer[1])
+        split = await self._newest_log(calls.SPLIT_SET, terms.split_id)
+        return None if split is None else (terms, calls.parts_in(split[1]))
+
+    async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
+        if self._carry_out is None:
+            raise ChainUnavailable("nothing is sent from here")
+        return await self._carry_out(call.purpose, self.splitter, call.data)
+
+    @property
+    def splitter(self) -> str:
+        if self._splitter is None:
+            raise ChainUnavailable("the splitter is not deployed yet")
+        return self._splitter
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    async def _looked_at(self) -> CheckoutPlace:
+        token, splitter = self._token, self.splitter
+        facts = ("name", "decimals", "version", "DOMAIN_SEPARATOR")
+        answers = await self._node.look_up(*(self._view(token, calls.TEST_USD, fact, ()) for fact in facts))
+        name = _text(calls.said(calls.TEST_USD, "name", _octets(answers[0])))
+        decimals = _integer(calls.said(calls.TEST_USD, "decimals", _octets(answers[1])))
+        version = _optional(answers[2], "version") or VERSION_WITHOUT_ONE
+        address = bytes.fromhex(token[2:])
+        wanted = calls.separator(name, str(version), self._node.chain_id, address)
+        return CheckoutPlace(
+            chain_id=self._node.chain_id,
+            splitter=bytes.fromhex(splitter[2:]),
+            token=address,
+            token_name=name,
+            token_version=str(version),
+            decimals=decimals,
+            has_signatures=_optional(answers[3], "DOMAIN_SEPARATOR") == wanted,
+        )
+
+    def _view(
+        self, to: str, contract: str, function: str, arguments: tuple[object, ...], block: str = "latest"
+    ) -> Question:
+        data = abi.call(contract, function, *arguments)
+        return Question("eth_call", ({"to": to, "data": "0x" + data.hex()}, block))
+
+    async def _views(self, *asked: tuple[str, str, str, tuple[object, ...]], block: str = "latest") -> list[object]:
+        questions = [self._view(*one, block=block) for one in asked]
+        answers = await self._node.look_up(*questions)
+        return [
+            calls.said(contract, function, _octets(answer))
+            for (_, contract, function, _), answer in zip(asked, answers, strict=True)
+        ]
+
+    async def _views_before(self, *asked: tuple[str, str, str, tuple[object, ...]], block: int) -> list[object]:
+        """Likewise, at a block that may be older than the contracts: then nothing was bought there."""
+        if block < self._from_block:
+            return [None] * len(asked)
+        return await self._views(*asked, block=hex(block))
+
+    async def _newest_log(self, event: bytes, subject: bytes) -> tuple[list[bytes], bytes] | None:
+        criteria = {
+            "address": self.splitter,
+            "fromBlock": hex(self._from_block),
+            "toBlock": "latest",
+            "topics": ["0x" + event.hex(), "0x" + subject.hex()],
+        }
+        (answer,) = await self._node.look_up(Question("eth_getLogs", (criteria,)))
+        logs = _granted(answer)
+        if not isinstance(logs, list):
+            raise ChainUnavailable("the node answered with something else than logs")
+        if not logs:
+            return None
+        topics = _field(logs[-1], "topics")
+        if not isinstance(topics, list):
+            raise ChainUnavailable("the node gave a log without topics")
+        return [_octets(topic) for topic in topics], _octets(_field(logs[-1], "data"))
+
+
+def _bought_at(settled: object) -> int | None:
+    """Of what `settled` tells: only what this hub's splitters granted is bought."""
+    if not isinstance(settled, tuple):
+        return None
+    at, is_by_minter, _ = settled
+    return at if at and is_by_minter else None
+
+
+def _optional(answer: Answer, function: str) -> object:
+    """What a token may have, or not."""
+    if isinstance(answer, NodeSaidNo):
+        return None
+    try:
+        return abi.answer(calls.TEST_USD, function, _octets(answer))
+    except abi.Misread:
+        return None
+
+
+def _granted(answer: Answer) -> Json:
+    """Reading is never refused for good: ask again."""
+    if isinstance(answer, NodeSaidNo):
+        raise ChainUnavailable(f"the node cannot now: {answer}") from answer
+    return answer
+
+
+def _field(answer: Answer, name: str) -> Json:
+    said = _granted(answer)
+    if not isinstance(said, dict):
+        raise ChainUnavailable(f"the node answered with something that has no {name}")
+    return said.get(name)
+
+
+def _octets(answer: Answer) -> bytes:
+    said = _granted(answer)
+    try:
+        return bytes.fromhex(_text(said).removeprefix("0x"))
+    except ValueError:
+        raise ChainUnavailable("the node answered with something else than bytes") from None
+
+
+def _number(said: Json) -> int:
+    try:
+        return int(_text(said), 16)
+    except ValueError:
+        raise ChainUnavailable("the node answered with something else than a number") from None
+
+
+def _integer(said: object) -> int:
+    if not isinstance(said, int):
+        raise ChainUnavailable("the token answered with something else than a number")
+    return said
+
+
+def _text(said: object) -> str:
+    if not isinstance(said, str):
+        raise ChainUnavailable("the node answered with something else than text")
+    return said

@@ -1,0 +1,105 @@
+"""Putting CheckoutSplitter beside a deployed EntitlementHub, and TestUSD on a chain of our own, once."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from contracts import abi
+from hub.chain import calls, splitter_calls
+from hub.chain.client import JsonRpcChain
+from hub.chain.deployment import NONCES_LOOKED_AT, Deployment, mined
+from hub.chain.rpc import Answer, Question
+from hub.ports import ChainUnavailable
+
+TEST_TOKEN: Final = "test"  # instead of an address: TestUSD, on the embedded node alone
+# Words that a contract's own code ends with after deployment, and that its artifact's hash leaves out: immutables.
+OWN_WORDS: Final = {splitter_calls.SPLITTER: 1, splitter_calls.TEST_USD: 2}
+
+
+async def deploy_checkout(
+    chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment], *, token: str
+) -> tuple[Deployment, str, list[Deployment]]:
+    """The splitter of the hub that `chain` asks, the token it sells for, and all that the caller has to record.
+
+    `token` is an address, or TEST_TOKEN. A splitter of another hub is not this one's. Idempotent, also after a crash
+    anywhere. Raises ChainUnavailable (run it again) or ChainRefused.
+    """
+    found: list[Deployment] = []
+    address = token
+    if token == TEST_TOKEN:
+        coin = await _there(chain, deployer, known, splitter_calls.TEST_USD) or await _created(
+            chain, deployer, splitter_calls.TEST_USD
+        )
+        found.append(coin)
+        address = coin.address
+    address = to_checksum_address(address)
+    splitter = await _there(chain, deployer, known, splitter_calls.SPLITTER) or await _created(
+        chain, deployer, splitter_calls.SPLITTER, deployer.address, chain.contract, chain.sender
+    )
+    found.append(splitter)
+    await _in_office(chain, deployer, splitter.address)
+    if not await _asked(chain, splitter.address, "isTaken", address):
+        await _told(chain, deployer, splitter.address, abi.call(splitter_calls.SPLITTER, "setToken", address, True))
+    return splitter, address, found
+
+
+async def _there(
+    chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment], name: str
+) -> Deployment | None:
+    """One that is recorded, or that this deployer made without its being recorded; for the splitter, one of our hub."""
+    recorded = [one for one in known if (one.chain_id, one.name) == (chain.chain_id, name)]
+    count = await chain.count_transactions(deployer.address, "latest")
+    made = [calls.creation_address(deployer.address, nonce) for nonce in range(count)[-NONCES_LOOKED_AT:]]
+    addresses = [*(one.address for one in reversed(recorded)), *reversed(made)]
+    if not addresses:
+        return None
+    codes = await chain.look_up(*(Question("eth_getCode", (address, "latest")) for address in addresses))
+    begins_at = {one.address: one.from_block for one in recorded}
+    for address, answer in zip(addresses, codes, strict=True):
+        code = _octets(answer)
+        if keccak(code[: len(code) - 32 * OWN_WORDS[name]]) != abi.compiled(name).runtime_hash:
+            continue
+        if name == splitter_calls.SPLITTER and await _asked(chain, address, "hub") != chain.contract.lower():
+            continue
+        return Deployment(chain.chain_id, address, name, keccak(code), begins_at.get(address, 0))
+    return None
+
+
+async def _created(chain: JsonRpcChain, deployer: LocalAccount, name: str, *arguments: object) -> Deployment:
+    nonce = await chain.count_transactions(deployer.address, "latest")  # a waiting one is repeated, not doubled
+    code = abi.creation(name, *arguments)
+    receipt = await mined(chain, await chain.sign(deployer, to=None, data=code, nonce=nonce))
+    address = calls.creation_address(deployer.address, nonce)
+    (lies,) = await chain.look_up(Question("eth_getCode", (address, "latest")))
+    return Deployment(chain.chain_id, address, name, keccak(_octets(lies)), receipt.block_number)
+
+
+async def _in_office(chain: JsonRpcChain, deployer: LocalAccount, splitter: str) -> None:
+    """The hub takes the splitter's word for a purchase. A role is given to it, and none is taken away."""
+    roles = await chain.roles_of(splitter)
+    if roles & splitter_calls.ROLE_MINTER:
+        return
+    await _told(chain, deployer, chain.contract, calls.set_role(splitter, roles | splitter_calls.ROLE_MINTER))
+
+
+async def _told(chain: JsonRpcChain, deployer: LocalAccount, to: str, data: bytes) -> None:
+    nonce = await chain.count_transactions(deployer.address, "latest")
+    await mined(chain, await chain.sign(deployer, to=to, data=data, nonce=nonce))
+
+
+async def _asked(chain: JsonRpcChain, splitter: str, function: str, *arguments: object) -> object:
+    data = abi.call(splitter_calls.SPLITTER, function, *arguments)
+    (answer,) = await chain.look_up(Question("eth_call", ({"to": splitter, "data": "0x" + data.hex()}, "latest")))
+    return splitter_calls.said(splitter_calls.SPLITTER, function, _octets(answer))
+
+
+def _octets(answer: Answer) -> bytes:
+    if not isinstance(answer, str):
+        raise ChainUnavailable("the node answered with something else than bytes")
+    try:
+        return bytes.fromhex(answer.removeprefix("0x"))
+    except ValueError:
+        raise ChainUnavailable("the node answered with something else than bytes") from None

@@ -1,0 +1,420 @@
+"""A stablecoin (稳定币) as a payment channel: the buyer's own wallet pays CheckoutSplitter, which splits and grants.
+
+Asking for money is no call: `create` only works out what the wallet has to sign and send, so it may be repeated at
+will. What became of it is read from the contracts under the order key, which commits to offer, price, payer, holder
+and deadline. `method` names way and wallet: `permit:0x…`, `authorization:0x…` or `approve:0x…`.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+from eth_utils.address import is_address
+from eth_utils.crypto import keccak
+
+from hub.channels import stablecoin_words as words
+from hub.channels.connecting import ChannelSettingRefused, OnChain, Surroundings, demand_known
+from hub.domain.checkout import (
+    NO_TERM,
+    Part,
+    Purchase,
+    Sale,
+    Terms,
+    money_of,
+    offer_id,
+    order_key,
+    parts_of,
+    split_id,
+    units_of,
+    wallet_of,
+)
+from hub.domain.money import CURRENCIES, MAX_PRICE_MINOR, Money
+from hub.domain.payments import CaptureMethod, NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
+from hub.domain.refunds import Refund
+from hub.domain.statements import StatementLine
+from hub.ports import (
+    Ack,
+    AmountRange,
+    Capabilities,
+    ChainReceipt,
+    ChainRefused,
+    ChainUnavailable,
+    CheckoutPlace,
+    Clock,
+    Finding,
+    NoticeRefused,
+    PurchaseStanding,
+    RawNotice,
+    SplitterCall,
+    StatementRefused,
+)
+
+CODE = "stablecoin"
+TEST_TOKEN = "test"  # the setting that stands for TestUSD: money of nobody
+# Blocks' times may lie behind the clock by so much on rollups; what was not bought in a block so long after the
+# deadline is not bought before it.
+DRIFT_S = 15 * 60
+LOOK_AGAIN_MS = 2_000
+MAX_PAYEES_FILE = 1_000_000  # bytes: some ten thousand payees
+CAPABILITIES = Capabilities(
+    currencies={"USD": AmountRange(1, MAX_PRICE_MINOR)},
+    # A shown order stays payable until its deadline, and only the chain's own time ends it.
+    not_found_after_ms=None,
+    is_dated=False,
+    can_refund=True,
+    methods=("permit", "authorization", "approve"),
+)
+
+
+class StablecoinChannel:
+    """The port `Channel` over CheckoutSplitter, for one token that stands for one currency."""
+
+    code = CODE
+    capabilities = CAPABILITIES
+
+    def __init__(
+        self,
+        *,
+        currency: str,
+        is_test_only: bool,
+        treasury: bytes | None,
+        payees: Mapping[str, bytes],
+        on_chain: OnChain,
+        client: httpx.AsyncClient,
+        clock: Clock,
+    ) -> None:
+        """`treasury` gets the hub's fee, and the parts of payees without an address of their own: these the hub owes,
+        as on any other channel. None: such orders cannot be paid here."""
+        currencies = {currency: AmountRange(1, MAX_PRICE_MINOR)}
+        self.capabilities = replace(CAPABILITIES, currencies=currencies, is_test_only=is_test_only)
+        self._currency = currency
+        self._treasury = treasury
+        self._payees = payees
+        self._on_chain = on_chain
+        self.checkout = on_chain.checkout
+        self._client = client
+        self._clock = clock
+
+    @classmethod
+    def connected(cls, settings: Mapping[str, str], surroundings: Surroundings) -> "StablecoinChannel":
+        """The adapter of these settings; `token` and `confirmations` are for whoever deploys and reads the chain."""
+        demand_known(settings, required=("token",), optional=("currency", "treasury", "payees", "confirmations"))
+        if surroundings.on_chain is None:
+            raise ChannelSettingRefused("token", "this hub has no chain to sell on")
+        currency = settings.get("currency", "USD")
+        if currency not in CURRENCIES:
+            raise ChannelSettingRefused("currency", "no such currency: an ISO 4217 code, such as USD")
+        treasury = settings.get("treasury")
+        return cls(
+            currency=currency,
+            is_test_only=settings["token"] == TEST_TOKEN,
+            treasury=None if treasury is None else _address("treasury", treasury),
+            payees=_payees(settings["payees"]) if "payees" in settings else {},
+            on_chain=surroundings.on_chain,
+            client=surroundings.client,
+            clock=surroundings.clock,
+        )
+
+    # ---- asking for money --------------------------------------------------------------------------------------------
+
+    async def create(self, attempt: PaymentAttempt) -> Result:
+        """What the wallet has to sign and send. Nothing is sent from here, so whatever fails was not sent."""
+        if attempt.capture_method is CaptureMethod.MANUAL:
+            return self._said(Outcome.REJECTED, code="hold_unsupported")
+        if not self.capabilities.takes(attempt.amount):
+            return self._said(Outcome.REJECTED, code="amount_not_taken")
+        if wallet_of(attempt.method) is None:
+            return self._said(Outcome.REJECTED, code="wallet_needed")
+        try:
+            return await self._asked(attempt)
+        except ChainUnavailable:
+            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
+
+    async def _asked(self, attempt: PaymentAttempt) -> Result:
+        place = await self.checkout.place()
+        wallet = wallet_of(attempt.method)
+        assert wallet is not None
+        if wallet.way != "approve" and not place.has_signatures:
+            return self._said(Outcome.REJECTED, code="token_takes_approvals_only")
+        sale = await self._on_chain.sale_of(attempt.order_id)
+        offered = self._offered(place, sale, attempt.amount) if sale is not None else "unknown_order"
+        if isinstance(offered, str):
+            return self._said(Outcome.REJECTED, code=offered)
+        terms, _ = offered
+        offer = offer_id(terms, keccak)
+        if not await self.checkout.is_open(offer):
+            return self._said(Outcome.NOT_SENT, code="offer_not_open_yet", retry_after_ms=LOOK_AGAIN_MS)
+        purchase = self._purchase(attempt, wallet.address)
+        key = order_key(place.chain_id, place.splitter, offer, purchase, keccak)
+        nonce = await self.checkout.permit_nonce(wallet.address) if wallet.way == "permit" else None
+        action = words.next_action(
+            place,
+            terms,
+            purchase,
+            key,
+            way=wallet.way,
+            permit_nonce=nonce,
+            expires_at_us=purchase.deadline * 1_000_000,
+        )
+        return self._said(Outcome.ACTION, key=key, next_action=action)
+
+    def _offered(self, place: CheckoutPlace, sale: Sale, price: Money) -> tuple[Terms, list[Part]] | str:
+        """Terms and split of a sale; a code where there are none."""
+        units = units_of(price, place.decimals)
+        if not units:
+            return "amount_not_taken"
+        try:
+            parts = parts_of(sale.shares, self._address_of)
+        except KeyError:
+            return "payee_without_address"
+        split = split_id(parts, keccak)
+        return Terms(place.token, units, sale.token_id, NO_TERM, split), parts
+
+    def _address_of(self, payee: str | None) -> bytes | None:
+        return self._treasury if payee is None else self._payees.get(payee, self._treasury)
+
+    def _purchase(self, attempt: PaymentAttempt, payer: bytes) -> Purchase:
+        reference = self._on_chain.reference_of(attempt.key)
+        return Purchase(reference, payer, attempt.expires_at_us // 1_000_000, payer)
+
+    # ---- what became of it -------------------------------------------------------------------------------------------
+
+    async def query(self, attempt: PaymentAttempt) -> Result:
+        """What the contracts hold under the order key: what was shown is the order key in `channel_ref`. An order that
+        is not paid and not too late is still to be paid: what to do is said again."""
+        try:
+            key = _key_in(attempt.channel_ref)
+            if key is None:
+                return await self._unseen(attempt)
+            result = await self._looked_at(attempt, key)
+            if result is not None:
+                return result
+            again = await self.create(attempt)
+            if again.outcome is Outcome.ACTION and again.channel_ref == attempt.channel_ref:
+                return again
+            return self._said(Outcome.ACTION, key=key)
+        except ChainUnavailable:
+            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
+
+    async def _unseen(self, attempt: PaymentAttempt) -> Result:
+        """The answer to `create` was lost before it was kept: as nobody was told what to sign, it is said now."""
+        if wallet_of(attempt.method) is None:
+            return self._said(Outcome.DONE)
+        said = await self.create(attempt)
+        return self._said(Outcome.DONE) if said.outcome is Outcome.REJECTED else said
+
+    async def _looked_at(self, attempt: PaymentAttempt, key: bytes) -> Result | None:
+        """Paid, on its way, or too late; None: it can still be paid."""
+        standing = await self.checkout.standing(key)
+        if standing.bought_at is not None:
+            return await self._bought(key, standing)
+        deadline = attempt.expires_at_us // 1_000_000
+        is_late = standing.confirmed_at > deadline or self._clock.now_us() // 1_000_000 > deadline + DRIFT_S
+        return self._said(Outcome.DONE, Stage.VOIDED, key=key) if is_late else None
+
+    async def _bought(self, key: bytes, standing: PurchaseStanding) -> Result:
+        assert standing.bought_at is not None
+        at_us = standing.bought_at * 1_000_000
+        if not standing.is_confirmed:
+            return self._said(Outcome.PENDING, key=key, provider_at_us=at_us, retry_after_ms=LOOK_AGAIN_MS)
+        paid = await self.checkout.paid(key)
+        place = await self.checkout.place()
+        amount = None
+        if paid is not None and paid.token == place.token:
+            amount = money_of(paid.price, self._currency, place.decimals)
+        if amount is None:  # bought, but not with what we take: a person has to look
+            return self._said(Outcome.UNKNOWN, key=key, code="paid_otherwise")
+        return self._said(
+            Outcome.DONE, Stage.CHARGED, key=key, amount=amount, movement_ref=_hex(key), provider_at_us=at_us
+        )
+
+    async def void(self, attempt: PaymentAttempt) -> Result:
+        """A shown order cannot be taken back; past its deadline the contract refuses it, and that ends it."""
+        key = _key_in(attempt.channel_ref)
+        if key is None:
+            return self._said(Outcome.DONE)
+        try:
+            result = await self._looked_at(attempt, key)
+        except ChainUnavailable:
+            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
+        return result or self._said(Outcome.PENDING, key=key, retry_after_ms=LOOK_AGAIN_MS)
+
+    async def capture(self, attempt: PaymentAttempt, amount: Money) -> Result:
+        """Nothing is held here, so there is nothing to take."""
+        return self._said(Outcome.REJECTED, code="capture_unsupported")
+
+    # ---- giving back -------------------------------------------------------------------------------------------------
+
+    async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        """The whole price, by the hub's gateway, once: under one key it is one transaction however often it is asked.
+        What payees were paid already the gateway's account tops up, and must have approved to the splitter."""
+        if refund.amount != attempt.amount:
+            return self._said(Outcome.REJECTED, code="whole_only")
+        key = _key_in(attempt.channel_ref)
+        try:
+            if key is None or (call := await self._refund_call(attempt, key)) is None:
+                return self._said(Outcome.REJECTED, code="not_charged")
+            if (done := await self._given_back(key, refund)) is not None:
+                return done
+        except ChainUnavailable:
+            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
+        return await self._sent(call, key, refund)
+
+    async def _sent(self, call: SplitterCall, key: bytes, refund: Refund) -> Result:
+        try:
+            receipt: ChainReceipt | None = await self.checkout.carry_out(call)
+            if receipt is not None and not receipt.is_ok:
+                return self._said(Outcome.REJECTED, key=key, code="reverted")
+            done = await self._given_back(key, refund)
+        except ChainRefused as refused:
+            return self._said(Outcome.REJECTED, key=key, code=f"refused: {refused}"[:200])
+        except ChainUnavailable:
+            return self._said(Outcome.UNKNOWN, key=key, code="chain_unavailable")
+        return done or self._said(Outcome.PENDING, key=key, retry_after_ms=LOOK_AGAIN_MS)
+
+    async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        """What the splitter says of the purchase. Not given back: it was never seen, and may be asked again."""
+        key = _key_in(attempt.channel_ref)
+        if key is None:
+            return self._said(Outcome.DONE)
+        try:
+            return await self._given_back(key, refund) or self._said(Outcome.DONE)
+        except ChainUnavailable:
+            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
+
+    async def _given_back(self, key: bytes, refund: Refund) -> Result | None:
+        standing = await self.checkout.standing(key)
+        if not standing.is_refunded:
+            return None
+        if not standing.is_refund_confirmed:
+            return self._said(Outcome.PENDING, key=key, retry_after_ms=LOOK_AGAIN_MS)
+        return self._said(
+            Outcome.DONE, Stage.REFUNDED, key=key, amount=refund.amount, movement_ref=f"{_hex(key)}/refund"
+        )
+
+    async def _refund_call(self, attempt: PaymentAttempt, key: bytes) -> SplitterCall | None:
+        """Terms and split are those that were bought, as the chain tells them: our settings may be others by now."""
+        paid = await self.checkout.paid(key)
+        known = None if paid is None else await self.checkout.terms(paid.offer_id)
+        if paid is None or known is None:
+            return None
+        terms, parts = known
+        purchase = self._purchase(attempt, paid.payer)
+        return SplitterCall(f"refund:{key.hex()}", words.refund_call(terms, purchase, parts))
+
+    # ---- what is on sale ---------------------------------------------------------------------------------------------
+
+    async def missing(self, sales: Sequence[Sale]) -> Sequence[SplitterCall]:
+        """`setSplit` and `setOffer` of what cannot be bought yet; see `hub.ports.SellsOnChain`."""
+        place = await self.checkout.place()
+        calls: dict[str, SplitterCall] = {}
+        for sale in sales:
+            offered = self._offered(place, sale, sale.price) if self.capabilities.takes(sale.price) else ""
+            if isinstance(offered, str):
+                continue
+            terms, parts = offered
+            offer = offer_id(terms, keccak)
+            if await self.checkout.is_open(offer):
+                continue
+            split, put = f"split:{terms.split_id.hex()}", f"offer:{offer.hex()}"
+            calls[split] = SplitterCall(split, words.split_call(terms.split_id, parts))
+            calls[put] = SplitterCall(put, words.offer_call(offer, terms))
+        return list(calls.values())
+
+    # ---- the rest of the port ----------------------------------------------------------------------------------------
+
+    async def check(self) -> Sequence[Finding]:
+        """Whether the chain answers, and what the token can."""
+        try:
+            place = await self.checkout.place()
+        except ChainUnavailable as unavailable:
+            return [Finding("reach", False, str(unavailable))]
+        token = f"{place.token_name} (0x{place.token.hex()}), {place.decimals} decimals"
+        fits = place.decimals >= CURRENCIES[self._currency]
+        kinds = "permits and authorizations can be tried" if place.has_signatures else "it takes approvals only"
+        return [
+            Finding("reach", True, f"chain {place.chain_id}, splitter 0x{place.splitter.hex()}"),
+            Finding("token", fits, token),
+            Finding("signatures", True, kinds),
+            Finding("payees", self._treasury is not None or bool(self._payees), f"{len(self._payees)} addresses known"),
+        ]
+
+    async def statement(self, day: date) -> AsyncIterator[StatementLine]:
+        """Not yet: the chain's own log is what an operator reads."""
+        raise StatementRefused("the stablecoin channel gives no statement: the splitter's events are public")
+        yield
+
+    def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
+        """Nobody sends any: the chain is asked."""
+        raise NoticeRefused("the stablecoin channel has no notices")
+
+    def ack(self, accepted: bool) -> Ack:
+        return Ack(204) if accepted else Ack(503)
+
+    async def aclose(self) -> None:
+        """The connections to the chain are the hub's own; ours was never used."""
+        await self._client.aclose()
+
+    def _said(
+        self,
+        outcome: Outcome,
+        stage: Stage = Stage.NONE,
+        *,
+        key: bytes | None = None,
+        code: str | None = None,
+        amount: Money | None = None,
+        movement_ref: str | None = None,
+        provider_at_us: int | None = None,
+        retry_after_ms: int | None = None,
+        next_action: NextAction | None = None,
+    ) -> Result:
+        """A result; its digest is over what it says, as there is no message to digest."""
+        ref = None if key is None else _hex(key)
+        digest = sha256(f"{outcome}/{stage}/{ref}/{code}".encode()).digest()
+        return Result(
+            outcome=outcome,
+            stage=stage,
+            raw_digest=digest,
+            observed_at_us=self._clock.now_us(),
+            channel_ref=ref,
+            movement_ref=movement_ref,
+            amount=amount,
+            provider_at_us=provider_at_us,
+            code=code,
+            retry_after_ms=retry_after_ms,
+            next_action=next_action,
+        )
+
+
+def _address(setting: str, text: str) -> bytes:
+    if not text.startswith("0x") or not is_address(text):
+        raise ChannelSettingRefused(setting, "this is no address: 0x and 40 hexadecimal digits, their checksum right")
+    return bytes.fromhex(text[2:])
+
+
+def _payees(path: str) -> dict[str, bytes]:
+    """A JSON file of addresses by payee id."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8")[:MAX_PAYEES_FILE])
+    except (OSError, ValueError):
+        raise ChannelSettingRefused("payees", "no JSON file of addresses by payee is there") from None
+    if not isinstance(content, dict):
+        raise ChannelSettingRefused("payees", "the file holds no JSON object of addresses by payee")
+    return {str(payee): _address("payees", str(address)) for payee, address in content.items()}
+
+
+def _key_in(channel_ref: str | None) -> bytes | None:
+    if channel_ref is None or len(channel_ref) != 66:
+        return None
+    try:
+        return bytes.fromhex(channel_ref.removeprefix("0x"))
+    except ValueError:
+        return None
+
+
+def _hex(octets: bytes) -> str:
+    return "0x" + octets.hex()

@@ -1,0 +1,173 @@
+"""What a wallet is told to sign and send for a purchase, as JSON that any wallet library takes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+
+from contracts import abi
+from hub.domain.checkout import Part, Purchase, Terms
+from hub.domain.payments import NextAction
+from hub.ports import CheckoutPlace
+
+SPLITTER, TOKEN = "checkout_splitter", "test_usd"  # any token has what of TestUSD is called here: its standards'
+
+_DOMAIN = [
+    {"name": "name", "type": "string"},
+    {"name": "version", "type": "string"},
+    {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+]
+_PERMIT = [
+    {"name": "owner", "type": "address"},
+    {"name": "spender", "type": "address"},
+    {"name": "value", "type": "uint256"},
+    {"name": "nonce", "type": "uint256"},
+    {"name": "deadline", "type": "uint256"},
+]
+_AUTHORIZATION = [
+    {"name": "from", "type": "address"},
+    {"name": "to", "type": "address"},
+    {"name": "value", "type": "uint256"},
+    {"name": "validAfter", "type": "uint256"},
+    {"name": "validBefore", "type": "uint256"},
+    {"name": "nonce", "type": "bytes32"},
+]
+# What `v`, `r` and `s` are appended as: all arguments are static, so calldata ends with them.
+_SIGNATURE = ["v", "r", "s"]
+
+
+def next_action(
+    place: CheckoutPlace,
+    terms: Terms,
+    purchase: Purchase,
+    order_key: bytes,
+    *,
+    way: str,
+    permit_nonce: int | None,
+    expires_at_us: int,
+) -> NextAction:
+    """Typed data to sign (None where the wallet only sends), and the transactions to send after it, in order.
+
+    Numbers are decimal text. A transaction's `data` is whole unless it `appends`: then v, r and s of the signature
+    follow, 32 bytes each. Of an authorization anybody may send it; all others are the payer's own.
+    """
+    told = {
+        "version": 1,
+        "way": way,
+        "chainId": str(place.chain_id),
+        "splitter": _text(place.splitter),
+        "token": {"address": _text(place.token), "name": place.token_name, "decimals": place.decimals},
+        "amount": str(terms.price),
+        "deadline": str(purchase.deadline),
+        "payer": _text(purchase.payer),
+        "to": _text(purchase.to),
+        "orderKey": _hex(order_key),
+        "sign": _to_sign(place, terms, purchase, order_key, way=way, permit_nonce=permit_nonce),
+        "transactions": _to_send(place, terms, purchase, way),
+    }
+    data = json.dumps(told, separators=(",", ":"), sort_keys=True)
+    return NextAction(kind="typed_data", data=data, expires_at_us=expires_at_us)
+
+
+def refund_call(terms: Terms, purchase: Purchase, parts: Sequence[Part]) -> bytes:
+    """The gateway's `refund` of a purchase."""
+    split = [(_text(part.payee), part.bps) for part in parts]
+    return abi.call(SPLITTER, "refund", _order(purchase), _terms(terms), _text(purchase.payer), split)
+
+
+def split_call(split_id: bytes, parts: Sequence[Part]) -> bytes:
+    """`setSplit`."""
+    return abi.call(SPLITTER, "setSplit", split_id, [(_text(part.payee), part.bps) for part in parts])
+
+
+def offer_call(offer_id: bytes, terms: Terms) -> bytes:
+    """`setOffer`."""
+    return abi.call(SPLITTER, "setOffer", offer_id, _terms(terms))
+
+
+def _to_sign(
+    place: CheckoutPlace, terms: Terms, purchase: Purchase, order_key: bytes, *, way: str, permit_nonce: int | None
+) -> Mapping[str, Any] | None:
+    if way == "permit":
+        return _typed(
+            place,
+            "Permit",
+            _PERMIT,
+            {
+                "owner": _text(purchase.payer),
+                "spender": _text(place.splitter),
+                "value": str(terms.price),
+                "nonce": str(permit_nonce),
+                "deadline": str(purchase.deadline),
+            },
+        )
+    if way == "authorization":
+        return _typed(
+            place,
+            "ReceiveWithAuthorization",
+            _AUTHORIZATION,
+            {
+                "from": _text(purchase.payer),
+                "to": _text(place.splitter),
+                "value": str(terms.price),
+                "validAfter": "0",
+                "validBefore": str(purchase.deadline + 1),
+                "nonce": _hex(order_key),
+            },
+        )
+    return None
+
+
+def _typed(
+    place: CheckoutPlace, name: str, members: Sequence[Mapping[str, str]], message: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """What eth_signTypedData_v4 takes."""
+    return {
+        "domain": {
+            "name": place.token_name,
+            "version": place.token_version,
+            "chainId": str(place.chain_id),
+            "verifyingContract": _text(place.token),
+        },
+        "types": {"EIP712Domain": _DOMAIN, name: members},
+        "primaryType": name,
+        "message": message,
+    }
+
+
+def _to_send(place: CheckoutPlace, terms: Terms, purchase: Purchase, way: str) -> list[Mapping[str, Any]]:
+    splitter, order, plain = _text(place.splitter), _order(purchase), _terms(terms)
+    if way == "permit":
+        data = abi.call(SPLITTER, "buyWithPermit", order, plain, 0, bytes(32), bytes(32))
+        return [{"to": splitter, "value": "0", "data": _without_signature(data), "appends": _SIGNATURE}]
+    if way == "authorization":
+        payer = _text(purchase.payer)
+        data = abi.call(SPLITTER, "buyWithAuthorization", order, plain, payer, 0, bytes(32), bytes(32))
+        return [{"to": splitter, "value": "0", "data": _without_signature(data), "appends": _SIGNATURE}]
+    approve = abi.call(TOKEN, "approve", splitter, terms.price)
+    return [
+        {"to": _text(place.token), "value": "0", "data": _hex(approve), "appends": []},
+        {"to": splitter, "value": "0", "data": _hex(abi.call(SPLITTER, "buy", order, plain)), "appends": []},
+    ]
+
+
+def _without_signature(data: bytes) -> str:
+    return _hex(data[: -32 * len(_SIGNATURE)])
+
+
+def _order(purchase: Purchase) -> tuple[object, ...]:
+    return purchase.reference, _text(purchase.to), purchase.deadline
+
+
+def _terms(terms: Terms) -> tuple[object, ...]:
+    return _text(terms.token), terms.price, terms.token_id, terms.term, terms.split_id
+
+
+def _text(address: bytes) -> str:
+    return to_checksum_address(address)
+
+
+def _hex(octets: bytes) -> str:
+    return "0x" + octets.hex()

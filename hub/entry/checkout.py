@@ -1,0 +1,61 @@
+"""Selling on chain, as far as only the wiring knows it: which contracts, whose orders, who sends."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from hub.chain.checkout import JsonRpcCheckout
+from hub.chain.checkout_deployment import TEST_TOKEN
+from hub.channels.connecting import OnChain
+from hub.channels.stablecoin import CODE
+from hub.domain.checkout import Sale
+from hub.entry.settings import SettingRefused, Settings
+from hub.flows import offers
+from hub.ports import Hub
+
+# Blocks that count as deep: on a chain of our own nothing comes back; Ethereum has not undone so many since its merge.
+OWN_CONFIRMATIONS: Final = 1
+CONFIRMATIONS: Final = 12
+MOST_CONFIRMATIONS: Final = 1_000
+TAG: Final = "channel:stablecoin"  # keeps its references apart from merchants' order keys
+
+
+def token_of(settings: Settings) -> str | None:
+    """The token to sell for: an address or TEST_TOKEN; None: this hub sells nothing on chain. Raises SettingRefused."""
+    token = settings.channels.get(CODE, {}).get("token")
+    if token == TEST_TOKEN and settings.chain_url is not None:
+        raise SettingRefused("HUB_CHANNEL_STABLECOIN_TOKEN", "TestUSD is for the embedded chain alone: name a token")
+    return token
+
+
+def confirmations_of(settings: Settings) -> int:
+    """How many blocks a purchase needs, its own among them. Raises SettingRefused."""
+    text = settings.channels.get(CODE, {}).get("confirmations")
+    if text is None:
+        return OWN_CONFIRMATIONS if settings.chain_url is None else CONFIRMATIONS
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_CONFIRMATIONS:
+        name = "HUB_CHANNEL_STABLECOIN_CONFIRMATIONS"
+        raise SettingRefused(name, f"a number of blocks from 1 to {MOST_CONFIRMATIONS}")
+    return int(text)
+
+
+@dataclass(slots=True)
+class CheckoutDesk:
+    """What the stablecoin channel asks of the hub it belongs to, which is built after it."""
+
+    checkout: JsonRpcCheckout
+    _hub: list[Hub] = field(default_factory=list)
+
+    @property
+    def on_chain(self) -> OnChain:
+        return OnChain(self.checkout, self._sale_of, self._reference_of)
+
+    def belong_to(self, hub: Hub) -> None:
+        self._hub[:] = [hub]
+        self.checkout.send_by(partial(offers.carry_out, hub))
+
+    async def _sale_of(self, order_id: str) -> Sale | None:
+        return await offers.sale_of(self._hub[0], order_id)
+
+    def _reference_of(self, key: str) -> bytes:
+        return self._hub[0].vault.order_key(TAG, key)

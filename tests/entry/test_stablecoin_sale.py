@@ -1,0 +1,170 @@
+"""A course bought with a stablecoin on a whole hub: a wallet signs what GraphQL tells it, the splitter takes the coins
+and grants, the hub sees it, and it can go back."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_utils.crypto import keccak
+
+from contracts import abi
+from hub.chain import keys
+from hub.entry.demo_client import Client
+from tests.entry.hubs import CREATE, House, Serving, Sold, put_on_sale, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PAY = """mutation($input: PaymentCreateInput!) { paymentCreate(input: $input) {
+  paymentAttempt { id state lastError { providerCode } nextAction { kind data } } userErrors { code message } } }"""
+ORDER = """query($id: ID!) { order(id: $id) {
+  id number status chargeStatus course { id }
+  paymentIntent { status attempts { id state } }
+  entitlement { isOpen state grants { id } } } }"""
+ETHER = 10**18
+PATIENCE = ("offer_not_open_yet", "chain_unavailable")  # the offer is on its way to the chain
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A running hub that sells on its own chain for TestUSD, and a wallet with coins and ether."""
+
+    house: House
+    hub: Serving
+    learner: Client
+    sold: Sold
+    chain: "Node"
+    wallet: LocalAccount
+    splitter: str
+    coin: str
+    rights: str
+
+
+class Node:
+    """The embedded node, as any wallet sees it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def ask(self, method: str, *params: Any) -> Any:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            said = (
+                await client.post(self._url, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+            ).json()
+        assert "error" not in said, said
+        return said["result"]
+
+    async def view(self, to: str, contract: str, function: str, *arguments: object) -> Any:
+        data = "0x" + abi.call(contract, function, *arguments).hex()
+        said = await self.ask("eth_call", {"to": to, "data": data}, "latest")
+        return abi.answer(contract, function, bytes.fromhex(said[2:]))
+
+    async def send(self, sender: LocalAccount, to: str, data: str, value: int = 0) -> dict[str, Any]:
+        """A transaction of this account, mined; its receipt."""
+        nonce = int(await self.ask("eth_getTransactionCount", sender.address, "pending"), 16)
+        signed = sender.sign_transaction({
+            "type": 2, "chainId": int(await self.ask("eth_chainId"), 16), "nonce": nonce, "to": to, "value": value,
+            "data": data, "gas": 1_000_000, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9,
+        })  # fmt: skip
+        hash_ = await self.ask("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex().removeprefix("0x"))
+
+        async def mined() -> Any:
+            return await self.ask("eth_getTransactionReceipt", hash_)
+
+        receipt: dict[str, Any] = await until(mined)
+        return receipt
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Market]:
+    house = House(tmp_path_factory.mktemp("stablecoin") / "data")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(house.aclose)
+        hub = await house.serve(HUB_CHANNEL_STABLECOIN_TOKEN="test")
+        tokens = await asyncio.gather(house.token("learner"), house.token("partner", platform="lumen"))
+        learner, seller = [await stack.enter_async_context(Client(hub.origin, token)) for token in tokens]
+        sold = await put_on_sale(seller, "double-entry", price_minor=4900)
+        places = await until(lambda: deployed(house), within_s=60, what="the contracts are deployed")
+        chain = Node(f"http://127.0.0.1:{json.loads((house.data / 'node.json').read_text())['port']}")
+        wallet = Account.from_key(keccak(b"a learner's wallet"))
+        payer = keys.load(house.data).deployer
+        await chain.send(payer, wallet.address, "0x", ETHER)
+        mint = abi.call("test_usd", "mint", wallet.address, 500 * 10**6)
+        await chain.send(payer, places["test_usd"], "0x" + mint.hex())
+        yield Market(
+            house, hub, learner, sold, chain, wallet, places["checkout_splitter"], places["test_usd"],
+            places["entitlement_hub"],
+        )  # fmt: skip
+
+
+async def deployed(house: House) -> dict[str, str] | None:
+    rows = dict(await house.rows("SELECT name, address FROM contract"))
+    return rows if len(rows) == 3 else None
+
+
+async def ordered(market: Market, sold: Sold, key: str, method: str) -> tuple[str, dict[str, Any]]:
+    """An order, and what its payment asks the wallet to do, once the offer is on chain."""
+    asked = {"listingId": sold.listing_id, "expectedAmount": sold.price, "idempotencyKey": key}
+    order = (await market.learner.mutate(CREATE, asked))["order"]["id"]
+    tries = iter(range(1_000))
+
+    async def payable() -> Any:
+        asked = {
+            "orderId": order, "channel": "stablecoin", "expectedAmount": sold.price, "method": method,
+            "idempotencyKey": f"{key}-{next(tries)}",
+        }  # fmt: skip
+        attempt = (await market.learner.mutate(PAY, asked))["paymentAttempt"]
+        assert attempt["lastError"] is None or attempt["lastError"]["providerCode"] in PATIENCE, attempt
+        return attempt if attempt["state"] == "ACTION" else None
+
+    attempt = await until(payable, every_s=0.5, what="payable on chain")
+    assert attempt["nextAction"]["kind"] == "TYPED_DATA"
+    return order, json.loads(attempt["nextAction"]["data"])
+
+
+async def followed(market: Market, told: dict[str, Any]) -> None:
+    """What a wallet does: sign, append, send."""
+    signature = ""
+    if told["sign"] is not None:
+        made = market.wallet.sign_typed_data(full_message=told["sign"])
+        signature = "".join(number.to_bytes(32, "big").hex() for number in (made.v, made.r, made.s))
+    for one in told["transactions"]:
+        assert one["appends"] == (["v", "r", "s"] if signature else [])
+        receipt = await market.chain.send(market.wallet, one["to"], one["data"] + signature, int(one["value"]))
+        assert receipt["status"] == "0x1"
+
+
+async def paid(market: Market, order: str) -> dict[str, Any]:
+    async def look() -> Any:
+        shown = (await market.learner.query(ORDER, {"id": order}))["order"]
+        return shown if shown["status"] == "PAID" else None
+
+    shown: dict[str, Any] = await until(look, within_s=60, what="the order is paid")
+    return shown
+
+
+async def test_a_wallet_buys_a_course_and_holds_the_right_on_chain(market: Market) -> None:
+    order, told = await ordered(market, market.sold, "first", f"permit:{market.wallet.address}")
+    assert (told["amount"], told["payer"], told["splitter"]) == ("49000000", market.wallet.address, market.splitter)
+
+    await followed(market, told)
+    shown = await paid(market, order)
+
+    assert [attempt["state"] for attempt in shown["paymentIntent"]["attempts"]][-1] == "CHARGED"
+    assert shown["entitlement"]["isOpen"]
+    token = token_of(told)
+    assert await market.chain.view(market.rights, "entitlement_hub", "hasAccess", market.wallet.address, token)
+    assert await market.chain.view(market.coin, "test_usd", "balanceOf", market.splitter) == 49_000_000
+
+
+def token_of(told: dict[str, Any]) -> int:
+    """The right that the transaction buys, out of its calldata: the third member of the terms."""
+    data = bytes.fromhex(told["transactions"][-1]["data"][2:])
+    return int.from_bytes(data[4 + 32 * 5 : 4 + 32 * 6])
