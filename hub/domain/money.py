@@ -1,6 +1,8 @@
 """Money as integers in minor units, and the only rounding laws that exist (handbook 02 §7)."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # ISO 4217 codes that prices may be in, with the number of decimals of each. A code that is not here is refused.
@@ -48,6 +50,24 @@ def decimal_text(amount_minor: int, scale: int) -> str:
     digits = str(abs(amount_minor)).rjust(scale + 1, "0")
     sign = "-" if amount_minor < 0 else ""
     return sign + (f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits)
+
+
+def from_decimal(text: str, currency: str) -> Money:
+    """Decimal text in major units, such as "9.90", as exact minor units. Raises ValueError for anything else, and for
+    more decimals than the currency has."""
+    scale = CURRENCIES.get(currency, 0)
+    told = re.fullmatch(r"([0-9]{1,18})(?:\.([0-9]{1,3}))?", text)
+    if told is None or len(told[2] or "") > scale:
+        raise ValueError(f"{text!r} is no amount of {currency}: digits, and at most {scale} decimals")
+    return Money(int(told[1] + (told[2] or "").ljust(scale, "0")), currency)
+
+
+def reaches(sold: Iterable[Money], values: Iterable[Money]) -> bool:
+    """Whether what was sold comes to one of these values, each in its own currency."""
+    sums: Counter[str] = Counter()
+    for money in sold:
+        sums[money.currency] += money.amount_minor
+    return any(sums[value.currency] >= value.amount_minor for value in values)
 
 
 def largest_remainder(amount: int, weights: Sequence[int]) -> list[int]:

@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from hub.domain.anchors import MAX_LEAVES
+from hub.domain.money import Money, from_decimal
 from hub.domain.people import ViewerKind
 from hub.entry.pricing import MAX_COST
 
@@ -95,7 +97,12 @@ class Settings:
     log_retention_days: int  # events that are older leave the log for the archive
     metrics_port: int | None  # /metrics answers there alone; None: with everything else
     chain_url: str | None = field(repr=False)  # None: the embedded node
+    chain_node_port: int  # of the embedded node on 127.0.0.1; 0: the one it had, or any that is free
+    chain_node_tx_gas: int  # most gas of a transaction that the embedded node takes
     chain_batch_ms: int  # an AnchorBatch closes so long after its first order; 0: each order at once
+    chain_batch_size: int  # or when it has so many orders
+    chain_batch_value: tuple[Money, ...]  # or when those that were sold come to so much in one currency
+    chain_id: int | None  # the node must be of this chain; None: of whichever it says at the first start
     chain_gateway_password: str | None = field(repr=False)  # opens the gateway's key if that is a keystore file
     chain_deployer_password: str | None = field(repr=False)
     chain_max_fee_wei: int  # a unit of gas; dearer blocks are waited out
@@ -164,6 +171,9 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "chain_gateway_password": None,
         "chain_deployer_password": None,
         "chain_batch_ms": DEFAULT_BATCH_MS,
+        "chain_batch_size": MAX_LEAVES,
+        "chain_batch_value": (),
+        "chain_id": None,
         "chain_max_fee_wei": DEFAULT_MAX_FEE_WEI,
         "chain_confirmations": DEFAULT_CONFIRMATIONS,
         "documents": "open",
@@ -317,6 +327,24 @@ def _chain_batch_ms(text: str) -> int:
     return _integer(text, 0, MAX_BATCH_MS, "milliseconds")
 
 
+def _chain_batch_size(text: str) -> int:
+    return _integer(text, 1, MAX_LEAVES, "orders")
+
+
+def _chain_batch_value(text: str) -> tuple[Money, ...]:
+    found: dict[str, Money] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        currency, _, amount = part.partition(":")
+        if currency in found:
+            raise ValueError(f"names {currency} twice")
+        found[currency] = from_decimal(amount, currency)
+    return tuple(found.values())
+
+
+def _chain_id(text: str) -> int:
+    return _integer(text, 1, 2**63 - 1, "a chain's id")
+
+
 def _chain_max_fee_wei(text: str) -> int:
     return _integer(text, 1, 2**63 - 1, "wei")
 
@@ -457,6 +485,9 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "chain_gateway_password": str,
     "chain_deployer_password": str,
     "chain_batch_ms": _chain_batch_ms,
+    "chain_batch_size": _chain_batch_size,
+    "chain_batch_value": _chain_batch_value,
+    "chain_id": _chain_id,
     "chain_max_fee_wei": _chain_max_fee_wei,
     "chain_confirmations": _chain_confirmations,
     "documents": _documents,

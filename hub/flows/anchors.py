@@ -15,6 +15,7 @@ from hub.domain import anchors
 from hub.domain.anchors import Leaf, Tree
 from hub.domain.events import HUB_STREAM, PaymentRecorded
 from hub.domain.ids import Draw
+from hub.domain.money import reaches
 from hub.domain.orders import ChainStatus
 from hub.domain.reconciliation import BreakKind
 from hub.domain.records import (
@@ -49,17 +50,18 @@ BATCHER = "batcher"
 
 
 async def gather(hub: Hub) -> int | None:
-    """Close the next batch if it is full or old enough. Returns when to look again (µs), None if nothing waits."""
+    """Close the next batch if it is full, old or worth enough. Returns when to look again (µs), None: nothing waits."""
     async with hub.store.reading() as rx:
         held, head = await rx.events.position_of(BATCHER), await rx.events.head()
-        waiting = await rx.events.read(HUB_STREAM, held, anchors.MAX_LEAVES, [PaymentRecorded.kind])
+        waiting = await rx.events.read(HUB_STREAM, held, hub.batch_size, [PaymentRecorded.kind])
         if not waiting:
             await skip(hub, BATCHER, held, head.position)
             return None
-        closes_at_us = waiting[0].occurred_at_us + hub.batch_after_ms * 1000
-        if len(waiting) < anchors.MAX_LEAVES and hub.clock.now_us() < closes_at_us:
-            return closes_at_us
         leaf_ids = [event.body["leaf_id"] for event in waiting]
+        closes_at_us = waiting[0].occurred_at_us + hub.batch_after_ms * 1000
+        is_due = len(waiting) == hub.batch_size or hub.clock.now_us() >= closes_at_us
+        if not is_due and not (hub.batch_values and reaches(await rx.anchors.sold(leaf_ids), hub.batch_values)):
+            return closes_at_us
         by_id = {leaf.id: leaf for leaf in await rx.anchors.leaves(leaf_ids)}
     leaves = [by_id[leaf_id] for leaf_id in leaf_ids]
     tree = await asyncio.to_thread(planted, leaves, hub.vault)

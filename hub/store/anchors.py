@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from hub.domain.money import Money
 from hub.domain.payments import ENDED
 from hub.domain.records import (
     AnchorBatch,
@@ -140,6 +141,10 @@ class Anchors:
 
     async def leaves(self, leaf_ids: Sequence[str]) -> list[RecordedLeaf]:
         return await self._rx.many(_LEAVES, leaf_of, leaf_ids=list(leaf_ids))
+
+    async def sold(self, leaf_ids: Sequence[str]) -> list[Money]:
+        """What the rights among these leaves were sold for."""
+        return await self._rx.many(_SOLD, Money, leaf_ids=list(leaf_ids))
 
     async def leaves_of_batch(self, batch_id: str) -> list[RecordedLeaf]:
         """In the order of their index."""
@@ -316,6 +321,12 @@ _SUPERSEDE = (
     .returning(*_l)
 )
 _LEAVES = select(leaf).where(is_one_of(_l.id, "leaf_ids"))
+_SOLD = (
+    select(order.c.total_minor, order.c.currency)
+    .join(leaf, _l.order_id == order.c.id)
+    .where(is_one_of(_l.id, "leaf_ids") & (_l.token_id != literal_column("'0'")))
+    .order_by(_l.id)
+)
 _OF_BATCH = select(leaf).where(_l.batch_id == bindparam("of_batch")).order_by(_l.index_)
 _its = leaf.alias("its")
 _record_of_order = (

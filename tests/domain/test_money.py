@@ -6,7 +6,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hub.domain.money import CURRENCIES, MAX_MINOR, MAX_PRICE_MINOR, Money, decimal_text, largest_remainder
+from hub.domain.money import (
+    CURRENCIES,
+    MAX_MINOR,
+    MAX_PRICE_MINOR,
+    Money,
+    decimal_text,
+    from_decimal,
+    largest_remainder,
+)
 
 amounts = st.integers(0, 10**3) | st.integers(0, 10**30)
 weights = st.lists(st.integers(0, 10_000), min_size=1, max_size=16).filter(any)
@@ -33,6 +41,18 @@ def test_money_that_is_no_integer_is_refused(amount: object) -> None:
 def test_money_in_an_unknown_currency_is_refused(currency: str) -> None:
     with pytest.raises(ValueError, match="unknown currency"):
         Money(1, currency)
+
+
+@given(st.sampled_from(sorted(CURRENCIES)), st.integers(0, MAX_PRICE_MINOR))
+def test_decimal_text_is_read_back_to_the_unit(currency: str, amount_minor: int) -> None:
+    money = Money(amount_minor, currency)
+    assert from_decimal(money.decimal, currency) == money
+
+
+@pytest.mark.parametrize("text", ["", "1.", ".5", "1.005", "-1", "1e3", "1,000", " 1", "١", "1.0.0"])
+def test_text_that_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no amount of CNY"):
+        from_decimal(text, "CNY")
 
 
 def test_the_greatest_price_is_exact_as_a_javascript_number() -> None:

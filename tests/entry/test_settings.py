@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.domain.money import Money
 from hub.domain.people import ViewerKind
 from hub.entry.settings import Entities, Mode, SettingRefused, Settings, SqliteSync, read_settings, url_of
 
@@ -28,6 +29,9 @@ def test_a_fresh_clone_needs_no_setting() -> None:
         chain_gateway_password=None,
         chain_deployer_password=None,
         chain_batch_ms=30_000,
+        chain_batch_size=1_024,
+        chain_batch_value=(),
+        chain_id=None,
         chain_max_fee_wei=200_000_000_000,
         chain_confirmations=12,
         documents="open",
@@ -68,6 +72,9 @@ def test_every_setting_has_its_variable() -> None:
             "HUB_CHAIN_GATEWAY_PASSWORD": "s3cret",
             "HUB_CHAIN_DEPLOYER_PASSWORD": "s3cret",
             "HUB_CHAIN_BATCH_MS": "0",
+            "HUB_CHAIN_BATCH_SIZE": "100",
+            "HUB_CHAIN_BATCH_VALUE": "CNY:100000.00, JPY:5000",
+            "HUB_CHAIN_ID": "11155111",
             "HUB_CHAIN_MAX_FEE_WEI": "7",
             "HUB_CHAIN_CONFIRMATIONS": "safe",
             "HUB_DOCUMENTS": "trusted",
@@ -107,6 +114,9 @@ def test_every_setting_has_its_variable() -> None:
         chain_gateway_password="s3cret",
         chain_deployer_password="s3cret",
         chain_batch_ms=0,
+        chain_batch_size=100,
+        chain_batch_value=(Money(10_000_000, "CNY"), Money(5_000, "JPY")),
+        chain_id=11_155_111,
         chain_max_fee_wei=7,
         chain_confirmations="safe",
         documents="trusted",
@@ -245,6 +255,11 @@ def test_a_server_is_called_where_it_listens(host: str, url: str) -> None:
         ("HUB_PORT", "tcp://10.0.0.1:80", "must be the number of a port from 0 to 65535, not 'tcp://10.0.0.1:80'"),
         ("HUB_CHAIN_BATCH_MS", "-1", "must be milliseconds from 0 to 86400000, not '-1'"),
         ("HUB_CHAIN_BATCH_MS", "30s", "must be milliseconds from 0 to 86400000, not '30s'"),
+        ("HUB_CHAIN_BATCH_SIZE", "1025", "must be orders from 1 to 1024, not '1025'"),
+        ("HUB_CHAIN_BATCH_VALUE", "JPY:1.5", "'1.5' is no amount of JPY: digits, and at most 0 decimals"),
+        ("HUB_CHAIN_BATCH_VALUE", "XAU:1", "unknown currency 'XAU': use an ISO 4217 code such as CNY or USD"),
+        ("HUB_CHAIN_BATCH_VALUE", "CNY:1,CNY:2", "names CNY twice"),
+        ("HUB_CHAIN_ID", "0", "must be a chain's id from 1 to 9223372036854775807, not '0'"),
         ("HUB_CHAIN_CONFIRMATIONS", "finalized", "must be safe, or blocks from 1 to 1000, not 'finalized'"),
         ("HUB_CHAIN_MAX_FEE_WEI", "0", "must be wei from 1 to 9223372036854775807, not '0'"),
         ("HUB_LOG_RETENTION_DAYS", "0", "must be days from 1 to 36500, not '0'"),

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from hub.domain import anchors as tree
+from hub.domain.money import Money
 from hub.domain.orders import ChainStatus, OrderStatus
 from hub.flows import anchors, notices, orders, purchase, records
 from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, SignedTransaction
@@ -243,6 +245,33 @@ async def test_nonce_that_another_transaction_took_holds_up_nobody_but_its_own_b
     await bench.work()
     assert await states_of_batches(bench) == [("FAILED", 1), ("CONFIRMED", 0)]
     assert list(chain.mined) == ["0xforeign", second.hash]
+
+
+async def test_a_batch_closes_when_it_has_so_many_orders_whatever_its_age(bench: Bench) -> None:
+    hub = replace(bench.hub, batch_after_ms=60_000, batch_size=2)
+    listing = await bench.world.listing()
+    for n in range(3):
+        await bench.buy(await bench.world.learner(), listing, f"key-{n}")
+    await bench.store.stamp()
+    while (again_at_us := await anchors.gather(hub)) == bench.clock.now_us():
+        pass
+    assert again_at_us == bench.clock.now_us() + 60 * SECOND_US
+    assert await bench.rows("SELECT count FROM anchor_batch") == [(2,)]
+
+
+async def test_a_batch_closes_when_its_rights_were_sold_for_enough_in_one_currency(bench: Bench) -> None:
+    listing = await bench.world.listing()
+    assert listing.price is not None
+    twice = Money(2 * listing.price.amount_minor, listing.price.currency)
+    hub = replace(bench.hub, batch_after_ms=60_000, batch_values=(Money(1, "JPY"), twice))
+    await bench.buy(await bench.world.learner(), listing, "key-0")
+    await bench.waiting(told=DECLINED)
+    await bench.store.stamp()
+    assert await anchors.gather(hub) == bench.clock.now_us() + 60 * SECOND_US, "what was declined was not sold"
+    await bench.buy(await bench.world.learner(), listing, "key-1")
+    await bench.store.stamp()
+    assert await anchors.gather(hub) == bench.clock.now_us()
+    assert await bench.rows("SELECT count FROM anchor_batch") == [(3,)]
 
 
 # ---- which leaf stands for an order ----------------------------------------------------------------------------------
