@@ -48,11 +48,21 @@ class NodeRecord:
     genesis_hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """How a node is started; whoever joins a running one takes it as it is."""
+
+    port: int | None = None  # on 127.0.0.1; None: the one that it had, or any that is free
+    tx_gas: int = 8_000_000  # most of a transaction
+    origins: tuple[str, ...] = ()  # web pages that may ask it
+
+
 class EmbeddedNode:
     """The node of one data folder, in which `keys.prepare_embedded` has put the genesis."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, options: NodeOptions = NodeOptions()) -> None:
         self._data = data
+        self._options = options
         self._child: Process | None = None  # ours; None while another process has it
         self._watch: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -161,14 +171,21 @@ class EmbeddedNode:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
                 *PROGRAM,
-                "--data",
-                str(self._data),
+                *self._arguments(),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,  # one line and no more, so nobody needs to go on reading
                 stderr=errors,
                 env=secretless,
                 start_new_session=True,  # Ctrl-C is for the hub, which then ends its node in good order
             )
+
+    def _arguments(self) -> list[str]:
+        """A wallet that was told the node's address finds it there again, unless the port was taken meanwhile."""
+        options, before = self._options, self._recorded()
+        arguments = ["--data", str(self._data), "--port", str(options.port or 0), "--tx-gas-cap", str(options.tx_gas)]
+        if before is not None:
+            arguments += ["--like-port", str(before.port)]
+        return arguments + [part for origin in options.origins for part in ("--origin", origin)]
 
     def _demand_locked(self, code: int) -> None:
         if code != EXIT_LOCKED:

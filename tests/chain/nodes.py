@@ -61,11 +61,17 @@ class Peer:
 
     def http(self, method: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
         """Status and body of any HTTP request."""
+        status, text, _ = self.http_whole(method, body, {"Content-Type": "application/json", **headers})
+        return status, text
+
+    def http_whole(self, method: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, dict[str, str]]:
+        """Status, body and headers (in small letters) of any HTTP request."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method, "/", body, {"Content-Type": "application/json", **headers})
+            connection.request(method, "/", body, dict(headers))
             response = connection.getresponse()
-            return response.status, response.read()
+            named = {name.lower(): value for name, value in response.getheaders()}
+            return response.status, response.read(), named
         finally:
             connection.close()
 
@@ -108,12 +114,12 @@ class Node(Peer):
         return self.process.wait(END_WITHIN_S)
 
 
-def start(folder: Path, *, with_genesis: bool = True, **environment: str) -> Node:
-    """Starts the node in `folder`, with a genesis in which all SENDERS are rich."""
+def start(folder: Path, *arguments: str, with_genesis: bool = True, **environment: str) -> Node:
+    """Starts the node in `folder`, with more of its command line, and a genesis in which all SENDERS are rich."""
     if with_genesis:
         write_genesis(folder)
     process = subprocess.Popen(
-        command(folder),
+        command(folder, *arguments),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -123,18 +129,18 @@ def start(folder: Path, *, with_genesis: bool = True, **environment: str) -> Nod
 
 
 @contextmanager
-def running(folder: Path, **environment: str) -> Iterator[Node]:
+def running(folder: Path, *arguments: str, **environment: str) -> Iterator[Node]:
     """A node for the length of a block."""
-    node = start(folder, **environment)
+    node = start(folder, *arguments, **environment)
     try:
         yield node
     finally:
         node.reap()
 
 
-def command(folder: Path) -> list[str]:
+def command(folder: Path, *arguments: str) -> list[str]:
     """The program's command line."""
-    return [sys.executable, "-m", "hub.chain.node", "--data", str(folder)]
+    return [sys.executable, "-m", "hub.chain.node", "--data", str(folder), *arguments]
 
 
 def write_genesis(folder: Path, chain_id: int = CHAIN_ID) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 from hub.chain import embedded
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import deploy
-from hub.chain.embedded import EmbeddedNode, NodeRecord
+from hub.chain.embedded import EmbeddedNode, NodeOptions, NodeRecord
 from hub.chain.keys import prepare_embedded
 from hub.chain.rpc import Question
 from hub.ports import ChainUnavailable
@@ -112,6 +113,26 @@ async def test_processes_share_one_node_and_the_next_takes_over(tmp_path: Path, 
     assert (second.chain_id, second.genesis_hash) == (first.chain_id, first.genesis_hash)
     assert await block_number(chain) == 2
     await chain.aclose()
+
+
+async def test_a_new_node_is_where_a_wallet_was_told_the_last_one_was(tmp_path: Path, node: EmbeddedNode) -> None:
+    first = await node.start()
+    await node.aclose()
+    second = await node.start()
+    assert (second.port, second.pid != first.pid) == (first.port, True)
+    await node.aclose()
+    with socket.create_server(("127.0.0.1", second.port)):
+        third = await node.start()  # somebody else is there now: it is better to be elsewhere than nowhere
+        assert third.port != second.port
+    assert node.url() == f"http://127.0.0.1:{third.port}"
+
+
+def test_a_node_is_started_as_the_settings_say(tmp_path: Path) -> None:
+    options = NodeOptions(port=8_545, tx_gas=9_000_000, origins=("https://a.example", "https://b.example"))
+    assert EmbeddedNode(tmp_path, options)._arguments() == [
+        *("--data", str(tmp_path), "--port", "8545", "--tx-gas-cap", "9000000"),
+        *("--origin", "https://a.example", "--origin", "https://b.example"),
+    ]
 
 
 async def test_two_that_start_at_once_get_one_node(tmp_path: Path, node: EmbeddedNode) -> None:

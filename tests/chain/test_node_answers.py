@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,16 @@ from tests.chain.nodes import (
 ALICE, BOB, CAROL, DAVE, ERIN = SENDERS[:5]
 NOWHERE = "0x" + "00" * 32
 HEADERS = {"Content-Type": "application/json"}
+METHODS = frozenset(
+    {
+        *("web3_clientVersion", "net_version", "net_listening", "eth_chainId", "eth_syncing", "eth_accounts"),
+        *("eth_blockNumber", "eth_getBlockByNumber", "eth_getBlockByHash", "eth_getBlockTransactionCountByNumber"),
+        *("eth_getBlockReceipts", "eth_getTransactionByHash", "eth_getTransactionReceipt", "eth_getTransactionCount"),
+        *("eth_getBalance", "eth_getCode", "eth_getStorageAt", "eth_call", "eth_estimateGas", "eth_gasPrice"),
+        *("eth_maxPriorityFeePerGas", "eth_feeHistory", "eth_sendRawTransaction", "eth_getLogs", "eth_newFilter"),
+        *("eth_newBlockFilter", "eth_getFilterChanges", "eth_getFilterLogs", "eth_uninstallFilter"),
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -317,6 +328,42 @@ async def test_web3_sends_and_reads_receipt_log_and_batch(node: Node) -> None:
         await web3.provider.disconnect()
 
 
+def test_it_has_exactly_the_agreed_methods(node: Node) -> None:
+    others = ("eth_signTypedData_v4", "eth_getProof", "eth_newPendingTransactionFilter", "debug_traceCall", "hub_reorg")
+    nonsense = [{"nobody": "takes this"}] * 5
+    requests = [
+        {"jsonrpc": "2.0", "id": name, "method": name, "params": nonsense} for name in (*sorted(METHODS), *others)
+    ]
+    missing = {answer["id"] for answer in node.post(requests) if answer["error"]["code"] == -32601}
+    assert missing == set(others)
+
+
+def test_a_wallet_that_adds_the_network_and_sends_gets_what_it_asks(node: Node) -> None:
+    """MetaMask's questions, in its order and with its parameters."""
+    wallet, friend = SENDERS[9], SENDERS[10].address
+    me = wallet.address.lower()
+    assert node.rpc("eth_chainId") == hex(CHAIN_ID)
+    assert node.rpc("net_version") == str(CHAIN_ID)
+    head = node.rpc("eth_getBlockByNumber", node.rpc("eth_blockNumber"), False)
+    assert int(head["baseFeePerGas"], 16) > 0  # else it would send legacy transactions
+    assert node.rpc("eth_getBalance", me, head["number"]) == hex(1_000_000 * ETHER)
+    assert node.rpc("eth_getCode", friend.lower(), "latest") == "0x"  # no contract: a plain transfer
+    history = node.rpc("eth_feeHistory", "0x5", "latest", [10, 20, 30])
+    assert len(history["baseFeePerGas"]) == len(history["gasUsedRatio"]) + 1 == len(history["reward"]) + 1
+    assert int(node.rpc("eth_gasPrice"), 16) > int(history["baseFeePerGas"][-1], 16)
+    draft = {"from": me, "to": friend.lower(), "value": "0x5", "data": "0x", "type": "0x2", "estimateUsed": "0x0"}
+    gas = node.rpc("eth_estimateGas", draft)
+    assert gas == hex(21_000)
+    assert node.rpc("eth_call", {"to": friend.lower(), "data": "0x70a08231" + "00" * 32}, "latest") == "0x"
+    nonce = int(node.rpc("eth_getTransactionCount", me, "pending"), 16)
+    sent = node.send(signed(wallet, nonce, to=friend, value=5, gas=int(gas, 16)))
+    receipt = node.rpc("eth_getTransactionReceipt", sent)
+    assert (receipt["status"], receipt["gasUsed"]) == ("0x1", gas)
+    assert node.rpc("eth_getBlockByHash", receipt["blockHash"], False)["timestamp"] >= head["timestamp"]
+    assert node.rpc("eth_getTransactionByHash", sent)["from"].lower() == me
+    assert node.rpc("eth_getTransactionCount", me, receipt["blockNumber"]) == hex(nonce + 1)
+
+
 # HTTP
 
 
@@ -351,6 +398,31 @@ def test_only_posts_of_bounded_size_to_a_loopback_name_are_read(node: Node) -> N
     for host in ("localhost", "127.0.0.1", f"localhost:{node.ready['port']}", "[::1]:1"):
         assert node.http("POST", ask, Host=host)[0] == 200
     assert node.http("POST", b"[" + b" " * (5 * 1024 * 1024))[0] == 413
+
+
+def test_a_body_that_a_page_could_send_unasked_is_refused(node: Node) -> None:
+    ask = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}).encode()
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        assert node.http_whole("POST", ask, {"Content-Type": kind})[0] == 415
+    assert node.http_whole("POST", ask, {})[0] == 415
+    assert node.http_whole("POST", ask, {"Content-Type": "Application/JSON; charset=utf-8"})[0] == 200
+
+
+def test_only_pages_of_listed_origins_may_read_answers(node: Node, tmp_path: Path) -> None:
+    ask = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}).encode()
+    shop, stranger = "https://shop.example", "https://evil.example"
+    preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    with running(tmp_path, "--origin", shop, "--origin", "http://localhost:3000") as listed:
+        for origin, allowed in ((shop, shop), ("http://localhost:3000",) * 2, (stranger, None), ("null", None)):
+            status, _, headers = listed.http_whole("OPTIONS", b"", {"Origin": origin, **preflight})
+            assert (status, headers.get("access-control-allow-origin")) == (204 if allowed else 405, allowed)
+            assert (headers.get("access-control-allow-headers") == "content-type") == (allowed is not None)
+            status, _, headers = listed.http_whole("POST", ask, {"Origin": origin, **HEADERS})
+            assert (status, headers.get("access-control-allow-origin")) == (200, allowed)
+        elsewhere = {"Origin": shop, "Host": "evil.example", **preflight}
+        assert listed.http_whole("OPTIONS", b"", elsewhere)[0] == 403
+    _, _, headers = node.http_whole("POST", ask, {"Origin": shop, **HEADERS})
+    assert "access-control-allow-origin" not in headers
 
 
 def test_it_listens_on_one_address_only(node: Node) -> None:

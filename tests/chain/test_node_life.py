@@ -30,9 +30,11 @@ def receipt(node: Node) -> dict[str, Any]:
     return node.mined(signed(SENDERS[0], 0, value=5))
 
 
-def refused(folder: Path) -> "subprocess.CompletedProcess[str]":
+def refused(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """A start that must come to nothing."""
-    return subprocess.run(command(folder), capture_output=True, text=True, timeout=START_WITHIN_S, check=False)
+    return subprocess.run(
+        command(folder, *arguments), capture_output=True, text=True, timeout=START_WITHIN_S, check=False
+    )
 
 
 def test_ready_line_says_where_and_what_it_is(node: Node) -> None:
@@ -81,6 +83,17 @@ def test_without_genesis_nothing_starts_and_the_reason_is_one_line(tmp_path: Pat
     said = refused(tmp_path)
     assert said.returncode == 4
     assert said.stderr == f"{tmp_path}/genesis.json is missing: the first start needs it\n"
+
+
+def test_a_port_that_is_taken_is_named_and_one_that_was_only_hoped_for_gives_way(tmp_path: Path, node: Node) -> None:
+    taken = str(node.port)
+    write_genesis(tmp_path)
+    said = refused(tmp_path, "--port", taken)
+    assert (said.returncode, said.stdout) == (5, "")
+    assert said.stderr.startswith(f"port {taken} of 127.0.0.1 cannot be had: ")
+    with running(tmp_path, "--like-port", taken) as other:
+        assert other.port not in (0, node.port)
+        assert other.rpc("eth_chainId") == hex(CHAIN_ID)
 
 
 @pytest.mark.parametrize(

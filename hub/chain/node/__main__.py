@@ -1,7 +1,8 @@
 """The embedded chain: `python -m hub.chain.node --data DIR`, one process for a folder, speaking JSON-RPC on loopback.
 
 When it takes requests it prints one JSON line on its standard output; it ends when the pipe on its standard input
-closes, or at SIGTERM. Exit codes: 0 asked to end, 3 another process has this folder, 4 the genesis does not fit.
+closes, or at SIGTERM. Exit codes: 0 asked to end, 3 another process has this folder, 4 the genesis does not fit,
+5 the port is taken.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import stat
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
@@ -23,6 +25,7 @@ from typing import Final, Protocol, TextIO
 LOCK_NAME: Final = "chain.sqlite3.lock"
 EXIT_LOCKED: Final = 3
 EXIT_GENESIS: Final = 4
+EXIT_PORT: Final = 5
 TEST_HOOKS: Final = "HUB_CHAIN_TEST_HOOKS"
 LINGER_S: Final = 10  # after its parent is gone, before the process ends by force
 BACKLOG: Final = 128
@@ -38,10 +41,10 @@ def main() -> int:
         sys.stderr.write(f"another process has the chain in {folder}: pid {read_pid(folder / LOCK_NAME)}\n")
         return EXIT_LOCKED
     with lock:
-        return run(folder, port=arguments.port, tx_gas_cap=arguments.tx_gas_cap)
+        return run(folder, arguments)
 
 
-def run(folder: Path, *, port: int, tx_gas_cap: int | None) -> int:
+def run(folder: Path, arguments: argparse.Namespace) -> int:
     """Opens the chain and serves it; the exit code."""
     gc.disable()  # a fifth of the start would go into looking for garbage among modules
     from hub.chain.node.backend import TX_GAS_CAP, Backend
@@ -50,9 +53,14 @@ def run(folder: Path, *, port: int, tx_gas_cap: int | None) -> int:
 
     gc.freeze()
     gc.enable()
-    with listen(LOOPBACK, port) as listener:
+    try:
+        listener = listen(LOOPBACK, arguments.port, like=arguments.like_port)
+    except OSError as error:
+        sys.stderr.write(f"port {arguments.port} of {LOOPBACK} cannot be had: {error.strerror}\n")
+        return EXIT_PORT
+    with listener:
         try:
-            backend = Backend(folder, tx_gas_cap=tx_gas_cap or TX_GAS_CAP)
+            backend = Backend(folder, tx_gas_cap=arguments.tx_gas_cap or TX_GAS_CAP)
         except GenesisError as error:
             sys.stderr.write(f"{error}\n")
             return EXIT_GENESIS
@@ -65,7 +73,10 @@ def run(folder: Path, *, port: int, tx_gas_cap: int | None) -> int:
                 "signatures": signature_backend(),
             }
             server = Server(
-                backend, has_test_hooks=os.environ.get(TEST_HOOKS) == "1", on_ready=lambda: say(json.dumps(ready))
+                backend,
+                has_test_hooks=os.environ.get(TEST_HOOKS) == "1",
+                origins=arguments.origin,
+                on_ready=lambda: say(json.dumps(ready)),
             )
             watch_parent(server)
             for asked in (signal.SIGTERM, signal.SIGINT):
@@ -76,12 +87,20 @@ def run(folder: Path, *, port: int, tx_gas_cap: int | None) -> int:
     return 0
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; made as TCP by name, for asyncio sends at once (TCP_NODELAY) on such sockets only."""
+def listen(host: str, port: int, *, like: int = 0) -> socket.socket:
+    """A socket listening on `port`; if that is 0, on `like` if it can be had, else on any. Raises OSError."""
+    if not port and like:
+        with suppress(OSError, OverflowError):
+            return listen(host, like)
+    # made as TCP by name, for asyncio sends at once (TCP_NODELAY) on such sockets only
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(BACKLOG)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 
@@ -90,6 +109,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m hub.chain.node", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the chain; genesis.json before first start")
     parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--like-port", type=int, default=0, help="where it was before: taken again if --port is 0")
+    parser.add_argument("--origin", action="append", default=[], help="a web page's origin that may ask; repeatable")
     parser.add_argument("--tx-gas-cap", type=int, help="most gas of one transaction (8,000,000)")
     return parser.parse_args()
 

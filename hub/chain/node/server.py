@@ -4,7 +4,7 @@ import asyncio
 import socket
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -26,7 +26,17 @@ KEEP_ALIVE_S: Final = 75  # longer than clients keep idle connections (aiohttp: 
 CONNECTIONS_MAX: Final = 256  # then 503; the hub needs a handful
 SEND: Final = "eth_sendRawTransaction"
 
+JSON_TYPE: Final = b"application/json"
+TOO_LONG: Final = f"at most {BODY_MAX_BYTES} bytes".encode()
+PREFLIGHT: Final = (
+    (b"access-control-allow-methods", b"POST"),
+    (b"access-control-allow-headers", b"content-type"),
+    (b"access-control-allow-private-network", b"true"),  # this is one, as browsers see it
+    (b"access-control-max-age", b"600"),
+)
+
 Message = MutableMapping[str, object]
+Headers = Sequence[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -34,8 +44,10 @@ Send = Callable[[Message], Awaitable[None]]
 class Server(uvicorn.Server):
     """uvicorn, telling when it takes requests."""
 
-    def __init__(self, backend: Backend, *, has_test_hooks: bool, on_ready: Callable[[], None]) -> None:
-        self._app = RpcApp(backend, has_test_hooks=has_test_hooks)
+    def __init__(
+        self, backend: Backend, *, has_test_hooks: bool, origins: Collection[str], on_ready: Callable[[], None]
+    ) -> None:
+        self._app = RpcApp(backend, has_test_hooks=has_test_hooks, origins=origins)
         self._on_ready = on_ready
         super().__init__(
             uvicorn.Config(
@@ -68,8 +80,10 @@ class Server(uvicorn.Server):
 class RpcApp:
     """The ASGI application. Reads run on threads; a send waits for the writer without holding one."""
 
-    def __init__(self, backend: Backend, *, has_test_hooks: bool) -> None:
+    def __init__(self, backend: Backend, *, has_test_hooks: bool, origins: Collection[str]) -> None:
+        """`origins` are the web pages that may read answers; browsers keep them from all others."""
         self._backend = backend
+        self._origins = frozenset(origin.encode("latin-1") for origin in origins)
         self._methods = Methods(backend, has_test_hooks=has_test_hooks)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
@@ -79,13 +93,24 @@ class RpcApp:
 
     async def __call__(self, scope: Mapping[str, object], receive: Receive, send: Send) -> None:
         """One HTTP request."""
-        status, refusal = _refusal(scope)
-        if status != 200:
-            return await _respond(send, status, refusal)
+        headers = scope["headers"]
+        assert isinstance(headers, list)
+        shared = self._sharing(headers)
+        if (refusal := _refusal_of_host(headers)) is not None:
+            return await _respond(send, *refusal)
+        if scope["method"] == "OPTIONS" and shared:
+            return await _respond(send, 204, b"", [*shared, *PREFLIGHT])
+        if (refusal := _refusal(scope["method"], headers)) is not None:
+            return await _respond(send, *refusal, shared)
         body = await _read_body(receive)
         if body is None:
-            return await _respond(send, 413, f"at most {BODY_MAX_BYTES} bytes".encode())
-        return await _respond(send, 200, orjson.dumps(await self._answer(body)))
+            return await _respond(send, 413, TOO_LONG, shared)
+        return await _respond(send, 200, orjson.dumps(await self._answer(body)), shared)
+
+    def _sharing(self, headers: Headers) -> Headers:
+        """What lets the page that asks read the answer; nothing for one that is not listed."""
+        origins = [value for name, value in headers if name == b"origin" and value in self._origins]
+        return [(b"access-control-allow-origin", origins[0]), (b"vary", b"origin")] if origins else []
 
     async def _answer(self, body: bytes) -> Json:
         try:
@@ -140,19 +165,25 @@ class RpcApp:
         return data(await asyncio.wrap_future(mined))
 
 
-def _refusal(scope: Mapping[str, object]) -> tuple[int, bytes]:
-    """200, or the status and text with which this request is turned away before its body is read."""
-    headers = scope["headers"]
-    assert isinstance(headers, list)
+def _refusal_of_host(headers: Headers) -> tuple[int, bytes] | None:
+    """The status and text for a request to a name that is not ours."""
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
     if len(hosts) != 1 or _without_port(hosts[0]) not in HOSTS:
         return 403, b"this host name is not served"
-    if scope["method"] != "POST":
+    return None
+
+
+def _refusal(method: object, headers: Headers) -> tuple[int, bytes] | None:
+    """The status and text with which this request is turned away before its body is read."""
+    if method != "POST":
         return 405, b"POST only"
+    kinds = [value.partition(b";")[0].strip().lower() for name, value in headers if name == b"content-type"]
+    if kinds != [JSON_TYPE]:
+        return 415, b"the body must be application/json"  # a page can send any other type without being asked
     lengths = [value for name, value in headers if name == b"content-length"]
     if any(not length.isdigit() or int(length) > BODY_MAX_BYTES for length in lengths):
-        return 413, f"at most {BODY_MAX_BYTES} bytes".encode()
-    return 200, b""
+        return 413, TOO_LONG
+    return None
 
 
 def _without_port(host: str) -> str:
@@ -174,9 +205,9 @@ async def _read_body(receive: Receive) -> bytes | None:
             return bytes(body)
 
 
-async def _respond(send: Send, status: int, body: bytes) -> None:
-    kind = b"application/json" if status == 200 else b"text/plain"
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+async def _respond(send: Send, status: int, body: bytes, more: Headers = ()) -> None:
+    kind = JSON_TYPE if status == 200 else b"text/plain"
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *more]
     if status == 405:
         headers.append((b"allow", b"POST"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
