@@ -221,6 +221,11 @@ def fresh_hub() -> Hub:
     genesis = {"difficulty": 0, "gas_limit": 10**9, "timestamp": NOW}
     evm = Evm(rules.from_genesis(AtomicDB(MemoryDB()), genesis, state))
     evm.at(NOW)
+    return house_rules(evm)
+
+
+def house_rules(evm: Evm) -> Hub:
+    """The hub of `fresh_hub` on a machine where its accounts have funds."""
     hub = Hub(evm, deploy(evm, artifact("entitlement_hub"), OWNER.address, GATE.address))
     hub.send(OWNER, "setRole", GUARD.address, PAUSER)
     hub.send(OWNER, "setRole", JUDGE.address, REVOKER)

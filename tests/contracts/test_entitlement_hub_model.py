@@ -147,13 +147,18 @@ class House:
         return tuple(self.hub.ask(name, wallet, token)[0] for name in ("hasAccess", "expiresAt", "balanceOf"))
 
 
+def planted() -> dict[str, Tree]:
+    """Both batches."""
+    leaves = {
+        batch: [right(100 * number + place, to=w, token_id=t, expiry=e) for place, (w, t, e) in enumerate(RIGHTS)]
+        for number, batch in enumerate(BATCHES)
+    }
+    return {batch: anchors.plant(rights, keccak) for batch, rights in leaves.items()}
+
+
 def house() -> House:
     hub = fresh_hub()
-    trees = {}
-    for number, batch in enumerate(BATCHES):
-        leaves = [right(100 * number + place, to=w, token_id=t, expiry=e) for place, (w, t, e) in enumerate(RIGHTS)]
-        trees[batch] = anchored(hub, leaves)
-    return House(hub, trees)
+    return House(hub, {batch: anchored(hub, tree.leaves) for batch, tree in planted().items()})
 
 
 PRISTINE = house()
