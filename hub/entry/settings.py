@@ -25,6 +25,8 @@ DEFAULT_DATA = Path("hub-data")
 DEFAULT_HOST = "127.0.0.1"  # nobody else's business until the operator says so
 DEFAULT_PORT = 8000
 DEFAULT_BATCH_MS = 30_000  # a buyer's proof is there within a minute, and a busy hub fills its batches
+DEFAULT_NODE_TX_GAS = 8_000_000  # a loop that uses it all holds the embedded node's writer for seconds
+MIN_NODE_TX_GAS, MAX_NODE_TX_GAS = 5_000_000, 16_777_216  # our contracts' deployment; EIP-7825
 MAX_BATCH_MS = 24 * 3600 * 1000  # a receipt without a leaf for longer than a day is a breach that anybody can prove
 DEFAULT_LOG_DAYS = 365  # a partner who comes back after a season away still finds its place
 MAX_LOG_DAYS = 36_500
@@ -97,7 +99,7 @@ class Settings:
     log_retention_days: int  # events that are older leave the log for the archive
     metrics_port: int | None  # /metrics answers there alone; None: with everything else
     chain_url: str | None = field(repr=False)  # None: the embedded node
-    chain_node_port: int  # of the embedded node on 127.0.0.1; 0: the one it had, or any that is free
+    chain_node_port: int | None  # of the embedded node on 127.0.0.1; None: the one it had, or any that is free
     chain_node_tx_gas: int  # most gas of a transaction that the embedded node takes
     chain_batch_ms: int  # an AnchorBatch closes so long after its first order; 0: each order at once
     chain_batch_size: int  # or when it has so many orders
@@ -168,6 +170,8 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "log_retention_days": DEFAULT_LOG_DAYS,
         "metrics_port": None,
         "chain_url": None,
+        "chain_node_port": None,
+        "chain_node_tx_gas": DEFAULT_NODE_TX_GAS,
         "chain_gateway_password": None,
         "chain_deployer_password": None,
         "chain_batch_ms": DEFAULT_BATCH_MS,
@@ -321,6 +325,10 @@ def _chain_url(text: str) -> str:
     if _split(text).scheme not in ("http", "https"):
         raise ValueError("must be an http:// or https:// URL of an EVM node's JSON-RPC")
     return text
+
+
+def _chain_node_tx_gas(text: str) -> int:
+    return _integer(text, MIN_NODE_TX_GAS, MAX_NODE_TX_GAS, "gas")
 
 
 def _chain_batch_ms(text: str) -> int:
@@ -482,6 +490,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "log_retention_days": _log_retention_days,
     "metrics_port": _port,
     "chain_url": _chain_url,
+    "chain_node_port": _port,
+    "chain_node_tx_gas": _chain_node_tx_gas,
     "chain_gateway_password": str,
     "chain_deployer_password": str,
     "chain_batch_ms": _chain_batch_ms,
