@@ -50,7 +50,10 @@ def _chain_side(settings: Settings) -> ChainSide:
         log.warning(slower)
     if settings.chain_url is None:
         owned = keys.prepare_embedded(settings.data)
-        node = embedded.EmbeddedNode(settings.data)
+        options = embedded.NodeOptions(
+            port=settings.chain_node_port, tx_gas=settings.chain_node_tx_gas, origins=settings.allowed_origins
+        )
+        node = embedded.EmbeddedNode(settings.data, options)
         client = JsonRpcChain(node.url, owned.gateway, max_fee_wei=settings.chain_max_fee_wei)
         return ChainSide(client, owned, node)
     url = settings.chain_url
