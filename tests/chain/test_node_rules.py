@@ -5,13 +5,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_utils import ValidationError
 
-from hub.chain.node import calls, pool
+from hub.chain.node import calls, database, pool
 from hub.chain.node.backend import Backend
 from hub.chain.node.errors import RpcError
 from hub.chain.node.machine import NodeVM
@@ -35,6 +36,7 @@ from tests.chain.nodes import (
 
 ALICE = SENDERS[0]
 NOW = 1_900_000_000
+NOTHING = "0x" + "00" * 32
 HISTORY = "0x0000F90827F1C53a10cb7A02335B175320002935"  # EIP-2935
 BURNER = bytes.fromhex("fe")  # takes all gas at once
 THRIFTY = bytes.fromhex("5a620186a011600a57005b5f5ffd")  # reverts unless 100,000 gas are left when it starts
@@ -354,6 +356,16 @@ def test_shuffled_nonces_are_all_mined(chain: Chain) -> None:
     assert chain.rpc("eth_getTransactionCount", ALICE.address, "pending") == hex(30)
 
 
+def test_shuffled_nonces_from_many_connections_are_all_mined(node: Node) -> None:
+    sender, nonces = SENDERS[14], list(range(30))
+    random.Random(4).shuffle(nonces)
+    with ThreadPoolExecutor(8) as threads:
+        sent = list(threads.map(lambda nonce: node.send(signed(sender, nonce)), nonces))
+    receipts = [node.rpc("eth_getTransactionReceipt", tx_hash) for tx_hash in sent]
+    assert {receipt["status"] for receipt in receipts} == {"0x1"}
+    assert (len({receipt["transactionHash"] for receipt in receipts}), node.nonce(sender)) == (30, 30)
+
+
 def test_a_queue_is_bounded_and_a_better_offer_replaces(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "QUEUED_PER_SENDER_MAX", 3)
     old = chain.send(signed(ALICE, 2))
@@ -455,6 +467,68 @@ def test_a_receipt_takes_as_many_statements_at_any_height(chain: Chain) -> None:
     assert len(statements(first)) <= len(low)
 
 
+def test_receipts_and_logs_take_as_many_steps_under_a_hundred_thousand_logs(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of SQLite's machine, which do not depend on how busy ours is."""
+    monkeypatch.setattr(database, "QUERY_LOOK_STEPS", 1)
+    contract = chain.deploy(LOGGER)
+    receipt = chain.mined(signed(ALICE, 1, to=contract, data=bytes(64)))
+    tx_hash, ranges = receipt["transactionHash"], {"fromBlock": "0x2", "toBlock": "0x2"}
+    questions = (
+        ("eth_getLogs", {"blockHash": receipt["blockHash"]}),
+        ("eth_getLogs", ranges),
+        ("eth_getLogs", ranges | {"address": contract}),
+        ("eth_getLogs", ranges | {"address": contract, "topics": [NOTHING]}),
+        ("eth_getLogs", {"fromBlock": "0x0", "address": contract, "topics": [NOTHING, NOTHING]}),
+        ("eth_getTransactionReceipt", tx_hash),
+    )
+
+    def steps(method: str, params: Any) -> int:
+        counted = 0
+
+        def look() -> float:
+            nonlocal counted
+            counted += 1
+            return 0.0
+
+        kept = chain.backend.database
+        kept._cache.clear()
+        monkeypatch.setattr(kept, "_clock", look)
+        if method != "eth_getLogs":
+            kept.connection.set_progress_handler(lambda: int(look()), 1)
+        answer = chain.rpc(method, params)
+        kept.connection.set_progress_handler(None, 0)
+        assert answer in (receipt, receipt["logs"])
+        return counted
+
+    low = [steps(*question) for question in questions]
+    insert_logs(chain, [(3 + i // 9, i % 9, b"b%d" % (i // 9), bytes([i % 7]) * 20) for i in range(100_000)])
+    high = [steps(*question) for question in questions]
+    assert min(low) > 10
+    assert all(after <= before + 2 for before, after in zip(low, high, strict=True)), (low, high)
+
+
+def test_a_search_that_takes_too_long_is_ended(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert_logs(chain, [(i, 0, b"b", b"a" * 20) for i in range(5_000)])
+    monkeypatch.setattr(database, "QUERY_LOOK_STEPS", 1_000)
+    monkeypatch.setattr(database, "QUERY_WITHIN_S", -1.0)
+    search = {"fromBlock": "0x0", "toBlock": "0xffff", "topics": [None, NOTHING]}
+    with pytest.raises(RpcError, match="query timeout") as caught:
+        chain.rpc("eth_getLogs", search)
+    assert caught.value.code == -32005
+    monkeypatch.undo()
+    assert chain.rpc("eth_getLogs", search) == []
+
+
+def insert_logs(chain: Chain, places: list[tuple[int, int, bytes, bytes]]) -> None:
+    """Logs without topics as if they had been mined: block, index, hash of the block, address."""
+    rows = [(block, idx, 0, b"h", address, None, None, None, None, b"", mined) for block, idx, mined, address in places]
+    with sqlite3.connect(chain.backend.database._path) as connection:
+        connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.close()
+
+
 @pytest.mark.parametrize(
     "criteria",
     [
@@ -473,10 +547,7 @@ def test_every_log_query_uses_an_index(chain: Chain, criteria: str) -> None:
 
 
 def test_too_many_logs_are_refused_with_the_agreed_code(chain: Chain) -> None:
-    rows = [(1, i, 0, b"h", b"a" * 20, None, None, None, None, b"", b"b") for i in range(10_001)]
-    with sqlite3.connect(chain.backend.database._path) as connection:
-        connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-    connection.close()
+    insert_logs(chain, [(1, i, b"b", b"a" * 20) for i in range(10_001)])
     chain.rpc("evm_mine")
     with pytest.raises(RpcError) as caught:
         chain.rpc("eth_getLogs", {"fromBlock": "0x1", "toBlock": "latest"})

@@ -20,7 +20,7 @@ from trie.hexary import HexaryTrie
 
 from hub.chain.node.admission import Candidate, admit
 from hub.chain.node.calls import Call, Ground, estimate_gas, run_call
-from hub.chain.node.database import FILE_NAME, Database, LogQuery, LogRow, TxRow
+from hub.chain.node.database import FILE_NAME, Database, LogQuery, LogRow, QueryTooSlow, TxRow
 from hub.chain.node.errors import LIMIT_EXCEEDED, RpcError, refused
 from hub.chain.node.genesis import open_genesis
 from hub.chain.node.machine import BLOCK_GAS_LIMIT, NodeVM
@@ -168,8 +168,11 @@ class Backend:
     # logs
 
     def logs(self, query: LogQuery) -> list[LogRow]:
-        """The logs that match, in order. Raises RpcError -32005 when they are too many."""
-        rows = self.database.logs(query, LOGS_MAX + 1)
+        """The logs that match, in order. Raises RpcError -32005 when they are too many, or too hard to find."""
+        try:
+            rows = self.database.logs(query, LOGS_MAX + 1)
+        except QueryTooSlow as error:
+            raise RpcError(LIMIT_EXCEEDED, "query timeout: narrow its range") from error
         if len(rows) > LOGS_MAX:
             raise RpcError(LIMIT_EXCEEDED, f"query returned more than {LOGS_MAX} results")
         return rows

@@ -5,7 +5,8 @@ Everything of a block is held back in a `Buffer` that only the writer sees, and 
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ FILE_NAME: Final = "chain.sqlite3"
 CACHED_KEYS: Final = 16_384  # about 8 MB of trie nodes: the working set of a hub's few contracts
 HASH_BYTES: Final = 32  # a key of this length is the hash of its value, so a cached copy can never be stale
 PAGE_CACHE_KIB: Final = 1_024  # per connection; there is one for each reading thread
+QUERY_WITHIN_S: Final = 5.0  # as long as a call; a wide search for a rare topic would hold its reader far longer
+QUERY_LOOK_STEPS: Final = 100_000  # of SQLite's machine between looks at the clock: a few milliseconds
 BUSY_TIMEOUT_S: Final = 5.0  # only the checkpoint of a closing process can hold the file
 
 SCHEMA: Final = """
@@ -76,11 +79,16 @@ class LogQuery:
     topics: tuple[tuple[bytes, ...], ...] = ()
 
 
+class QueryTooSlow(Exception):
+    """A search took more than QUERY_WITHIN_S and was ended."""
+
+
 class Database(BaseAtomicDB):
     """The committed state, readable from any thread; a thread gets its own connection on first use."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
         self._threads = threading.local()
         self._cache: LRU[bytes, bytes] = LRU(CACHED_KEYS)
         connection = self.connection
@@ -195,15 +203,30 @@ class Database(BaseAtomicDB):
         return [TxRow(*row) for row in rows]
 
     def logs(self, query: LogQuery, limit: int) -> list[LogRow]:
-        """The logs that match, in order, at most `limit`."""
+        """The logs that match, in order, at most `limit`. Raises QueryTooSlow."""
         where, values = _condition(query)
-        rows = self.connection.execute(
-            f"SELECT * FROM log WHERE {where} ORDER BY block, idx LIMIT ?", (*values, limit)
-        ).fetchall()
+        with self._leash() as connection:
+            rows = connection.execute(
+                f"SELECT * FROM log WHERE {where} ORDER BY block, idx LIMIT ?", (*values, limit)
+            ).fetchall()
         return [
             LogRow(row[0], row[1], row[2], row[3], row[4], tuple(t for t in row[5:9] if t is not None), row[9], row[10])
             for row in rows
         ]
+
+    @contextmanager
+    def _leash(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection, whose statement ends by its deadline."""
+        connection, deadline = self.connection, self._clock() + QUERY_WITHIN_S
+        connection.set_progress_handler(lambda: self._clock() > deadline, QUERY_LOOK_STEPS)
+        try:
+            yield connection
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            raise QueryTooSlow from error
+        finally:
+            connection.set_progress_handler(None, 0)
 
 
 class Buffer(BaseAtomicDB):
