@@ -9,6 +9,7 @@ from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from hub.domain.anchors import MAX_LEAVES
 from hub.domain.breakers import Breakers
 from hub.domain.chain_log import Block, ChainEvent, Cost, Heads
 from hub.domain.checkout import Part, Sale, Terms
@@ -756,6 +757,8 @@ class Hub:
     owner: str  # this process, as leases name it
     is_production: bool
     batch_after_ms: int  # an AnchorBatch closes this long after its first leaf
+    batch_size: int = MAX_LEAVES  # or with so many leaves
+    batch_values: tuple[Money, ...] = ()  # or when the rights in it were sold for so much in one currency
     breakers: Breakers = field(default_factory=Breakers)  # of this process
     page_origins: tuple[str, ...] = ("http://127.0.0.1:8000",)  # whose pages may ask for a wallet's word
 

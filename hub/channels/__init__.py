@@ -1,5 +1,6 @@
 """Payment channels (支付渠道): one adapter a provider, found by its code. A new one is a file and a line here."""
 
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -31,4 +32,4 @@ CHANNELS: dict[str, Adapter] = {
 }
 # A contract is no such provider: asking for money is no call there, and nobody sends notices.
 ON_CHAIN: dict[str, Adapter] = {StablecoinChannel.code: StablecoinChannel}
-ADAPTERS = CHANNELS | ON_CHAIN
+ADAPTERS: Mapping[str, Adapter] = ChainMap(CHANNELS, ON_CHAIN)

@@ -44,6 +44,7 @@ class CheckoutDesk:
     """What the stablecoin channel asks of the hub it belongs to, which is built after it."""
 
     checkout: JsonRpcCheckout
+    treasury: str  # of an embedded chain, where nobody has to name one
     _hub: list[Hub] = field(default_factory=list)
 
     @property

@@ -76,10 +76,10 @@ async def build(
         "is_production": settings.is_production,
         "draw_seed": system_seed,
     }
-    desk = None if side.checkout is None else CheckoutDesk(side.checkout)
+    desk = None if side.checkout is None else CheckoutDesk(side.checkout, side.keys.deployer.address)
     hub = Hub(
         store=store,
-        channels=_channels(settings, sandbox, origin, clock, failpoint, side, None if desk is None else desk.on_chain),
+        channels=_channels(settings, sandbox, origin, clock, failpoint, desk),
         platforms=_platforms(sandbox, failpoint),
         chain=failpoint.around("chain", side.client),
         chain_log=JsonRpcChainLog(side.client, settings.chain_confirmations),
@@ -96,6 +96,8 @@ async def build(
         owner=f"{os.getpid()}-{secrets.token_hex(4)}",
         is_production=settings.is_production,
         batch_after_ms=settings.chain_batch_ms,
+        batch_size=settings.chain_batch_size,
+        batch_values=settings.chain_batch_value,
         page_origins=_page_origins(settings, origin),
     )
     hub = replace(hub, **replacements)
@@ -147,8 +149,7 @@ def _channels(
     origin: str | None,
     clock: Clock,
     failpoint: Failpoint,
-    side: ChainSide,
-    on_chain: OnChain | None,
+    desk: CheckoutDesk | None = None,
 ) -> Mapping[str, Channel]:
     """Every channel that has settings; the sandbox's own address is its settings. Raises SettingRefused."""
     given = dict(settings.channels)
@@ -163,7 +164,8 @@ def _channels(
         }
         origins["sandbox"] = origin or ""
     if given.get(STABLECOIN, {}).get("token") == TEST_TOKEN:  # nobody's money: nobody has to be named for it
-        given[STABLECOIN] = {"treasury": side.keys.deployer.address} | dict(given[STABLECOIN])
+        given[STABLECOIN] = ({} if desk is None else {"treasury": desk.treasury}) | dict(given[STABLECOIN])
+    on_chain = None if desk is None else desk.on_chain
     channels = {code: _channel(code, given[code], origins[code], clock, on_chain) for code in sorted(given)}
     for code, channel in channels.items():
         # Some tell by their keys alone, so that this is known no earlier.

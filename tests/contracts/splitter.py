@@ -8,7 +8,7 @@ from typing import Any, cast
 from eth_abi import decode, encode
 from eth_account import Account as Wallet
 from eth_utils import keccak
-from vyper.compiler import compile_code  # type: ignore[import-untyped]
+from vyper.compiler import compile_code  # type: ignore[import-untyped]  # the compiler ships no types
 
 from contracts import artifact
 from tests.contracts.evm import CHAIN_ID, GATE, NOW, OWNER, STRANGER, TOKEN, Account, Evm, Receipt, fresh_account
