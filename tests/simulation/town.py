@@ -241,10 +241,10 @@ class Town:
 
     async def _run(self, hub: Hub, task: LeasedTask) -> None:
         """One task, as a worker runs it; but what it raises is broken, unless the database was busy."""
-        about = await self._order(task.body)
-        WORK.set(set() if about is None else {about})
-        hub = self.mortal(hub, self.chance("work", task.kind, task.key, task.attempts))
         try:
+            about = await self._order(task.body)
+            WORK.set(set() if about is None else {about})
+            hub = self.mortal(hub, self.chance("work", task.kind, task.key, task.attempts))
             again_at_us = await HANDLERS[task.kind](hub, task)
             if again_at_us is None:
                 await tasks.finish_task(hub, task)
