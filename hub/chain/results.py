@@ -3,12 +3,15 @@ show what it is asked for. Anyone may hand such a signature to the contract's `s
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
+
+from contracts import abi
+from hub.chain.calls import CONTRACT
 
 NAME: Final = "EntitlementHub"  # of the contract's EIP-712 domain, with VERSION
 VERSION: Final = "1"
@@ -43,7 +46,7 @@ class PaymentResult:
     deadline: int
 
 
-def typed_data(result: PaymentResult, chain_id: int, contract: str) -> dict[str, Any]:
+def typed_data(result: PaymentResult, chain_id: int, contract: str) -> dict[str, object]:
     """The JSON of eth_signTypedData_v4, for a signer of another process. Numbers are decimal text where JavaScript's
     would not hold them."""
     return {
@@ -81,7 +84,16 @@ def signer_of(result: PaymentResult, chain_id: int, contract: str, signature: by
     return str(Account.recover_message(_signable(result, chain_id, contract), signature=signature))
 
 
+def settle(result: PaymentResult, signature: bytes) -> bytes:
+    """The call that settles the order, for anybody to send. The contract refuses it with a reason: settled, signer,
+    signature, deadline, expiry, to, tokenId, orderKey or paused."""
+    return abi.call(
+        CONTRACT,
+        "settle",
+        (result.order_key, result.commitment, result.to, result.token_id, result.expiry, result.deadline),
+        signature,
+    )
+
+
 def _signable(result: PaymentResult, chain_id: int, contract: str) -> SignableMessage:
-    data = typed_data(result, chain_id, contract)
-    numbers = {"tokenId": result.token_id, "expiry": result.expiry, "deadline": result.deadline}
-    return encode_typed_data(full_message=data | {"message": data["message"] | numbers})
+    return encode_typed_data(full_message=typed_data(result, chain_id, contract))

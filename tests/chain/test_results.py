@@ -1,0 +1,85 @@
+"""A signed result, from the JSON that a signing service is shown to the right that stands on an embedded node."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_utils.crypto import keccak
+
+from contracts import abi
+from hub.chain import calls
+from hub.chain.client import JsonRpcChain
+from hub.chain.deployment import deploy
+from hub.chain.results import MAX_DEADLINE_S, PaymentResult, digest, settle, sign, signer_of, typed_data
+from hub.ports import ChainRefused
+from tests.chain import nodes
+
+DEPLOYER, GATEWAY, SIGNER, HOLDER = nodes.SENDERS[:4]
+NO_END = 2**56 - 1
+ROLE_SIGNER = 8
+CHAIN_ID, CONTRACT = 7, "0x" + "c0" * 20
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[nodes.Node]:
+    with nodes.running(tmp_path) as node:
+        yield node
+
+
+def result(deadline: int = 0) -> PaymentResult:
+    return PaymentResult(keccak(b"order"), keccak(b"commitment"), HOLDER.address, 2**200 + 1, NO_END, deadline)
+
+
+async def test_a_result_signed_by_a_signer_settles_once_and_anybody_may_send_it(node: nodes.Node) -> None:
+    chain = JsonRpcChain(lambda: node.url, GATEWAY)
+    await deploy(chain, DEPLOYER, ())
+    office = calls.set_role(SIGNER.address, ROLE_SIGNER)
+    node.mined(nodes.signed(DEPLOYER, node.nonce(DEPLOYER), to=chain.contract, data=office))
+    now = int(node.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    signed = result(now + 3_600)
+    call = settle(signed, sign(signed, chain.chain_id, chain.contract, SIGNER))
+
+    await chain.send(await chain.sign_call(chain.contract, call, await chain.next_nonce()))
+
+    assert asked(node, chain.contract, "hasAccess", HOLDER.address, signed.token_id) is True
+    assert asked(node, chain.contract, "expiresAt", HOLDER.address, signed.token_id) == NO_END
+    with pytest.raises(ChainRefused, match="settled"):
+        await chain.sign_call(chain.contract, call, await chain.next_nonce())
+    for wrong in (
+        settle(result(now + 60), sign(result(now + 60), chain.chain_id, chain.contract, GATEWAY)),
+        settle(result(now + 60), sign(result(now + 60), chain.chain_id + 1, chain.contract, SIGNER)),
+    ):
+        with pytest.raises(ChainRefused, match="signer"):
+            await chain.sign_call(chain.contract, wrong, await chain.next_nonce())
+    late = result(now + 2 * MAX_DEADLINE_S)
+    call = settle(late, sign(late, chain.chain_id, chain.contract, SIGNER))
+    with pytest.raises(ChainRefused, match="deadline"):
+        await chain.sign_call(chain.contract, call, await chain.next_nonce())
+    await chain.aclose()
+
+
+def test_what_a_signing_service_is_shown_is_what_we_hash() -> None:
+    shown = json.loads(json.dumps(typed_data(result(9), CHAIN_ID, CONTRACT)))
+    signature = Account.sign_message(encode_typed_data(full_message=shown), SIGNER.key).signature
+    assert bytes(signature) == sign(result(9), CHAIN_ID, CONTRACT, SIGNER)
+    assert signer_of(result(9), CHAIN_ID, CONTRACT, bytes(signature)) == SIGNER.address
+    assert shown["message"]["tokenId"] == str(2**200 + 1)
+
+
+def test_the_digest_binds_chain_contract_and_every_field() -> None:
+    first = digest(result(9), CHAIN_ID, CONTRACT)
+    others = [
+        digest(result(10), CHAIN_ID, CONTRACT),
+        digest(result(9), CHAIN_ID + 1, CONTRACT),
+        digest(result(9), CHAIN_ID, "0x" + "c1" * 20),
+    ]
+    assert len({first, *others}) == 4
+
+
+def asked(node: nodes.Node, contract: str, function: str, *arguments: object) -> object:
+    data = "0x" + abi.call(calls.CONTRACT, function, *arguments).hex()
+    said = node.rpc("eth_call", {"to": contract, "data": data}, "latest")
+    return abi.answer(calls.CONTRACT, function, bytes.fromhex(said[2:]))
