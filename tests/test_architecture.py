@@ -45,7 +45,6 @@ ANY_ALLOWED = {
     "hub/domain/requests.py": "a stored refusal is JSON",
     "hub/flows/records.py": "a record is hashed as canonical JSON",
     "hub/flows/attempts.py": "a coroutine's type has two slots that nobody uses",
-    "hub/flows/dispute_answers.py": "a coroutine's type has two slots that nobody uses",
     "hub/flows/purchase.py": "the normalised JSON of a request",
     "hub/channels/": "providers answer JSON",
     "hub/platforms/": "platforms answer JSON",

@@ -14,7 +14,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_keys.constants import SECPK1_N
 from eth_utils.address import to_checksum_address
-from rlp import decode, encode  # type: ignore[import-untyped]
+from rlp import decode, encode  # type: ignore[import-untyped]  # rlp ships no types for what is used here
 
 from tests.chain.nodes import (
     CHAIN_ID,

@@ -4,7 +4,7 @@ import functools
 
 from eth_abi import encode
 from eth_utils import keccak
-from vyper.compiler import compile_code  # type: ignore[import-untyped]
+from vyper.compiler import compile_code  # type: ignore[import-untyped]  # the compiler ships no types
 
 from tests.contracts.evm import OWNER, STRANGER, Evm, Hub
 

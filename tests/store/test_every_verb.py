@@ -43,6 +43,7 @@ from hub.domain.requests import RequestKey, Seen
 from hub.domain.routing import Choice, Done, RoutingRule, Standing, StandingState
 from hub.domain.shares import Share
 from hub.domain.webhooks import DeliveryState, EndpointState, Sent, SentOutcome, WebhookEndpoint
+from hub.ports import SignedTransaction
 from hub.store.anchors import Anchors, EndedRequest
 from hub.store.archive import Aged, Archive, Reader
 from hub.store.audit import Audit, audit_entry
@@ -592,6 +593,9 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert not await tx.anchors.add_batch(replace(batch, id="anb_2"), [first.id])
         assert await tx.anchors.leaves_of_batch(batch.id) == [replace(second, batch_id=batch.id, index=0)]
         assert await tx.anchors.shown_by(batch.id) == [order.id]
+        assert await tx.anchors.sold([second.id, "lef_none"]) == [order.total]
+        assert await tx.anchors.waiting_for_revocation(batch.id, 0) == []
+        tx.tasks.add("revoke_leaf", second.id, {}, START_US)
         assert await tx.anchors.waits_for(second.holder)
         assert not await tx.anchors.waits_for("0x" + "11" * 20)
         assert await tx.anchors.batch("anb_none") is None
@@ -605,14 +609,25 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert not await tx.anchors.add_transaction(signed)
         assert await tx.anchors.next_nonce(1337, "0xgate") == 1
         assert await tx.anchors.unsettled(1337, "0xgate") == [signed]
+        dearer = SignedTransaction("0xdear", "0xraw2", 0, "0xgate")
+        assert await tx.anchors.replace_transaction(signed, dearer, START_US + 1)
+        assert not await tx.anchors.replace_transaction(signed, dearer, START_US + 1)
+        assert await tx.anchors.replaced_hashes(signed, signed.purpose) == ["0xhash"]
+        signed_again = replace(signed, hash="0xdear", raw="0xraw2", signed_at_us=START_US + 1)
+        assert await tx.anchors.unsettled(1337, "0xgate") == [signed_again]
         await tx.anchors.move_transaction(signed.purpose, TransactionState.CONFIRMED)
         assert await tx.anchors.unsettled(1337, "0xgate") == []
-        assert await tx.anchors.transaction(signed.purpose) == replace(signed, state=TransactionState.CONFIRMED)
+        assert await tx.anchors.transaction(signed.purpose) == replace(signed_again, state=TransactionState.CONFIRMED)
         assert await tx.anchors.add_contract(contract)
         assert not await tx.anchors.add_contract(contract)
         assert await tx.anchors.contracts(1337) == [contract]
 
+    async def look(tx: Tx) -> None:
+        assert await tx.anchors.waiting_for_revocation(batch.id, 0) == [0]
+        assert await tx.anchors.waiting_for_revocation(batch.id, 1) == []
+
     await store.write(unit)
+    await store.write(look)
     assert left_out(Anchors, called) == set()
 
 
