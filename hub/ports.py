@@ -449,6 +449,10 @@ class Chain(Protocol):
     async def verify_many(self, claims: tuple[LeafClaim, ...]) -> tuple[bool, ...]:
         """The same for many, in few round trips; answers in the order of the claims."""
 
+    def claim_call(self, claim: LeafClaim) -> str | None:
+        """What anybody may send to the contract so that the leaf's wallet gets its token: 0x and hexadecimal digits.
+        Asks nobody. None for a leaf that the contract could not hold."""
+
     async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
         """Whether a contract wallet says that it signed these 32 bytes (EIP-1271). False for an account without code,
         and for code that says anything else, or nothing."""
@@ -632,6 +636,13 @@ class Vault(Protocol):
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """The salt again. Raises ValueError if the row was altered or moved."""
+
+    def seal_for(self, wrapped_key: bytes, user_id: str, salt: bytes, context: str) -> bytes:
+        """Encrypt a salt under a person's own key, which `seal` has wrapped for `person|<user_id>`; it opens for that
+        person and context alone. Raises ValueError for a key that is another person's."""
+
+    def open_for(self, wrapped_key: bytes, user_id: str, sealed: bytes, context: str) -> bytes:
+        """The salt again. Raises ValueError if anything was altered or moved, or is another person's."""
 
     def order_key(self, merchant_id: str, order_number: str) -> bytes:
         """HMAC of the order number under the merchant's secret: order numbers cannot be enumerated on chain."""

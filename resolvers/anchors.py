@@ -12,6 +12,7 @@ from hub.domain import anchors
 from hub.domain.anchors import Leaf, Proof, Tree
 from hub.domain.entitlements import Opening, Receipt
 from hub.domain.records import BatchState
+from hub.ports import Vault
 from resolvers.context import Info
 from resolvers.reading import one
 
@@ -199,17 +200,14 @@ class ReceiptView:
 def receipt(info: Info, root: "strawberry.Parent[OrderRow]") -> ReceiptView | None:
     """The buyer's alone: for everybody else look-ahead found no row. The same receipt is signed the same each time."""
     row: OpeningRow | None = root.joined["receipt"]
-    if row is None:
+    salt = None if row is None else _salt(row, info.context.hub.vault)
+    if row is None or salt is None:
         return None
     hub = info.context.hub
     keccak = hub.vault.keccak
     opening = OpeningView(
-        keccak(row.request.encode()),
-        keccak(row.result.encode()),
-        hub.vault.open(row.sealed_salt, row.id),
-        row.request,
-        row.result,
-    )
+        keccak(row.request.encode()), keccak(row.result.encode()), salt, row.request, row.result
+    )  # fmt: skip
     signed = hub.receipts.sign(
         Receipt(
             order_key=row.order_key,
@@ -222,3 +220,12 @@ def receipt(info: Info, root: "strawberry.Parent[OrderRow]") -> ReceiptView | No
         )
     )
     return ReceiptView(signed, row.order_key, row.commitment, row.created_at_us, opening)
+
+
+def _salt(row: "OpeningRow", vault: Vault) -> bytes | None:
+    """None once its person was erased."""
+    if row.sealed_salt:
+        return vault.open(row.sealed_salt, row.id)
+    if row.wrapped_key is None or row.sealed is None or row.owner_id is None:
+        return None
+    return vault.open_for(row.wrapped_key, row.owner_id, row.sealed, row.id)

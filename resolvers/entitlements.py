@@ -13,6 +13,7 @@ from hub.domain.entitlements import Entitlement, Grant, has_access
 from hub.domain.ids import kind_of
 from hub.domain.people import ViewerKind
 from hub.domain.requests import Answer
+from hub.flows import claims
 from hub.flows import entitlements as flow_entitlements
 from hub.ports import ChainUnavailable, LeafClaim
 from resolvers.anchors import Bundle, BundleRefused, ProofView, proof, read_bundle
@@ -71,6 +72,27 @@ async def entitlement_revoke(
     return Payload({"entitlement": await told_of(info, "entitlement", answer)}, answer.refusal, answer.is_replay)
 
 
+async def entitlement_claim(
+    info: Info,
+    entitlement_id: EntitlementId,
+    wallet_id: Annotated[strawberry.ID, strawberry.argument(description="A linked wallet of yours: see walletLink.")],
+    idempotency_key: IdempotencyKey,
+) -> Payload:
+    """The right's token is for this wallet."""
+
+    async def flow() -> Answer[Entitlement]:
+        return await claims.claim(
+            info.context.hub,
+            info.context.viewer,
+            entitlement_id=id_of("Entitlement", entitlement_id, "entitlementId"),
+            wallet_id=id_of("Wallet", wallet_id, "walletId"),
+            idempotency_key=key(idempotency_key),
+        )
+
+    answer = await told(flow)
+    return Payload({"entitlement": await told_of(info, "entitlement", answer)}, answer.refusal, answer.is_replay)
+
+
 # ---- fields ---------------------------------------------------------------------------------------------------------
 
 
@@ -91,6 +113,16 @@ class TokenView:
     holder: str | None
     chain_id: int
     contract: str
+    claim_call: "ContractCall | None"
+
+
+@dataclass(frozen=True, slots=True)
+class ContractCall:
+    """A transaction that is not signed yet."""
+
+    chain_id: int
+    to: str
+    data: str
 
 
 def token(info: Info, root: "strawberry.Parent[EntitlementRow]") -> TokenView | None:
@@ -98,8 +130,15 @@ def token(info: Info, root: "strawberry.Parent[EntitlementRow]") -> TokenView | 
     found: ProofView | None = proof(info, root)  # type: ignore[arg-type]  # both rows hold their leaf alike
     if found is None:
         return None
-    holder = None if int(found.to, 16) == 0 else found.to
-    return TokenView(found.token_id, holder, found.chain_id, found.hub)
+    if int(found.to, 16) == 0:
+        return TokenView(found.token_id, None, found.chain_id, found.hub, None)
+    claimed = LeafClaim(
+        found.root, found.index, found.order_key, found.to, found.token_id, found.expiry, found.commitment,
+        tuple(found.siblings),
+    )  # fmt: skip
+    data = info.context.hub.chain.claim_call(claimed)
+    call = None if data is None else ContractCall(found.chain_id, found.hub, data)
+    return TokenView(found.token_id, found.to, found.chain_id, found.hub, call)
 
 
 # ---- may this member open this course? ------------------------------------------------------------------------------

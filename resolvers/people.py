@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from hub.domain.people import Member, ViewerKind
+from hub.domain.people import Member, User, ViewerKind
 from hub.domain.requests import Answer
-from hub.flows import people
+from hub.flows import erasure, people
 from resolvers.context import Info
 from resolvers.inputs import id_of, storable
 from resolvers.lookahead import wanted
@@ -77,6 +77,19 @@ async def member_remove(info: Info, external_id: ExternalId, platform_id: Platfo
 
     answer = await told(flow)
     return Payload({"member": await told_of(info, "member", answer)}, answer.refusal, answer.is_replay)
+
+
+async def person_erase(
+    info: Info, user_id: Annotated[strawberry.ID, strawberry.argument(description="The user's id.")]
+) -> Payload:
+    """Erase what is personal of a user."""
+
+    async def flow() -> Answer[User]:
+        hub, viewer = info.context.hub, info.context.viewer
+        return await erasure.erase(hub, viewer, user_id=id_of("User", user_id, "userId"))
+
+    answer = await told(flow)
+    return Payload({"user": await told_of(info, "user", answer)}, answer.refusal, answer.is_replay)
 
 
 async def identity_link(

@@ -9,7 +9,7 @@ from resolvers.scalars import BigInt, Instant
 from schema.anchors import Proof
 from schema.catalogue import Course, Platform
 from schema.connections import Connection, Node
-from schema.cost import ASKED_OF_THE_CHAIN, ONE_LIST, ONE_TREE
+from schema.cost import ASKED_OF_THE_CHAIN, FREE, ONE_LIST, ONE_TREE
 from schema.fields import BY_ID, changed_by, described, plain, relation, represents, resolved_by
 from schema.orders import Order
 from schema.payloads import Payload
@@ -66,13 +66,25 @@ class PlatformAccess:
     platform: Platform = relation("platform", "Whose list.")
 
 
+@represents(entitlements.ContractCall)
+@strawberry.type(description="A transaction to be signed and sent by whoever pays its gas. It sends no money along.")
+class ContractCall:
+    chain_id: BigInt = plain("On which chain (EIP-155).")
+    to: str = plain("To which contract.")
+    data: str = plain("What to call: 0x and hexadecimal digits.")
+
+
 @represents(entitlements.TokenView)
 @strawberry.type(description="The right as the contract knows it.")
 class EntitlementToken:
     token_id: BigInt = plain("The course's token.")
-    holder: str | None = plain("Address that holds it; null while nobody has claimed it.")
+    holder: str | None = plain("The wallet that it is for; null for a right without holder. See entitlementClaim.")
     chain_id: BigInt = plain("Which chain (EIP-155).")
     contract: str = plain("Address of the contract.")
+    claim_call: ContractCall | None = plain(
+        "What gives the token to its holder, whoever sends it; again it changes nothing. Null without a holder.",
+        costs=FREE,
+    )
 
 
 @represents("EntitlementRow")
@@ -91,10 +103,14 @@ class Entitlement(Node):
     )
     order: Order | None = relation("order", "The newest order that gave it; null where that is not yours to see.")
     proof: Proof | None = resolved_by(
-        anchors.proof, "Its inclusion proof; null before the batch is CONFIRMED.", ONE_TREE
+        anchors.proof,
+        "Its inclusion proof; null before the batch is CONFIRMED, and for platforms while it is for a wallet.",
+        ONE_TREE,
     )
     token: EntitlementToken | None = resolved_by(
-        entitlements.token, "As the contract knows it; null before CONFIRMED.", ONE_TREE
+        entitlements.token,
+        "As the contract knows it; null before CONFIRMED, and for platforms while it is for a wallet.",
+        ONE_TREE,
     )
 
 
@@ -109,6 +125,11 @@ class EntitlementCheck:
 
 @strawberry.type(description="What entitlementRevoke came to.")
 class EntitlementRevokePayload(Payload):
+    entitlement: Entitlement | None = relation("entitlement", "The right; null if it was refused.")
+
+
+@strawberry.type(description="What entitlementClaim came to.")
+class EntitlementClaimPayload(Payload):
     entitlement: Entitlement | None = relation("entitlement", "The right; null if it was refused.")
 
 
@@ -129,4 +150,10 @@ class EntitlementQueries:
 class EntitlementMutations:
     entitlement_revoke: EntitlementRevokePayload = changed_by(
         entitlements.entitlement_revoke, "Staff end a right for good: all of its live grants."
+    )
+    entitlement_claim: EntitlementClaimPayload = changed_by(
+        entitlements.entitlement_claim,
+        "Have the token of a right of yours for a linked wallet. Its record goes to the chain anew; once that is "
+        "CONFIRMED, `token { claimCall }` is what your wallet sends. Again it does nothing more. The address stands on "
+        "chain then, and cannot be erased there.",
     )

@@ -76,6 +76,11 @@ class IdentityLinkPayload(Payload):
     member: Member | None = relation("member", "The member with its user; null if it was refused.")
 
 
+@strawberry.type(description="What personErase came to.")
+class PersonErasePayload(Payload):
+    user: User | None = relation("user", "The user, of whom nothing personal is left here; null if it was refused.")
+
+
 @strawberry.type
 class PeopleQueries:
     viewer: Viewer = resolved_by(people.viewer, "Who asks now; a stranger is ANONYMOUS.")
@@ -93,4 +98,10 @@ class PeopleMutations:
     )
     identity_link: IdentityLinkPayload = changed_by(
         people.identity_link, "Link a platform's member with the user whose fresh token proves it.", is_attempt=True
+    )
+    person_erase: PersonErasePayload = changed_by(
+        people.person_erase,
+        "Staff erase what opens a person's records, for good: the salts, their key, the words of requests and results, "
+        "wallets. Receipts are gone; rights and books stay, and proof bundles that were kept hold. Again is the same. "
+        "What stands on chain cannot be erased.",
     )

@@ -72,11 +72,20 @@ def revoked(root: bytes, index: int) -> bytes:
 
 def verify(claim: LeafClaim) -> bytes | None:
     """`verify`; read the answer with `truth_in`. None: the contract could not hold such a leaf, so it is no right."""
+    return _about_leaf("verify", claim)
+
+
+def claim(claim: LeafClaim) -> bytes | None:
+    """`claim`, which anybody may send and its holder receives by. None as for `verify`."""
+    return _about_leaf("claim", claim)
+
+
+def _about_leaf(name: str, claim: LeafClaim) -> bytes | None:
     if len(claim.proof) > MAX_PROOF:
         return None
     try:
         return _call(
-            "verify",
+            name,
             claim.root,
             claim.index,
             claim.order_key,

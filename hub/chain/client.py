@@ -242,6 +242,10 @@ class JsonRpcChain:
             return False
         return isinstance(said, str) and said.lower() == calls.SIGNATURE_IS_VALID
 
+    def claim_call(self, claim: LeafClaim) -> str | None:
+        data = calls.claim(claim)
+        return None if data is None else _hex(data)
+
     async def roles_of(self, account: str) -> int:
         """Sum of the role bits that the contract knows of an account."""
         return calls.number_in("roles", await self._ask(self._view(calls.roles(account))))

@@ -31,8 +31,12 @@ class TransactionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordedLeaf:
-    """One request and its end, as a leaf of the next batch. `request` and `result` are canonical JSON; `token_id` is
-    decimal text, '0' where nothing is granted; `index` is set together with `batch_id`."""
+    """One request and its end, as a leaf of the next batch. `request` and `result` are canonical JSON, '' once the
+    person was erased; `token_id` is decimal text, '0' where nothing is granted; `index` is set with `batch_id`.
+
+    `grant_id` is the right that it carries; `owner_id` whose that is, where it is not the buyer's any more.
+    `sealed_salt` is empty where the salt lies under a key of that person's own.
+    """
 
     id: str
     order_id: str
@@ -50,6 +54,18 @@ class RecordedLeaf:
     batch_id: str | None
     index: int | None
     created_at_us: int
+    grant_id: str | None = None
+    owner_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSalt:
+    """A leaf's salt under its person's own key, and that key under the hub's."""
+
+    leaf_id: str
+    user_id: str
+    wrapped_key: bytes
+    sealed: bytes
 
 
 @dataclass(frozen=True, slots=True)

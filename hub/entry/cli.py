@@ -149,6 +149,12 @@ async def migrate(parsed: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+async def person(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.commands import erase_person
+
+    return await erase_person(settings, parsed.id)
+
+
 async def contracts_deploy(parsed: argparse.Namespace, settings: Settings) -> int:
     from hub.entry.commands import deploy_contracts
 
@@ -273,6 +279,10 @@ def _parser() -> argparse.ArgumentParser:
     _command(keys, "list", key, "list the keys that were not revoked")
     command = _command(keys, "revoke", key, "end a key within seconds, in every process")
     command.add_argument("id")
+
+    people = commands.add_parser("person", help="erase what is personal of somebody").add_subparsers(required=True)
+    command = _command(people, "erase", person, "destroy what opens a person's records, and their wallets; for good")
+    command.add_argument("id", metavar="USER_ID")
 
     _command(commands, "migrate", migrate, "bring the database to this release's revision")
 

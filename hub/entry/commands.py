@@ -16,7 +16,7 @@ from hub.entry.checks import SHOWN, Check
 from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
 from hub.entry.verification import verified
-from hub.flows import retention
+from hub.flows import audit, erasure, retention
 from hub.flows.catalogue import connect_platform
 from hub.flows.keys import add_key
 from hub.flows.people import development_user
@@ -111,6 +111,15 @@ async def deploy_contracts(settings: Settings) -> int:
     async with opened(settings) as (hub, side):
         contract = await bring_up(hub, side)
     print(f"hub: {contract.name} on chain {contract.chain_id} at {contract.address}, from block {contract.from_block}")
+    return 0
+
+
+async def erase_person(settings: Settings, user_id: str) -> int:
+    async with opened(settings) as (hub, _):
+        answer = await erasure.erase(hub, audit.COMMAND, user_id=user_id)
+    if answer.refusal is not None:
+        raise Complaint(f"there is no user {user_id!r}")
+    print(f"hub: {user_id} {'was erased before' if answer.is_replay else 'is erased'}: see `hub docs privacy`")
     return 0
 
 

@@ -10,6 +10,7 @@ from hub.flows import (
     access,
     anchors,
     attempts,
+    claims,
     deliveries,
     dispute_answers,
     disputes,
@@ -42,6 +43,7 @@ HANDLERS: dict[str, Handler] = {
     notices.APPLY: notices.apply_waiting,
     "anchor_batch": anchors.anchor,
     revocations.KIND: revocations.revoke_leaf,
+    claims.FOLLOW: claims.follow,
     access.KIND: access.open_or_close,
     disputes.DUE: disputes.warn,
     dispute_answers.SEND: dispute_answers.send_again,
@@ -53,7 +55,7 @@ HANDLERS: dict[str, Handler] = {
 # after MAX_TRIES.
 TIRELESS = frozenset({
     attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", revocations.KIND, deliveries.DELIVER,
-    dispute_answers.SEND,
+    dispute_answers.SEND, claims.FOLLOW,
     refund_facts.RESOLVE, late.RETURN,
 })  # fmt: skip
 

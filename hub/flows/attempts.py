@@ -261,14 +261,13 @@ async def _follow(
     if order != held:
         order = await tx.orders.update(order)
         _tell_money(tx, held, order, cause, audiences, draw)
-    if is_paid_now:
-        await grant_purchase(tx, order, audiences, draw)
+    grant_id = await grant_purchase(tx, order, audiences, draw) if is_paid_now else None
     if has_ended:
         await record_end(
             tx,
             order,
             attempt,
-            is_right=is_paid_now,
+            grant_id=grant_id,
             # This request may have had an end before, whatever it has been since: declined, authorised, then charged.
             had_ended=held.chain_status is not ChainStatus.NOT_RECORDED,
             audiences=audiences,

@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from hub.store.transactions import Tx
 
 
-async def grant_purchase(tx: "Tx", order: Order, audiences: list[Audience], draw: Draw) -> None:
-    """The right that a paid order gives: once per order, says the database; an older right gains one more source."""
+async def grant_purchase(tx: "Tx", order: Order, audiences: list[Audience], draw: Draw) -> str:
+    """The right that a paid order gives: once per order, says the database; an older right gains one more source.
+    Returns the grant's id."""
     entitlement = await tx.entitlements.touch(
         Entitlement(
             id=draw.id("ent"),
@@ -71,6 +72,7 @@ async def grant_purchase(tx: "Tx", order: Order, audiences: list[Audience], draw
         raise AssertionError(f"{order.id} has given its right already")
     change = Change("", GrantState.ACTIVE, order.id)
     tx.events.append(entitlement, _event(EntitlementGranted, entitlement, order), audiences, draw, change)
+    return grant.id
 
 
 async def _report_second_purchase(tx: "Tx", entitlement: Entitlement, order: Order, draw: Draw) -> None:
@@ -166,9 +168,10 @@ async def revoke_grants_of(
     """End it; its leaf is revoked by a Task, unless it is already. `reason` is kept in the history, the cause unless it
     is given."""
     order, moved = await _move_grants(tx, order, revoked, cause, reason or cause, audiences, draw)
-    leaf = await tx.anchors.right_of_grant(order.id) if GrantState.REVOKED in moved else None
-    if leaf is not None and not is_leaf_revoked:
-        tx.tasks.add("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
+    # A leaf that another one has taken over from stands on chain until that one does: it ends too.
+    for leaf in await tx.anchors.rights_of(order.id) if GrantState.REVOKED in moved else ():
+        if leaf.is_superseded or not is_leaf_revoked:
+            tx.tasks.add("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
     return order
 
 
@@ -191,7 +194,8 @@ async def restore_grants_of(
     attempt = await tx.payments.by_id(leaf.attempt_id)
     order = replace(order, chain_status=ChainStatus.QUEUED)
     await record_end(
-        tx, order, attempt, is_right=True, had_ended=True, audiences=audiences, draw=draw, vault=vault
+        tx, order, attempt, grant_id=leaf.grant_id, had_ended=True, audiences=audiences, draw=draw, vault=vault,
+        holder=leaf.holder,
     )  # fmt: skip
     return order
 

@@ -78,7 +78,7 @@ async def close_order(
     audiences = await audiences_of(tx, ended, vault)
     for attempt in unsent:
         await records.record_end(
-            tx, ended, attempt, is_right=False, had_ended=False, audiences=audiences, draw=draw, vault=vault
+            tx, ended, attempt, grant_id=None, had_ended=False, audiences=audiences, draw=draw, vault=vault
         )
     ended = await tx.orders.update(ended)
     kind: type[OrderEvent] = OrderCanceled if status is OrderStatus.CANCELED else OrderExpired

@@ -100,9 +100,9 @@ async def _announce(tx: "Tx", order: Order, audiences: list[Audience], draw: Dra
     tx.events.append(order, OrderCreated.of(order), audiences, draw, Change("", order.status, "orderCreate"))
     if order.status is OrderStatus.PAID:
         tx.events.append(order, OrderPaid.of(order), audiences, draw)
-        await grant_purchase(tx, order, audiences, draw)
+        grant_id = await grant_purchase(tx, order, audiences, draw)
         await records.record_end(
-            tx, order, None, is_right=True, had_ended=False, audiences=audiences, draw=draw, vault=vault
+            tx, order, None, grant_id=grant_id, had_ended=False, audiences=audiences, draw=draw, vault=vault
         )
 
 

@@ -69,21 +69,25 @@ leaf = Table(
     text("attempt_id", ForeignKey("payment_attempt.id"), nullable=True),
     integer("generation"),  # counts the leaves of an order
     blob("order_key"),
-    text("holder"),  # the `to` of the leaf: the zero address in this release
+    text("holder"),  # the `to` of the leaf: a wallet, or the zero address for a right without holder
     text("token_id"),  # decimal text of a uint256; '0' where nothing is granted
     integer("expiry"),
-    text("request"),  # canonical JSON
-    text("result"),  # canonical JSON
+    text("request"),  # canonical JSON; '' once its person was erased
+    text("result"),  # likewise
     blob("commitment"),
-    blob("sealed_salt"),
+    blob("sealed_salt"),  # empty but in rows of earlier releases: see the table `salt`
     integer("is_superseded"),  # a later leaf tells the end of the same request; this one is to be revoked
     text("batch_id", ForeignKey("anchor_batch.id"), nullable=True),
     integer("index_", nullable=True),
     integer("created_at_us"),
+    text("grant_id", nullable=True),  # the right that it carries
+    text("owner_id", nullable=True),  # whose that is, where it was transferred: else the buyer's
     UniqueConstraint("order_id", "generation"),
     UniqueConstraint("batch_id", "index_"),
 )
 Index("ix_leaf_attempt", leaf.c.attempt_id)
+_carries = leaf.c.grant_id.is_not(None) & (leaf.c.is_superseded == literal_column("0"))
+Index("one_live_leaf", leaf.c.grant_id, unique=True, sqlite_where=_carries, postgresql_where=_carries)
 # Signed, stored, then sent. One row per purpose; one that is not replaced per nonce.
 chain_transaction = Table(
     "chain_transaction",
@@ -134,6 +138,18 @@ class Anchors:
         """The record of one request's end, for the next batch. Its generation counts on, under the order's lock."""
         columns = {name: getattr(new, name) for name in _LEAF if name not in ("generation", "index_")}
         await self._rx.changed(_ADD_LEAF, **columns | {"is_superseded": int(new.is_superseded), "index_": new.index})
+
+    async def leaf_of_grant(self, grant_id: str) -> RecordedLeaf | None:
+        """The leaf that carries this right now."""
+        return await self._rx.one(_OF_GRANT, leaf_of, of_grant=grant_id)
+
+    async def give_up(self, leaf_id: str) -> None:
+        """Another leaf carries this one's right from now on: it is to be revoked."""
+        await self._rx.changed(_GIVE_UP, leaf_id=leaf_id)
+
+    async def rights_of(self, order_id: str) -> list[RecordedLeaf]:
+        """Every leaf that carries, or has carried, the right that an order gave; the newest last."""
+        return await self._rx.many(_RIGHTS, leaf_of, of_order=order_id)
 
     async def supersede(self, attempt_id: str, by_leaf_id: str) -> list[RecordedLeaf]:
         """An earlier leaf of the same request no longer tells its end: it is marked, and returned to be revoked."""
@@ -262,11 +278,11 @@ class EndedRequest:
 def leaf_of(
     id_: str, order_id: str, attempt_id: str | None, generation: int, order_key: bytes, holder: str, token_id: str,
     expiry: int, request: str, result: str, commitment: bytes, sealed_salt: bytes, is_superseded: int,
-    batch_id: str | None, index: int | None, created_at_us: int,
+    batch_id: str | None, index: int | None, created_at_us: int, grant_id: str | None, owner_id: str | None,
 ) -> RecordedLeaf:  # fmt: skip
     return RecordedLeaf(
         id_, order_id, attempt_id, generation, order_key, holder, token_id, expiry, request, result, commitment,
-        sealed_salt, bool(is_superseded), batch_id, index, created_at_us,
+        sealed_salt, bool(is_superseded), batch_id, index, created_at_us, grant_id, owner_id,
     )  # fmt: skip
 
 
@@ -331,7 +347,9 @@ _OF_BATCH = select(leaf).where(_l.batch_id == bindparam("of_batch")).order_by(_l
 _its = leaf.alias("its")
 _record_of_order = (
     select(_its.c.id)
-    .where((_its.c.order_id == _l.order_id) & (_its.c.is_superseded == literal_column("0")))
+    .where(
+        (_its.c.order_id == _l.order_id) & (_its.c.is_superseded == literal_column("0")) & _its.c.owner_id.is_(None)
+    )
     .order_by(
         case((_its.c.token_id != literal_column("'0'"), literal_column("1")), else_=literal_column("0")).desc(),
         _its.c.generation.desc(),
@@ -363,7 +381,7 @@ _ended = union_all(
         order.c.number,
         select(func.count())
         .select_from(leaf)
-        .where((_l.order_id == order.c.id) & _l.attempt_id.is_(None) & _standing)
+        .where((_l.order_id == order.c.id) & _l.attempt_id.is_(None) & _l.owner_id.is_(None) & _standing)
         .scalar_subquery(),
     ).where(order.c.total_minor == literal_column("0")),
 ).subquery("ended")
@@ -373,10 +391,14 @@ _ENDED_PAGE = (
     .order_by(_ended.c.id)
     .limit(bindparam("most", type_=BigInteger()))
 )
-_RIGHT = select(leaf).where(
-    (_l.order_id == bindparam("of_order"))
-    & (_l.token_id != literal_column("'0'"))
-    & (_l.is_superseded == literal_column("0"))
+_is_right_of = (_l.order_id == bindparam("of_order")) & (_l.token_id != literal_column("'0'"))
+_RIGHT = select(leaf).where(_is_right_of & (_l.is_superseded == literal_column("0")))
+_RIGHTS = select(leaf).where(_is_right_of).order_by(_l.generation)
+_OF_GRANT = select(leaf).where((_l.grant_id == bindparam("of_grant")) & (_l.is_superseded == literal_column("0")))
+_GIVE_UP = (
+    update(leaf)
+    .where((_l.id == bindparam("leaf_id")) & (_l.is_superseded == literal_column("0")))
+    .values(is_superseded=literal_column("1"))
 )
 _is_proven = _b.state.in_([literal_column(f"'{state}'") for state in BatchState if state.is_proven])
 _is_on_its_way = _l.batch_id.is_(None) | ~_is_proven

@@ -40,6 +40,7 @@ from hub.store.reconciliation import Breaks
 from hub.store.refunds import Refunds
 from hub.store.requests import Requests
 from hub.store.routing import Routing
+from hub.store.salts import Salts
 from hub.store.statements import Statements
 from hub.store.tasks import Tasks
 from hub.store.wallets import Wallets
@@ -186,6 +187,10 @@ class Rx:
     @cached_property
     def requests(self) -> Requests:
         return Requests(self)
+
+    @cached_property
+    def salts(self) -> Salts:
+        return Salts(self)
 
     @cached_property
     def wallets(self) -> Wallets:

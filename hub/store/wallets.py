@@ -74,6 +74,11 @@ class Wallets:
         """The address is nobody's from now on."""
         await self._rx.changed(_UNLINK, wallet_id=wallet_id, at_us=at_us)
 
+    async def erase(self, user_id: str) -> int:
+        """Drop the user's wallets, linked or not, and what they were asked to sign; how many rows that were."""
+        dropped = await self._rx.run(_DROP, owner_id=user_id)
+        return dropped + await self._rx.run(_DROP_ASKED, owner_id=user_id)
+
 
 _w, _c = wallet.c, wallet_challenge.c
 _WALLET, _CHALLENGE = (tuple(c.name for c in table.c) for table in (wallet, wallet_challenge))
@@ -92,3 +97,5 @@ _OF_USER = (
     select(wallet).where((_w.user_id == bindparam("owner_id")) & _is_linked).order_by(_w.linked_at_us, _w.id)
 )
 _UNLINK = update(wallet).where((_w.id == bindparam("wallet_id")) & _is_linked).values(unlinked_at_us=bindparam("at_us"))
+_DROP = delete(wallet).where(_w.user_id == bindparam("owner_id"))
+_DROP_ASKED = delete(wallet_challenge).where(_c.user_id == bindparam("owner_id"))

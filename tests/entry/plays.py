@@ -3,6 +3,7 @@ and scenes: which play, on what kind of process, gets to which fail-point."""
 
 import ast
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -381,6 +382,36 @@ async def walleted(stage: Stage, name: str) -> None:
         assert account(number).address not in {wallet["address"] for wallet in mine}
 
 
+async def claimed(stage: Stage, name: str) -> None:
+    """A right whose record is on chain is claimed for a wallet: one leaf stands for it, and the former one ends."""
+    number = 2 + int.from_bytes(name.encode()) % 2**64
+    await sale(stage, name)
+    async with stage.learner() as learner:
+        bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+        order = await order_of(learner, bought["order"]["id"])
+        asked = await learner.mutate(WALLET_ASK, {"address": account(number).address})
+        text = asked["challenge"]["message"]
+        told = await learner.mutate(WALLET_LINK, {"message": text, "signature": "0x" + signed(text, number).hex()})
+        right = {"entitlementId": order["entitlement"]["id"], "walletId": told["wallet"]["id"]}
+        await learner.mutate(CLAIM, right | {"idempotencyKey": name})
+
+        async def is_held() -> bool:
+            token = (await learner.query(TOKEN, {"id": right["entitlementId"]}))["entitlement"]["token"]
+            left = await stage.house.rows("SELECT count(*) FROM task WHERE kind IN ('revoke_leaf', 'follow_claim')")
+            return bool(token and token["holder"] == account(number).address and left == [(0,)])
+
+        await until(is_held, within_s=60, what="the token for the wallet")
+
+
+def _mine(stage: Stage) -> str:
+    """The learner's id, as their token says it."""
+    body = stage.learner_token.split(".")[1]
+    return str(orjson.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["sub"])
+
+
+CLAIM = """mutation($input: EntitlementClaimInput!) { entitlementClaim(input: $input) {
+  entitlement { id } userErrors { message } } }"""
+TOKEN = "query($id: ID!) { entitlement(id: $id) { token { holder claimCall { data } } } }"
 WALLET_ASK = """mutation($input: WalletChallengeInput!) { walletChallenge(input: $input) {
   challenge { message } userErrors { message } } }"""
 WALLET_LINK = """mutation($input: WalletLinkInput!) { walletLink(input: $input) {
@@ -895,6 +926,9 @@ SCENES: dict[str, Scene] = {
     "keep_challenge": Scene(walleted),
     "link_wallet": Scene(walleted),
     "unlink_wallet": Scene(walleted),
+    "claim_right": Scene(claimed),
+    "end_former": Scene(claimed),
+    "erase_person": Scene(before=walleted, command=lambda stage, name: ["person", "erase", _mine(stage)]),
     # people and catalogue
     "put_member": Scene(partnership),
     "link_member": Scene(partnership),

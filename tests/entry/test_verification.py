@@ -132,7 +132,7 @@ REFUNDS, PROMISES = "refunds follow from facts, within what was captured", "each
         ("UPDATE grant_ SET source_ref = 'ord_none'", {"one right per paid order, none without"}),
         ("UPDATE log_head SET position = position + 1", {"log dense"}),
         ("UPDATE webhook_delivery SET event_id = 'evt_none' || id", {"every delivered event exists"}),
-        ("UPDATE leaf SET sealed_salt = zeroblob(64)", {"one standing leaf per ended request, commitments open"}),
+        ("UPDATE salt SET sealed = zeroblob(64)", {"one standing leaf per ended request, commitments open"}),
         ("UPDATE anchor_batch SET root = zeroblob(32)", {"every anchored order's proof accepted by the contract"}),
     ],
 )  # fmt: skip

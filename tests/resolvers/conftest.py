@@ -93,6 +93,9 @@ class SpokenChain:
         self.asked.append(claim)
         return self.says
 
+    def claim_call(self, claim: LeafClaim) -> str | None:
+        return f"0xclaim{claim.root.hex()}"
+
     async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
         return False
 

@@ -242,6 +242,7 @@ SHOWN: dict[str, set[str]] = {
     "stranger": set(),
     "operator": both("order", "number", "attempt", "right", "user")
     | {"my member", "my account", "my dispute", "my refund", "the seller's key", "the staff's key", "the difference",
+       "my wallet",  # by its id alone, in the audit log
        "the seller's endpoint"},
     "anonymous": set(),
     # Events are the stream's own words: `events:read` shows which order, and nothing that hangs on it.
@@ -259,7 +260,8 @@ SHOWN: dict[str, set[str]] = {
 }
 # Types of which a market has no object: their own tests make them.
 NOT_IN_THE_SCENE = {
-    "BreakOpened", "EntitlementCheck", "EntitlementRevoked", "EntitlementToken", "MemberLinked", "NextAction",
+    "BreakOpened", "ContractCall",
+    "EntitlementCheck", "EntitlementRevoked", "EntitlementToken", "MemberLinked", "NextAction",
     "EntitlementSuspended", "EntitlementResumed", "DisputeDue", "OrderCanceled", "OrderExpired",
     "OrderMoneyChanged", "OrderRecorded", "OrderUpdate", "PlatformAccess",
     "TrustedIssuer", "TrustedIssuerEdge", "RefundPart", "RefundPlan", "Notice",

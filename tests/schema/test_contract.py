@@ -37,7 +37,7 @@ REFUSALS = [
 # Mutations that move money or rights: a repeat must be harmless whatever happened to the first answer.
 OF_MONEY_OR_RIGHTS = {
     "checkout", "orderCreate", "orderCancel", "paymentCreate", "paymentCapture", "paymentVoid", "refundCreate",
-    "refundCancel", "disputeSubmitEvidence", "disputeAccept", "entitlementRevoke",
+    "refundCancel", "disputeSubmitEvidence", "disputeAccept", "entitlementRevoke", "entitlementClaim",
 }  # fmt: skip
 
 
@@ -163,6 +163,7 @@ def test_mutations_are_the_listed_ones() -> None:
         "merchantPolicySet",
         "trustedIssuerUpsert", "sandboxFaultSet", "sandboxFaultsClear", "sandboxDisputeMove",
         "sandboxClockAdvance", "walletChallenge", "walletLink", "walletUnlink",
+        "personErase",
         "webhookEndpointCreate", "webhookEndpointUpdate", "webhookEndpointDelete", "webhookEndpointPause",
         "webhookEndpointResume", "webhookEndpointRotateSecret", "webhookRedeliver",
     }  # fmt: skip
@@ -272,7 +273,7 @@ def test_nobody_but_a_user_buys() -> None:
 
 def test_nobody_but_a_user_links_wallets() -> None:
     operator = Viewer(ViewerKind.OPERATOR, scopes=OPERATOR_SCOPES)
-    for name in ("walletChallenge", "walletLink", "walletUnlink"):
+    for name in ("walletChallenge", "walletLink", "walletUnlink", "entitlementClaim"):
         assert not SCOPES[f"Mutation.{name}"].lets(operator)
         assert SCOPES[f"Mutation.{name}"].lets(Viewer(ViewerKind.USER, user_id="usr_1", scopes=LEARNER_SCOPES))
 

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from hub.domain.audit import AuditEntry
 from hub.domain.catalogue import ListingState
@@ -35,6 +35,7 @@ from hub.domain.records import (
     ChainTransaction,
     KnownContract,
     RecordedLeaf,
+    SealedSalt,
     TransactionState,
 )
 from hub.domain.refunds import LateMoney, Refundable, RefundFact, RefundFactKind, RefundState
@@ -45,6 +46,7 @@ from hub.domain.shares import Share
 from hub.domain.webhooks import DeliveryState, EndpointState, Sent, SentOutcome, WebhookEndpoint
 from hub.ports import SignedTransaction
 from hub.store.anchors import Anchors, EndedRequest
+from hub.store.anchors import leaf as leaf_table
 from hub.store.archive import Aged, Archive, Reader
 from hub.store.audit import Audit, audit_entry
 from hub.store.catalogue import Catalogue, Sold
@@ -63,6 +65,7 @@ from hub.store.reconciliation import Breaks
 from hub.store.refunds import Refunds
 from hub.store.requests import Requests
 from hub.store.routing import Payable, Routing
+from hub.store.salts import Salts
 from hub.store.tasks import LeasedTask, Tasks
 from hub.store.transactions import Store, Tx
 from hub.store.wallets import Wallets
@@ -165,6 +168,9 @@ async def test_wallets(store: Store, world: World, called: set[str]) -> None:
         assert await tx.wallets.challenge("n1") is not None
         await tx.wallets.forget(START_US + 11)
         assert await tx.wallets.challenge("n1") is None
+        assert await tx.wallets.erase(user.id) == 2
+        assert await tx.wallets.of_user(user.id) == []
+        assert await tx.wallets.linked("0xA") == replace(new, id="wal_3", nonce="n3", user_id=other.id)
 
     await store.write(unit)
     assert left_out(Wallets, called) == set()
@@ -578,6 +584,14 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
     async def unit(tx: Tx) -> None:
         assert await tx.payments.insert(attempt)
         await tx.anchors.add_leaf(first)
+        assert await tx.anchors.leaf_of_grant("grt_1") is None
+        given = replace(first, id="lef_0", generation=2, grant_id="grt_1", owner_id=order.user_id)
+        await tx.anchors.add_leaf(given)
+        assert await tx.anchors.leaf_of_grant("grt_1") == given
+        await tx.anchors.give_up(given.id)
+        assert await tx.anchors.leaf_of_grant("grt_1") is None
+        assert await tx.anchors.rights_of(order.id) == [first, replace(given, is_superseded=True)]
+        await tx.run(delete(leaf_table).where(leaf_table.c.id == "lef_0"))
         assert await tx.anchors.right_of_grant(order.id) == first
         await tx.anchors.add_leaf(second)
         assert await tx.anchors.supersede(attempt.id, second.id) == [replace(first, is_superseded=True)]
@@ -629,6 +643,37 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
     await store.write(unit)
     await store.write(look)
     assert left_out(Anchors, called) == set()
+
+
+async def test_salts(store: Store, world: World, called: set[str]) -> None:
+    order, other = await world.order(), await world.order()
+    first = RecordedLeaf(
+        "lef_1", order.id, None, 1, b"k" * 32, "0x" + "00" * 20, "77", 0, "{}", "{}", b"c" * 32, b"old", False,
+        None, None, START_US,
+    )  # fmt: skip
+    theirs = replace(first, id="lef_2", order_id=other.id)
+    given = replace(first, id="lef_3", owner_id=other.user_id)
+
+    async def unit(tx: Tx) -> None:
+        for leaf in (first, theirs, given):
+            await tx.anchors.add_leaf(leaf)
+        assert await tx.salts.key_of(order.user_id, b"first", START_US) == b"first"
+        assert await tx.salts.key_of(order.user_id, b"second", START_US) == b"first"
+        assert await tx.salts.key_of(other.user_id, b"its own", START_US) == b"its own"
+        await tx.salts.keep("lef_1", order.user_id, b"s1")
+        await tx.salts.keep("lef_3", other.user_id, b"s3")
+        assert await tx.salts.of_leaves(["lef_1", "lef_2", "lef_3"]) == {
+            "lef_1": SealedSalt("lef_1", order.user_id, b"first", b"s1"),
+            "lef_3": SealedSalt("lef_3", other.user_id, b"its own", b"s3"),
+        }
+        assert await tx.salts.erase(order.user_id) == 3, "the key, a salt and a leaf's words"
+        assert await tx.salts.erase(order.user_id) == 0
+        assert list(await tx.salts.of_leaves(["lef_1", "lef_3"])) == ["lef_3"]
+        said = {leaf.id: (leaf.request, leaf.result, leaf.sealed_salt) async for leaf in tx.anchors.all_leaves(9)}
+        assert said == {"lef_1": ("", "", b""), "lef_2": ("{}", "{}", b"old"), "lef_3": ("{}", "{}", b"old")}
+
+    await store.write(unit)
+    assert left_out(Salts, called) == set()
 
 
 async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
@@ -792,6 +837,17 @@ async def test_tasks(store: Store, world: World, called: set[str]) -> None:
         assert await tx.tasks.due(START_US, is_pooled=True)
         [task] = await tx.tasks.claim(draw, 9, is_pooled=True)
         assert await tx.tasks.finish(task)
+        [revived] = await tx.tasks.claim(draw, 9)
+        tx.tasks.add("resolve", "pat_9", {}, START_US + 60_000_000)
+        await tx.tasks.flush(tx)
+        assert not await tx.tasks.due(START_US)
+        await tx.tasks.hasten("resolve", "pat_8", START_US)
+        assert not await tx.tasks.due(START_US)
+        await tx.tasks.hasten("resolve", "pat_9", START_US)
+        [hastened] = await tx.tasks.claim(draw, 9)
+        assert hastened.key == "pat_9"
+        assert await tx.tasks.finish(hastened)
+        assert await tx.tasks.retry(revived, START_US, "")
 
     async def drop(tx: Tx) -> None:
         assert not await tx.tasks.drop_dead(1)
@@ -890,5 +946,5 @@ async def test_who_is_behind(store: Store, world: World) -> None:
 
 REPOSITORIES = (
     People, Catalogue, Orders, Payments, Notices, Ledger, Disputes, Entitlements, Breaks, Anchors, Requests, Events,
-    Tasks, ApiKeys, Issuers, Audit, Webhooks, Archive, Routing, Refunds, ChainLog, Wallets,
+    Tasks, ApiKeys, Issuers, Audit, Webhooks, Archive, Routing, Refunds, ChainLog, Wallets, Salts,
 )  # fmt: skip

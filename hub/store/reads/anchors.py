@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, exists, false, select, true
+from sqlalchemy import bindparam, exists, false, literal_column, select, true
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -12,6 +12,7 @@ from hub.domain.people import ViewerKind
 from hub.store.anchors import anchor_batch, leaf
 from hub.store.orders import order
 from hub.store.reads.plans import Noun, Sorting, ToMany, ToOne, known
+from hub.store.salts import person_key, salt
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,10 @@ class OpeningRow:
     commitment: bytes
     request: str
     result: str
-    sealed_salt: bytes
+    sealed_salt: bytes  # of rows that earlier releases wrote; of all others:
+    owner_id: str | None  # whose key the salt is under, with
+    wrapped_key: bytes | None
+    sealed: bytes | None
     created_at_us: int
     joined: dict[str, Any] = field(default_factory=dict)
 
@@ -79,7 +83,8 @@ def visible_opening(alias: FromClause, kind: ViewerKind) -> ColumnElement[bool]:
     if kind is not ViewerKind.USER:
         return false()
     its = order.alias()
-    return exists().where((its.c.id == alias.c.order_id) & (its.c.user_id == bindparam("viewer_user")))
+    bought = exists().where((its.c.id == alias.c.order_id) & (its.c.user_id == bindparam("viewer_user")))
+    return (alias.c.owner_id == bindparam("viewer_user")) | (alias.c.owner_id.is_(None) & bought)
 
 
 def _of_batches(alias: FromClause) -> tuple[FromClause, ColumnElement[bool]]:
@@ -102,13 +107,20 @@ known(
         },
     )
 )
+def visible_path(alias: FromClause, kind: ViewerKind) -> ColumnElement[bool]:
+    """A right's path under its root, for whoever sees the right. A platform knows its buyers by other names than their
+    wallets: of a right that is for one it gets the path from its holder, if at all."""
+    return alias.c.holder == literal_column(f"'{NO_HOLDER}'") if kind is ViewerKind.PLATFORM else true()
+
+
+NO_HOLDER = "0x" + "00" * 20
 known(Noun("leaf", leaf, LeafRow, visible))
 known(
     Noun(
         "proof",
         leaf,
         LeafRow,
-        visible,
+        visible_path,
         ones={"batch": ToOne("anchor_batch", lambda row, batch: row.c.batch_id == batch.c.id)},
         manys={
             "siblings": ToMany(
@@ -119,4 +131,26 @@ known(
         always=frozenset({"batch", "siblings"}),
     )
 )  # fmt: skip
-known(Noun("receipt", leaf, OpeningRow, visible_opening))
+def _of_salt(column: ColumnElement[Any]) -> Any:
+    """Of the salt under its person's key; NULL once that is gone."""
+
+    def computed(alias: FromClause, _kind: ViewerKind) -> ColumnElement[Any]:
+        held = select(column).join_from(salt, person_key, person_key.c.user_id == salt.c.user_id)
+        return held.where(salt.c.leaf_id == alias.c.id).scalar_subquery()
+
+    return computed
+
+
+known(
+    Noun(
+        "receipt",
+        leaf,
+        OpeningRow,
+        visible_opening,
+        computed={
+            "owner_id": _of_salt(salt.c.user_id),
+            "wrapped_key": _of_salt(person_key.c.wrapped),
+            "sealed": _of_salt(salt.c.sealed),
+        },
+    )
+)

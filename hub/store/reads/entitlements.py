@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, exists, false, func, literal_column, select, true
+from sqlalchemy import bindparam, case, exists, false, func, literal_column, select, true
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.elements import ColumnElement
 
+from hub.domain.entitlements import LIVE_GRANTS
 from hub.domain.people import ViewerKind
 from hub.store.anchors import leaf
 from hub.store.catalogue import listing
@@ -129,10 +130,21 @@ def _chain_status(row: FromClause, _kind: ViewerKind) -> ColumnElement[Any]:
     return func.coalesce(status, literal_column("'NOT_RECORDED'"))
 
 
-def _leaf_id(row: FromClause) -> ColumnElement[Any]:
-    its = leaf.alias()
-    standing = (its.c.token_id != literal_column("'0'")) & (its.c.is_superseded == literal_column("0"))
-    return _purchase(row, its.c.id, (its, lambda given: (its.c.order_id == given.c.source_ref) & standing))
+def _leaf_of_right(row: FromClause, column: str) -> ColumnElement[Any]:
+    """Of the leaf that carries the right: of its newest live grant, else of its newest."""
+    its, given = leaf.alias(), grant.alias()
+    is_live = case((given.c.state.in_(_LIVE), literal_column("1")), else_=literal_column("0"))
+    return (
+        select(its.c[column])
+        .join_from(its, given, its.c.grant_id == given.c.id)
+        .where((given.c.entitlement_id == row.c.id) & (its.c.is_superseded == literal_column("0")))
+        .order_by(is_live.desc(), given.c.created_at_us.desc(), given.c.id.desc())
+        .limit(literal_column("1"))
+        .scalar_subquery()
+    )
+
+
+_LIVE: list[ColumnElement[str]] = [literal_column(f"'{state}'") for state in sorted(LIVE_GRANTS)]
 
 
 def _child(column: str) -> Any:
@@ -150,7 +162,7 @@ known(
             "course": ToOne("course", _child("course_id")),
             "user": ToOne("user", _child("user_id")),
             "order": ToOne("order", lambda row, sale: sale.c.id == _order_id(row)),
-            "proof": ToOne("proof", lambda row, its: its.c.id == _leaf_id(row)),
+            "proof": ToOne("proof", lambda row, its: its.c.id == _leaf_of_right(row, "id")),
         },
         manys={
             "grants": ToMany("grant", "entitlement_id", lambda row: row.id, _NEWEST_LAST),
@@ -190,6 +202,6 @@ def _has_leaf(alias: FromClause) -> ColumnElement[bool]:
     its, given = leaf.alias(), grant.alias()
     return exists().where(
         (given.c.entitlement_id == alias.c.id)
-        & (its.c.order_id == given.c.source_ref)
+        & (its.c.grant_id == given.c.id)
         & (its.c.order_key == bindparam("order_key"))
     )

@@ -66,7 +66,9 @@ def last_leaf(row: FromClause, column: str) -> ColumnElement[Any]:
     has_right = case((its.c.token_id != literal_column("'0'"), literal_column("1")), else_=literal_column("0"))
     return (
         select(its.c[column])
-        .where((its.c.order_id == row.c.id) & (its.c.is_superseded == literal_column("0")))
+        .where(
+            (its.c.order_id == row.c.id) & (its.c.is_superseded == literal_column("0")) & its.c.owner_id.is_(None)
+        )
         .order_by(has_right.desc(), its.c.generation.desc())
         .limit(literal_column("1"))
         .scalar_subquery()
