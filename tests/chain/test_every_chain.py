@@ -28,10 +28,19 @@ def embedded(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{node.ready['port']}"
 
 
-NODES: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"embedded": embedded}
+@contextmanager
+def anvil(folder: Path) -> Iterator[str]:
+    """The same of anvil, in memory."""
+    with nodes.anvil_running() as node:
+        yield node.url
 
 
-@pytest.fixture(scope="module", params=sorted(NODES))
+NODES: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"embedded": embedded, "anvil": anvil}
+FROM_NPM = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first test waits for the packages too
+MARKS = {"embedded": [], "anvil": FROM_NPM}
+
+
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=MARKS[name]) for name in sorted(NODES)])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One node of each kind for all tests here; each test anchors roots of its own."""
     with NODES[request.param](tmp_path_factory.mktemp(request.param)) as url:
