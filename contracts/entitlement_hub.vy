@@ -453,7 +453,8 @@ def revokeRoot(root: bytes32):
     """
     @notice Ends every right of one batch for ever, claimed or not: the answer to a stolen gateway key. Repeating it
             changes nothing.
-    @dev REVOKER only, also while paused.
+    @dev REVOKER only, also while paused. Bits are kept by the first 160 bits of a root, so leave alone a root that
+         begins like an honest one: whoever anchored it knows no leaf under it, and revoking it would end the other's.
     @param root An anchored batch.
     """
     assert self.words[msg.sender] & REVOKER != 0, "role"

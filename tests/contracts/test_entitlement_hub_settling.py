@@ -399,6 +399,26 @@ def test_settling_an_order_that_was_claimed_changes_nothing_for_its_wallet(hub: 
     assert hub.ask("held", ALICE, TOKEN) == before
 
 
+def test_two_gateways_two_relayers_and_two_minters_have_one_effect(hub: Hub) -> None:
+    for account in (other_gateway := fresh_account(hub.evm, 1), other_minter := fresh_account(hub.evm, 2)):
+        hub.send(OWNER, "setRole", account.address, GATEWAY if account is other_gateway else MINTER)
+    tree = anchored(hub, [right(1, to=ALICE), right(2)])
+    signature = signed(hub, result_of(3, BOB))
+    hub.send(STRANGER, "settle", as_arguments(result_of(3, BOB)), signature)
+    hub.send(TILL, "grantPurchase", *purchase(4, BOB, TOKEN + 1))
+    before = hub.evm.header.state_root
+    for account, name, arguments, reason in (
+        (other_gateway, "anchor", (tree.root, 2, bytes(32), 1), "anchored"),
+        (other_gateway, "settle", (as_arguments(result_of(3, BOB)), signature), "settled"),
+        (other_minter, "grantPurchase", purchase(4, ALICE, TOKEN + 1), "settled"),
+        (other_minter, "grantPurchase", purchase(3, ALICE, TOKEN + 1), "settled"),
+    ):
+        with pytest.raises(Reverted, match=f"^{reason}$"):
+            hub.send(account, name, *arguments)
+    assert hub.evm.header.state_root == before
+    assert hub.ask("anchored", tree.root) == ((2, 1, NOW, False),)
+
+
 # ---- revokeOrder -----------------------------------------------------------------------------------------------------
 
 
