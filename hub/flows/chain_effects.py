@@ -13,6 +13,7 @@ from hub.domain.ids import Draw
 from hub.domain.orders import ChainStatus
 from hub.domain.reconciliation import BreakKind
 from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf, TransactionState
+from hub.flows.attempts import RESOLVE
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
 from hub.ports import Vault
@@ -20,6 +21,9 @@ from hub.ports import Vault
 if TYPE_CHECKING:
     from hub.store.transactions import Tx
 
+STABLECOIN = "stablecoin"  # the channel whose purchases are settled by their buyers
+# An attempt lives for half an hour; what was settled later than this after it was made nobody waits for.
+WAITED_FOR_US = 24 * 3600 * 1_000_000
 STATES = {Depth.SEEN: BatchState.SUBMITTED, Depth.CONFIRMED: BatchState.CONFIRMED, Depth.FINAL: BatchState.FINALIZED}
 STATUSES = {
     Depth.SEEN: ChainStatus.SUBMITTED,
@@ -35,8 +39,8 @@ async def stands(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, d
             await _anchored(tx, event, depth, cost, draw)
         case "Revoked" | "RootRevoked":
             await _revoked(tx, event, depth, draw, vault)
-        case "Settled" if depth is Depth.FINAL and not await tx.chain_log.is_ours(event.transaction_hash):
-            await _tell_staff(tx, event, "an order was settled by a transaction that is not ours", draw)
+        case "Settled":
+            await _settled(tx, event, depth, draw)
 
 
 async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
@@ -46,6 +50,19 @@ async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: V
             await _unanchored(tx, event, draw)
         case "Revoked" | "RootRevoked":
             await _unrevoked(tx, event, depth, draw, vault)
+
+
+# ---- direct settlements ----------------------------------------------------------------------------------------------
+
+
+async def _settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw) -> None:
+    """A buyer's own transaction may have bought what one of our attempts waits for: it is asked about at once, and its
+    channel decides. Nobody waits for this one: whoever settled it was not us."""
+    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    if attempt is not None:
+        await tx.tasks.hasten(RESOLVE, attempt.id, draw.now_us)
+    elif depth is Depth.FINAL and not await tx.chain_log.is_ours(event.transaction_hash):
+        await _tell_staff(tx, event, "an order was settled by a transaction that is not ours", draw)
 
 
 # ---- roots -----------------------------------------------------------------------------------------------------------

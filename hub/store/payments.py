@@ -155,6 +155,15 @@ class Payments:
     async def by_id(self, attempt_id: str) -> PaymentAttempt | None:
         return await self._rx.one(_BY_ID, attempt_of, attempt_id=attempt_id)
 
+    async def of_purchase(self, channel: str, channel_ref: str, since_us: int) -> PaymentAttempt | None:
+        """The attempt whose money moved under a channel's own reference; or the one made since then that waits for it
+        to move."""
+        key = f"{FactKind.CAPTURED}/{channel_ref}"
+        charged = await self._rx.one(_CHARGED_UNDER, attempt_of, channel_=channel, fact_key_=key)
+        return charged or await self._rx.one(
+            _WAITS_UNDER, attempt_of, channel_=channel, ref_=channel_ref, since=since_us
+        )
+
     async def update(self, attempt: PaymentAttempt) -> PaymentAttempt:
         """Store a new state under the next version, which is returned."""
         columns = _columns(attempt)
@@ -376,6 +385,12 @@ _plain = attrgetter(*_PLAIN)
 _INSERT = inserted(payment_attempt).on_conflict_do_nothing().returning(_c.id)
 _OF_ORDER = select(payment_attempt).where(_c.order_id == bindparam("order_id")).order_by(_c.number)
 _BY_ID = select(payment_attempt).where(_c.id == bindparam("attempt_id"))
+_WAITS_UNDER = (
+    select(payment_attempt)
+    .where((_c.channel == bindparam("channel_")) & (_c.created_at_us >= bindparam("since")))
+    .where(_c.channel_ref == bindparam("ref_"))
+    .limit(literal_column("1"))
+)
 _UPDATE = (
     update(payment_attempt)
     .where((_c.id == bindparam("attempt_id")) & (_c.version == bindparam("held_version")))
@@ -389,6 +404,11 @@ _UPDATE = (
 _f = channel_fact.c
 _FACT = fact_table(channel_fact, _f.attempt_id)
 _, _ADD_FACT, _KNOWN, _DATE, _CONTRADICT = _FACT
+_CHARGED_UNDER = (
+    select(payment_attempt)
+    .join_from(payment_attempt, channel_fact, _f.attempt_id == _c.id)
+    .where((_f.channel == bindparam("channel_")) & (_f.key == bindparam("fact_key_")))
+)
 _FACTS = (
     select(_f.attempt_id, _f.channel, _f.key, _f.source, _f.kind, _f.amount_minor, _f.currency, _f.provider_at_us,
            _f.observed_at_us, _f.call, _f.contradiction)

@@ -131,6 +131,10 @@ class Tasks:
         binds = {"kind_": kind, "key_": key, "run_at": run_at_us, "body_": text_body, "owner_": draw.owner}
         return await self._rx.run(_PUT_BACK, **binds) == 1
 
+    async def hasten(self, kind: str, key: str, now_us: int) -> None:
+        """Have one task due from now on; while it is being worked on it stays as it is."""
+        await self._rx.run(_HASTEN, kind_=kind, key_=key, now=now_us)
+
     async def hurry(self, pool: str, now_us: int) -> None:
         """Have every task of a pool due from now on; one that is being worked on stays as it is."""
         await self._rx.run(_HURRY, pool_=pool, now=now_us)
@@ -268,6 +272,11 @@ _PUT_BACK = (
     update(task)
     .where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")) & (_c.owner == bindparam("owner_")))
     .values(**_free)
+)
+_HASTEN = (
+    update(task)
+    .where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")) & _c.lease_until_us.is_(None))
+    .values(run_at_us=bindparam("now", type_=BigInteger()))
 )
 _HURRY = (
     update(task)
