@@ -161,6 +161,14 @@ async def contracts_deploy(parsed: argparse.Namespace, settings: Settings) -> in
     return await deploy_contracts(settings)
 
 
+async def chain(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry import chain_commands
+
+    if parsed.what == "status":
+        return await chain_commands.print_status(settings)
+    return await chain_commands.resume(settings, accepts=parsed.accept)
+
+
 async def contracts_build(parsed: argparse.Namespace, settings: Settings) -> int:
     from contracts.build import build
 
@@ -291,6 +299,10 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(contracts, "build", contracts_build, "compile the contracts (needs the extra `test`)")
     command.add_argument("--check", action="store_true", help="only compare with what is committed")
 
+    command = _command(commands, "chain", chain, "how far the chain is read, or go on where reading halted")
+    command.add_argument("what", choices=["status", "resume"])
+    text = "with resume: take the node's chain for the true one, and undo what it has taken back"
+    command.add_argument("--accept", action="store_true", help=text)
     command = _command(commands, "tasks", tasks, "list what waits, retry or drop what died")
     command.add_argument("what", choices=("list", "retry", "drop"))
     command.add_argument("id", nargs="?", type=int)

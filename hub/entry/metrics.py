@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 
 from hub.domain.breakers import BreakerState
+from hub.domain.chain_log import Cursor
 from hub.ports import Hub
 from hub.store.events import event
 from hub.store.tasks import dead_task, task
@@ -78,7 +79,7 @@ class Gauge:
 
 
 async def measured(hub: Hub) -> list[Gauge]:
-    """The state of store, log, tasks and wake-ups now: seven small statements. Raises StoreFault."""
+    """The state of store, log, tasks and wake-ups now: eight small statements. Raises StoreFault."""
     now_us = hub.clock.now_us()
     async with hub.store.reading() as rx:
         head = await rx.events.head()
@@ -87,6 +88,7 @@ async def measured(hub: Hub) -> list[Gauge]:
         tasks = await rx.many(_TASKS, lambda kind, count, oldest: (kind, count, oldest))
         waiting = await rx.webhooks.waiting()
         dead = await rx.many(_DEAD, lambda kind, count: (kind, count))
+        chains = await rx.chain_log.cursors()
 
     def age_s(since_us: int | None) -> float:
         return 0 if since_us is None else max(0, now_us - since_us) / 1e6
@@ -114,8 +116,27 @@ async def measured(hub: Hub) -> list[Gauge]:
         ),
         Gauge("hub_tasks", "Tasks that wait or are worked on.", [((("kind", k),), n) for k, n, _ in tasks]),
         Gauge("hub_task_oldest_seconds", "How long the longest due task has waited.", ages),
+        *_of_chains(chains, now_us),
         Gauge("hub_tasks_dead", "Tasks out of tries: a person must look.", [((("kind", k),), n) for k, n in dead]),
     ]
+
+
+def _of_chains(chains: "Sequence[Cursor]", now_us: int) -> list[Gauge]:
+    """How far each chain is read, and whether reading goes on."""
+
+    def told(name: str, says: str, of: "Callable[[Cursor], float]") -> Gauge:
+        return Gauge(name, says, [((("chain", str(cursor.chain_id)),), of(cursor)) for cursor in chains])
+
+    return [
+        told("hub_chain_head", "The node's newest block when the chain was last read.", lambda one: one.head_number),
+        told("hub_chain_read", "The newest block that is read.", lambda one: one.number),
+        told("hub_chain_confirmed", "The newest block that counts as confirmed.", lambda one: one.confirmed_number),
+        told("hub_chain_final", "The newest block that is final.", lambda one: one.final_number),
+        told("hub_chain_halted", "1 while reading stands still: a final block has changed.",
+             lambda one: one.halt_reason is not None),
+        told("hub_chain_read_seconds", "How long ago the reader last moved.",
+             lambda one: max(0, now_us - one.moved_at_us) / 1e6),
+    ]  # fmt: skip
 
 
 def _of_breakers(hub: Hub) -> list[Gauge]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, charge_status
 from hub.domain.payments import LIVE, AttemptState, Fact, PaymentAttempt, reassured, reduce
 from hub.domain.records import AnchorBatch, RecordedLeaf, SealedSalt
-from hub.entry import dispute_checks, refund_checks
+from hub.entry import chain_checks, dispute_checks, refund_checks
 from hub.entry.checks import PAGE, SHOWN, Check
 from hub.flows.anchors import planted
 from hub.flows.records import commitment, salt_of
@@ -37,6 +37,8 @@ async def verified(hub: Hub, *, with_chain: bool, progress: Callable[[str], None
         progress(name)
         async with hub.store.reading() as rx:
             checks.append(await check(hub, rx))
+    progress("what was read of the chain")
+    checks.append(await chain_checks.index(hub, with_chain=with_chain))
     progress("proofs accepted by the contract")
     checks.append(await _proofs(hub, with_chain=with_chain))
     async with hub.store.reading() as rx:

@@ -115,6 +115,8 @@ async def step_back(tx: "Tx", held: Cursor, number: int, hash_: str, draw: Draw,
     """Forget all blocks above a number with what followed from them, newest first, in one transaction."""
     confirmed = min(held.confirmed_number, number)
     cursor = replace(held, number=number, hash=hash_, confirmed_number=confirmed, moved_at_us=draw.now_us)
+    if number < held.final_number:  # by an operator's word alone
+        cursor = replace(cursor, final_number=number, final_hash=hash_, halt_reason=None, halted_at_us=None)
     if not await tx.chain_log.move(held, cursor):
         return False
     for event in reversed(await tx.chain_log.events(held.chain_id, number, held.number)):
@@ -128,6 +130,34 @@ async def halt_reading(tx: "Tx", held: Cursor, reason: str, draw: Draw) -> None:
     """Read nothing more, undo nothing, and have a person look."""
     if await tx.chain_log.move(held, replace(held, halted_at_us=draw.now_us, halt_reason=reason)):
         await open_break(tx, BreakKind.CHAIN, f"chain:{held.chain_id}", None, f"reading has halted: {reason}", draw)
+
+
+async def resume(hub: Hub, *, accepts: bool) -> str | None:
+    """An operator's word after a halt: go on. Where the node still has another block than was final, only if the
+    operator `accepts` that: then everything above the last block that both have is undone. Returns why not, if not."""
+    async with hub.store.reading() as rx:
+        cursor = await rx.chain_log.cursor(hub.chain.chain_id)
+        kept = [] if cursor is None else await rx.chain_log.blocks(cursor.chain_id, -1)
+        contracts = await rx.anchors.contracts(hub.chain.chain_id)
+    if cursor is None or cursor.halt_reason is None:
+        return "reading has not halted"
+    if await _hash_of(hub, cursor.final_number, otherwise="") == cursor.final_hash:
+        return None if await hub.store.write(resume_reading, cursor, hub.draw()) else "another process was first"
+    if not accepts:
+        return f"the node still differs: {cursor.halt_reason}"
+    theirs = {block.hash for block in await hub.chain_log.blocks([block.number for block in kept]) if block is not None}
+    number = max(
+        (block.number for block in kept if block.hash in theirs and block.number < cursor.final_number),
+        default=min(known.from_block for known in contracts) - 1,
+    )
+    hash_ = await _hash_of(hub, number)
+    is_back = await hub.store.write(step_back, cursor, number, hash_, hub.draw(), hub.vault)
+    return None if is_back else "another process was first"
+
+
+async def resume_reading(tx: "Tx", held: Cursor, draw: Draw) -> bool:
+    """Go on where reading halted."""
+    return await tx.chain_log.move(held, replace(held, halted_at_us=None, halt_reason=None, moved_at_us=draw.now_us))
 
 
 # ---- forward ---------------------------------------------------------------------------------------------------------

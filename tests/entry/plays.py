@@ -675,6 +675,11 @@ async def rewritten(stage: Stage, name: str) -> None:
     await stage.house.change("UPDATE chain_cursor SET hash = '0xother', final_hash = '0xother'")
 
 
+async def told_to_go_on(stage: Stage, name: str) -> None:
+    """Reading has halted, and the node turns out to have what was final."""
+    await stage.house.change("UPDATE chain_cursor SET halt_reason = 'a test', halted_at_us = 1, version = version + 1")
+
+
 async def halted(stage: Stage, name: str) -> None:
     """Reading halts, and sales go on; then the node turns out to be right, and everything is read anew."""
     if not stage.is_last:
@@ -915,6 +920,7 @@ SCENES: dict[str, Scene] = {
     "widen": Scene(waiting, before=unwatched),
     "take_blocks": Scene(),
     "step_back": Scene(before=taken_back),
+    "resume_reading": Scene(before=told_to_go_on, command=lambda _, name: ["chain", "resume"]),
     "halt_reading": Scene(halted, before=rewritten),
     "replace_signed": Scene(refused_for_a_while, spoil=lose_what_was_sent_first),
     "fail_batch": Scene(refused_for_a_while, spoil=refuse_to_anchor),

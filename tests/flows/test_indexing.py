@@ -16,6 +16,7 @@ from sqlalchemy import text
 from hub.domain.chain_log import BEFORE_FIRST
 from hub.domain.orders import ChainStatus
 from hub.domain.records import AnchorBatch, BatchState, KnownContract
+from hub.entry import chain_checks
 from hub.flows import anchors, indexing
 from hub.ports import ChainUnavailable, Hub
 from hub.store.database import open_store
@@ -398,3 +399,66 @@ def expected(chain: Forks) -> dict[bytes, tuple[str, int | None]]:
     return {
         root: (state(places.get(f"0x{root.hex()}")), places.get(f"0x{root.hex()}")) for root in ROOTS[:3]
     }  # fmt: skip
+
+
+# ---- an operator's word ----------------------------------------------------------------------------------------------
+
+
+async def halted(bench: Bench) -> Reader:
+    """Reading has halted at a root that was final and is in no block any more."""
+    chain = Forks(final_depth=2)
+    reader = await Reader(bench, chain).begin(*ROOTS[:2])
+    chain.mine(anchoring(ROOTS[0]), blocks=3)
+    chain.mine(anchoring(ROOTS[1]), blocks=4)
+    await reader.read()
+    assert await reader.states() == ["FINALIZED", "FINALIZED"]
+    chain.reorg(5, *[()] * 6)
+    await reader.read()
+    assert await bench.break_kinds() == ["CHAIN"]
+    return reader
+
+
+async def test_after_a_halt_reading_goes_on_once_the_node_has_what_was_final(bench: Bench) -> None:
+    chain = Forks(final_depth=2)
+    reader = await Reader(bench, chain).begin(ROOTS[0])
+    assert await indexing.resume(reader.hub, accepts=False) == "reading has not halted"
+    chain.mine(anchoring(ROOTS[0]), blocks=6)
+    await reader.read()
+    right = list(chain.chain)
+    chain.reorg(4, *[()] * 4)
+    await reader.read()
+    refusal = await indexing.resume(reader.hub, accepts=False)
+    assert refusal is not None
+    assert refusal.startswith("the node still differs: block 4 was final as ")
+    chain.chain = right
+    assert await indexing.resume(reader.hub, accepts=False) is None
+    chain.mine()
+    await reader.read()
+    assert await bench.rows("SELECT number FROM chain_cursor") == [(7,)]
+
+
+async def test_accepted_reorg_undoes_what_was_final_and_reads_the_nodes_chain(bench: Bench) -> None:
+    reader = await halted(bench)
+    assert await indexing.resume(reader.hub, accepts=True) is None
+    await reader.read()
+    assert await reader.states() == ["FINALIZED", "REORGED"]
+    before = await reader.rows()
+    await reader.afresh()
+    assert await reader.rows() == before
+
+
+async def test_verify_tells_missing_added_and_altered_events_and_a_halt(bench: Bench) -> None:
+    chain = Forks(final_depth=4)
+    reader = await Reader(bench, chain).begin(*ROOTS)
+    for root in ROOTS:
+        chain.mine(anchoring(root), blocks=2)
+    await reader.read()
+    assert (await chain_checks.index(reader.hub, with_chain=True)).wrong == []
+    await reader.change("DELETE FROM chain_event WHERE block_number = 1")
+    await reader.change("UPDATE chain_event SET args = '{}' WHERE block_number = 7")
+    copied = "chain_id, block_number, block_hash, 9, transaction_hash, address, name, subject, args FROM chain_event"
+    await reader.change(f"INSERT INTO chain_event SELECT 'more', {copied} WHERE block_number = 3")
+    found = (await chain_checks.index(reader.hub, with_chain=True)).wrong
+    assert len(found) == 3
+    await reader.change("UPDATE chain_cursor SET halt_reason = 'block 1'")
+    assert len((await chain_checks.index(reader.hub, with_chain=True)).wrong) == 4
