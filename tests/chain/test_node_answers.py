@@ -3,7 +3,6 @@
 import json
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from tests.chain.nodes import (
 )
 
 ALICE, BOB, CAROL, DAVE, ERIN = SENDERS[:5]
+SHOP = "https://shop.example"
 NOWHERE = "0x" + "00" * 32
 HEADERS = {"Content-Type": "application/json"}
 METHODS = frozenset(
@@ -43,7 +43,8 @@ METHODS = frozenset(
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with running(tmp_path_factory.mktemp("chain"), HUB_CHAIN_TEST_HOOKS="0") as node:
+    origins = ("--origin", SHOP, "--origin", "http://localhost:3000")
+    with running(tmp_path_factory.mktemp("chain"), *origins, HUB_CHAIN_TEST_HOOKS="0") as node:
         yield node
 
 
@@ -408,21 +409,23 @@ def test_a_body_that_a_page_could_send_unasked_is_refused(node: Node) -> None:
     assert node.http_whole("POST", ask, {"Content-Type": "Application/JSON; charset=utf-8"})[0] == 200
 
 
-def test_only_pages_of_listed_origins_may_read_answers(node: Node, tmp_path: Path) -> None:
+def test_only_pages_of_listed_origins_may_read_answers(node: Node) -> None:
     ask = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}).encode()
-    shop, stranger = "https://shop.example", "https://evil.example"
-    preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-    with running(tmp_path, "--origin", shop, "--origin", "http://localhost:3000") as listed:
-        for origin, allowed in ((shop, shop), ("http://localhost:3000",) * 2, (stranger, None), ("null", None)):
-            status, _, headers = listed.http_whole("OPTIONS", b"", {"Origin": origin, **preflight})
-            assert (status, headers.get("access-control-allow-origin")) == (204 if allowed else 405, allowed)
-            assert (headers.get("access-control-allow-headers") == "content-type") == (allowed is not None)
-            status, _, headers = listed.http_whole("POST", ask, {"Origin": origin, **HEADERS})
-            assert (status, headers.get("access-control-allow-origin")) == (200, allowed)
-        elsewhere = {"Origin": shop, "Host": "evil.example", **preflight}
-        assert listed.http_whole("OPTIONS", b"", elsewhere)[0] == 403
-    _, _, headers = node.http_whole("POST", ask, {"Origin": shop, **HEADERS})
-    assert "access-control-allow-origin" not in headers
+    asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    for origin, allowed in (
+        (SHOP, SHOP),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://localhost:3001", None),
+        ("https://evil.example", None),
+        ("null", None),
+    ):
+        status, _, headers = node.http_whole("OPTIONS", b"", {"Origin": origin, **asking})
+        assert (status, headers.get("access-control-allow-origin")) == (204 if allowed else 405, allowed)
+        assert headers.get("access-control-allow-headers") == ("content-type" if allowed else None)
+        status, _, headers = node.http_whole("POST", ask, {"Origin": origin, **HEADERS})
+        assert (status, headers.get("access-control-allow-origin")) == (200, allowed)
+    assert node.http_whole("OPTIONS", b"", {"Origin": SHOP, "Host": "evil.example", **asking})[0] == 403
+    assert "access-control-allow-origin" not in node.http_whole("POST", ask, HEADERS)[2]
 
 
 def test_it_listens_on_one_address_only(node: Node) -> None:

@@ -41,6 +41,7 @@ NEVER_EQUAL = {"blockHash", "logsBloom", "blobGasPrice", "blockTimestamp", "logs
 # calls the address in the first word with the rest of the input; logs whether that went well, and the answer
 RELAY = bytes.fromhex("6020360360205f37 5f5f602036035f5f35620aae60fa 3d5f5f3e 3d5fa100")
 STORES_GAS = bytes.fromhex("5a5f55")  # slot 0 becomes the gas that is left
+HISTORY = "0x0000F90827F1C53a10cb7A02335B175320002935"  # EIP-2935
 ALICE, BOB, CAROL, DAVE = SENDERS[:4]
 
 
@@ -189,10 +190,13 @@ def test_logs_are_numbered_and_filtered_alike(pair: Pair) -> None:
         assert one == other != []
 
 
-def test_the_system_contract_of_block_hashes_costs_the_same(pair: Pair) -> None:
+def test_the_system_contract_of_block_hashes_is_the_same_and_costs_the_same(pair: Pair) -> None:
+    one, other = (node.rpc("eth_getCode", HISTORY, "latest") for node in pair.nodes)
+    assert one == other != "0x"
+    pair.sent(BOB)
     newest = int(pair.ours.rpc("eth_blockNumber"), 16)
     for number in (newest, newest - 1, 0, newest + 50):
-        pair.sent(BOB, to="0x0000F90827F1C53a10cb7A02335B175320002935", data=number.to_bytes(32), gas=100_000)
+        pair.sent(BOB, to=HISTORY, data=number.to_bytes(32), gas=100_000)
 
 
 @pytest.mark.parametrize("size", [0, 31, 32, 64, 96, 128, 192, 213, 384])
