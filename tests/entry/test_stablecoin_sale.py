@@ -28,6 +28,8 @@ ORDER = """query($id: ID!) { order(id: $id) {
   id number status chargeStatus course { id }
   paymentIntent { status attempts { id state } }
   entitlement { isOpen state grants { id } } } }"""
+REFUND = """mutation($input: RefundCreateInput!) { refundCreate(input: $input) {
+  refund { id state } userErrors { code message } } }"""
 ETHER = 10**18
 PATIENCE = ("offer_not_open_yet", "chain_unavailable")  # the offer is on its way to the chain
 
@@ -39,6 +41,7 @@ class Market:
     house: House
     hub: Serving
     learner: Client
+    seller: Client
     sold: Sold
     chain: "Node"
     wallet: LocalAccount
@@ -99,7 +102,7 @@ async def market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mark
         mint = abi.call("test_usd", "mint", wallet.address, 500 * 10**6)
         await chain.send(payer, places["test_usd"], "0x" + mint.hex())
         yield Market(
-            house, hub, learner, sold, chain, wallet, places["checkout_splitter"], places["test_usd"],
+            house, hub, learner, seller, sold, chain, wallet, places["checkout_splitter"], places["test_usd"],
             places["entitlement_hub"],
         )  # fmt: skip
 
@@ -162,6 +165,66 @@ async def test_a_wallet_buys_a_course_and_holds_the_right_on_chain(market: Marke
     token = token_of(told)
     assert await market.chain.view(market.rights, "entitlement_hub", "hasAccess", market.wallet.address, token)
     assert await market.chain.view(market.coin, "test_usd", "balanceOf", market.splitter) == 49_000_000
+
+
+async def test_another_wallet_brings_an_authorization_and_the_signer_has_the_right(market: Market) -> None:
+    sold = await put_on_sale(market.seller, "hitches", price_minor=1250)
+    order, told = await ordered(market, sold, "second", f"authorization:{market.wallet.address}")
+    made = market.wallet.sign_typed_data(full_message=told["sign"])
+    [one] = told["transactions"]
+    signature = "".join(number.to_bytes(32, "big").hex() for number in (made.v, made.r, made.s))
+    relayer = keys.load(market.house.data).deployer
+    assert (await market.chain.send(relayer, one["to"], one["data"] + signature))["status"] == "0x1"
+
+    await paid(market, order)
+
+    has_access = await market.chain.view(
+        market.rights, "entitlement_hub", "hasAccess", market.wallet.address, token_of(told)
+    )
+    assert has_access
+    assert (await market.chain.send(relayer, one["to"], one["data"] + signature))["status"] == "0x0"  # once
+
+
+async def test_a_refund_gives_the_coins_back_and_ends_the_right_on_chain_too(market: Market) -> None:
+    sold = await put_on_sale(market.seller, "bends", price_minor=3300)
+    order, told = await ordered(market, sold, "third", f"approve:{market.wallet.address}")
+    await followed(market, told)
+    await paid(market, order)
+    held = await market.chain.view(market.coin, "test_usd", "balanceOf", market.wallet.address)
+
+    asked = {"orderId": order, "idempotencyKey": "back"}
+    refund = (await market.seller.mutate(REFUND, asked))["refund"]
+    assert refund["state"] in ("SUCCEEDED", "PENDING", "SUBMITTED", "UNKNOWN")
+
+    async def back() -> Any:
+        return (await market.learner.query(ORDER, {"id": order}))["order"]["status"] == "REFUNDED"
+
+    await until(back, within_s=60, what="the order is refunded")
+    assert await market.chain.view(market.coin, "test_usd", "balanceOf", market.wallet.address) == held + 33_000_000
+    assert not await market.chain.view(
+        market.rights, "entitlement_hub", "hasAccess", market.wallet.address, token_of(told)
+    )
+
+
+async def test_deploying_again_finds_what_is_there_and_nobody_is_alarmed(market: Market) -> None:
+    before = await deployed(market.house)
+    await market.hub.stop()
+    await market.house.serve(HUB_CHANNEL_STABLECOIN_TOKEN="test")
+    splitter = "SELECT purpose FROM chain_transaction WHERE purpose LIKE 'offer:%' OR purpose LIKE 'split:%'"
+
+    async def selling() -> Any:
+        return any("selling on chain" in path.read_text() for path in outputs(market.house)[-1:])
+
+    await until(selling, within_s=60, what="the splitter is found again")
+    assert await deployed(market.house) == before
+    assert len(await market.house.rows(splitter)) == 4  # one split, three offers
+    assert await market.house.rows("SELECT kind, detail FROM break_") == []
+    await market.house.verified()
+
+
+def outputs(house: House) -> list[Any]:
+    """What the hubs of a house said, the newest last."""
+    return sorted(house.data.parent.glob(f"{house.data.name}-output-*.txt"), key=lambda path: path.stat().st_mtime)
 
 
 def token_of(told: dict[str, Any]) -> int:
