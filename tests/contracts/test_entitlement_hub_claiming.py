@@ -516,11 +516,20 @@ def test_a_purchase_cannot_be_granted_from_inside_a_hook(hub: Hub) -> None:
     assert of(hub, receiver.address, TOKEN + 1) == (False, 0, 0)
 
 
+def test_a_right_refused_before_is_not_minted_from_inside_a_hook(hub: Hub) -> None:
+    receiver = Receiver(hub.evm, REFUSE)
+    settled(hub, result_of(1, receiver.address, token_id=TOKEN + 1))
+    receiver.behave(COME_BACK, calldata("mint", receiver.address, TOKEN + 1))
+    settled(hub, result_of(2, receiver.address))
+    assert receiver.seen("came_back") == 0
+    assert of(hub, receiver.address, TOKEN + 1) == (True, NO_END, 0)
+
+
 def test_nobody_can_starve_the_hook_of_gas(hub: Hub) -> None:
     receiver = Receiver(hub.evm)
     proof = anchored(hub, [right(0, to=receiver.address), right(1)]).proof(0)
     enough = None
-    for gas in range(120_000, 320_000, 10_000):
+    for gas in range(120_000, 320_000, 20_000):
         before = hub.evm.header
         try:
             hub.evm.send(STRANGER, hub.address, calldata("claim", *verify_arguments(proof)), gas=gas)

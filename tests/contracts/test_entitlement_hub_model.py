@@ -173,7 +173,7 @@ VERBS = (
 STEPS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 3)), min_size=8, max_size=16)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_any_sequence_says_what_the_model_says(steps: list[tuple[tuple[Verb, str], int]]) -> None:
     walk(steps)
