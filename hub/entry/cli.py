@@ -16,6 +16,16 @@ Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
 # Whatever is made is its account's alone, as the keys are: the database and its neighbours say who bought what.
 PRIVATE = 0o077
+# (name, its words, what it does) of what the contract's owner and pausers do.
+CONTRACT_ACTS = (
+    ("pause", "", "stop anchoring, settling, claiming and buying; nothing that was granted ends"),
+    ("unpause", "", "let it go on"),
+    ("set-roles", "ACCOUNT ROLE", "give an account exactly these roles: gateway, pauser, revoker, signer, minter"),
+    ("rotate-signer", "OLD NEW", "let one signer follow another, whose results are taken for an hour more"),
+    ("propose-owner", "ACCOUNT", "name the next owner, who has to accept"),
+    ("accept-owner", "", "become the owner with the deployer's key"),
+    ("set-successor", "CONTRACT", "name the contract that carries on after this one"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -169,6 +179,18 @@ async def chain(parsed: argparse.Namespace, settings: Settings) -> int:
     return await chain_commands.resume(settings, accepts=parsed.accept)
 
 
+async def contracts_status(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.contract_commands import print_status
+
+    return await print_status(settings)
+
+
+async def contracts_act(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.contract_commands import act
+
+    return await act(settings, parsed.action, parsed.words, prints=parsed.print)
+
+
 async def contracts_build(parsed: argparse.Namespace, settings: Settings) -> int:
     from contracts.build import build
 
@@ -296,6 +318,12 @@ def _parser() -> argparse.ArgumentParser:
 
     contracts = commands.add_parser("contracts", help="deploy or build the contracts").add_subparsers(required=True)
     _command(contracts, "deploy", contracts_deploy, "put the contract on the chain, once")
+    _command(contracts, "status", contracts_status, "who holds which role, what waits, money for gas")
+    for action, words, what in CONTRACT_ACTS:
+        command = _command(contracts, action, contracts_act, what)
+        command.add_argument("words", nargs="*", metavar=words or "-", help="addresses are spelt with their checksum")
+        command.add_argument("--print", action="store_true", help="show where to send what, and send nothing")
+        command.set_defaults(action=action)
     command = _command(contracts, "build", contracts_build, "compile the contracts (needs the extra `test`)")
     command.add_argument("--check", action="store_true", help="only compare with what is committed")
 

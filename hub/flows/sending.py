@@ -68,6 +68,15 @@ async def transacted(hub: Hub, purpose: str, sign: Sign, keep: Keep | None = Non
     return receipt
 
 
+async def finished(hub: Hub, purpose: str, sign: Sign) -> ChainReceipt | None:
+    """The same for a purpose whose receipt ends it: its row is settled with it."""
+    receipt = await transacted(hub, purpose, sign)
+    if receipt is not None:
+        state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
+        await hub.store.write(settle_transaction, purpose, state)
+    return receipt
+
+
 async def _receipt_of(hub: Hub, stored: ChainTransaction, purpose: str) -> ChainReceipt | None:
     """Of the newest bytes, or of what they replaced."""
     if (receipt := await hub.chain.receipt(stored.hash)) is not None:

@@ -358,6 +358,24 @@ class Sandbox:
         return dict(answer.json())
 
 
+async def refused(house: House, *arguments: str, **environ: str) -> str:
+    """The one line that a command gives instead of its work, when something is the caller's to mend."""
+    process = await house.begin(*arguments, **environ)
+    assert await process.ended() == 2, process.said
+    lines = [line for line in process.said.splitlines() if line.startswith("hub: ")]
+    assert len(lines) == 1, process.said
+    assert "Traceback" not in process.said
+    return lines[0]
+
+
+async def done(house: House, *arguments: str, **environ: str) -> list[str]:
+    """The lines of a command that ends well."""
+    process = await house.begin(*arguments, **environ)
+    assert await process.ended() == 0, process.said
+    return process.said.splitlines()
+
+
+
 # ---- what callers ask ------------------------------------------------------------------------------------------------
 
 LIST = """mutation($input: ListingUpsertInput!) { listingUpsert(input: $input) {

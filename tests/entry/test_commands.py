@@ -12,7 +12,7 @@ from eth_account import Account
 
 from hub.chain.keys import prepare_embedded
 from hub.entry.serving import listen
-from tests.entry.hubs import House, until
+from tests.entry.hubs import House, done, refused, until
 from tests.entry.toys import settings_of
 
 PASSWORD = "correct horse 7f3a"
@@ -29,23 +29,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     opened = House(tmp_path / "data")
     yield opened
     await opened.aclose()
-
-
-async def refused(house: House, *arguments: str, **environ: str) -> str:
-    """The one line that a command gives instead of its work, when something is the caller's to mend."""
-    process = await house.begin(*arguments, **environ)
-    assert await process.ended() == 2, process.said
-    lines = [line for line in process.said.splitlines() if line.startswith("hub: ")]
-    assert len(lines) == 1, process.said
-    assert "Traceback" not in process.said
-    return lines[0]
-
-
-async def done(house: House, *arguments: str, **environ: str) -> list[str]:
-    """The lines of a command that ends well."""
-    process = await house.begin(*arguments, **environ)
-    assert await process.ended() == 0, process.said
-    return process.said.splitlines()
 
 
 # ---- demo ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,142 @@
+"""`hub contracts status`, and the owner's hands on the contract: roles, pause, rotation of signers, a new owner.
+
+Each act can be printed instead of sent: an owner who is a multisig or a timelock sends it by its own means.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import is_checksum_address, to_checksum_address
+
+from contracts import abi
+from hub.chain.client import JsonRpcChain
+from hub.chain.deployment import mined
+from hub.chain.rpc import Question
+from hub.entry.chain import ChainSide, bring_up
+from hub.entry.commands import opened
+from hub.entry.complaints import Complaint
+from hub.entry.settings import Settings
+from hub.flows.sending import finished
+from hub.ports import ChainReceipt, ChainUnavailable, Hub
+
+HUB: Final = "entitlement_hub"
+ROLES: Final[Mapping[str, int]] = {"gateway": 1, "pauser": 2, "revoker": 4, "signer": 8, "minter": 16}
+GRACE_S: Final = 3_600  # a removed signer's results under way are settled by then; the contract takes 7 days at most
+NOBODY: Final = "0x" + "00" * 20
+# What the gateway's key may do itself; everything else is the owner's.
+GATEWAYS: Final = frozenset({"pause", "unpause"})
+SENT_WITHIN_S: Final = 180.0
+ASK_EVERY_S: Final = 0.25
+
+
+async def act(settings: Settings, action: str, words: Sequence[str], *, prints: bool) -> int:
+    """One call of the contract by its owner, or by a pauser; `prints` shows where to send what, and sends nothing."""
+    data = call_of(action, words)
+    async with opened(settings) as (hub, side):
+        contract = await bring_up(hub, side)
+        if prints:
+            print(f"to    {contract.address}\nchain {contract.chain_id}\ndata  0x{data.hex()}")
+            return 0
+        if action in GATEWAYS:
+            receipt = await _by_gateway(hub, contract.address, action, data)
+        else:
+            receipt = await _by_owner(side.client, side.keys.deployer, contract.address, data)
+    print(f"hub: {action} is done in block {receipt.block_number} by {receipt.hash}")
+    return 0
+
+
+def call_of(action: str, words: Sequence[str]) -> bytes:
+    """The calldata of an act. Raises Complaint for words that do not fit it."""
+    match action, list(words):
+        case ("pause" | "unpause" | "accept-owner"), []:
+            return abi.call(HUB, {"accept-owner": "acceptOwner"}.get(action, action))
+        case "set-roles", [account, *names]:
+            return abi.call(HUB, "setRole", _address(account), sum(_role(name) for name in dict.fromkeys(names)))
+        case "rotate-signer", [old, new]:
+            return abi.call(HUB, "rotateSigner", _address(old), _address(new), int(time.time()) + GRACE_S)
+        case "propose-owner", [account]:
+            return abi.call(HUB, "proposeOwner", _address(account))
+        case "set-successor", [account]:
+            return abi.call(HUB, "setSuccessor", _address(account))
+    raise Complaint(f"`hub contracts {action}` takes other words: see `hub contracts --help`")
+
+
+def _address(text: str) -> str:
+    if not is_checksum_address(text):
+        raise Complaint(f"{text!r} is no address with its checksum (EIP-55): a mistyped one would be lost")
+    return text
+
+
+def _role(name: str) -> int:
+    if name not in ROLES:
+        raise Complaint(f"{name!r} is no role: {', '.join(ROLES)}")
+    return ROLES[name]
+
+
+async def _by_owner(chain: JsonRpcChain, owner: LocalAccount, contract: str, data: bytes) -> ChainReceipt:
+    nonce = await chain.count_transactions(owner.address, "latest")
+    return await mined(chain, await chain.sign(owner, to=contract, data=data, nonce=nonce))
+
+
+async def _by_gateway(hub: Hub, contract: str, action: str, data: bytes) -> ChainReceipt:
+    """In the order of the gateway's other transactions, which a running hub may be sending."""
+    purpose, deadline = f"{action}:{hub.draw().id('act')}", time.monotonic() + SENT_WITHIN_S
+    while (receipt := await finished(hub, purpose, lambda nonce: hub.chain.sign_call(contract, data, nonce))) is None:
+        if time.monotonic() > deadline:
+            raise ChainUnavailable(f"{action} is in no block after {SENT_WITHIN_S:.0f} s; a running hub sends it again")
+        await asyncio.sleep(ASK_EVERY_S)
+    if not receipt.is_ok:
+        raise Complaint(f"the contract refused {action} in block {receipt.block_number}")
+    return receipt
+
+
+# ---- status ----------------------------------------------------------------------------------------------------------
+
+
+async def print_status(settings: Settings) -> int:
+    """Who holds what, which transactions wait, and whether there is money for gas. 1 if something waits too long."""
+    async with opened(settings) as (hub, side):
+        contract = await bring_up(hub, side)
+        async with hub.store.reading() as rx:
+            known = await rx.anchors.contracts(contract.chain_id)
+            waiting = await rx.anchors.unsettled(contract.chain_id, hub.chain.sender)
+        for line in await _roles_of(side, contract.address):
+            print(line)
+        now_us = hub.clock.now_us()
+    print(f"chain    {contract.chain_id}")
+    for one in known:
+        mark = "  <- in use" if one.address == contract.address else ""
+        print(f"contract {one.address} {one.name} from block {one.from_block}{mark}")
+    late = False
+    for transaction in waiting:
+        age_s = (now_us - transaction.signed_at_us) // 1_000_000
+        late = late or age_s > SENT_WITHIN_S
+        print(f"waiting  nonce {transaction.nonce} {age_s} s {transaction.purpose} {transaction.hash}")
+    return 1 if late else 0
+
+
+async def _roles_of(side: ChainSide, contract: str) -> list[str]:
+    chain = side.client
+    owner, proposed, successor, paused = [
+        await _said(chain, contract, name) for name in ("owner", "proposedOwner", "successor", "paused")
+    ]
+    lines = [f"owner    {owner}", f"paused   {'yes' if paused else 'no'}"]
+    lines += [f"{name:<8} {who}" for name, who in (("proposed", proposed), ("followed", successor)) if who != NOBODY]
+    for name, account in (("gateway", side.keys.gateway), ("deployer", side.keys.deployer)):
+        bits = await chain.roles_of(account.address)
+        held = " ".join(role for role, bit in ROLES.items() if bits & bit) or "no role"
+        ether = await chain.balance_wei(account.address) / 10**18
+        lines.append(f"{name:<8} {account.address} {held}; {ether:.6f} ether for gas")
+    return lines
+
+
+async def _said(chain: JsonRpcChain, contract: str, function: str) -> Any:
+    call = {"to": contract, "data": "0x" + abi.call(HUB, function).hex()}
+    (answer,) = await chain.look_up(Question("eth_call", (call, "latest")))
+    if not isinstance(answer, str):
+        raise ChainUnavailable("the node answered with something else than bytes")
+    told = abi.answer(HUB, function, bytes.fromhex(answer.removeprefix("0x")))
+    return to_checksum_address(told) if isinstance(told, str) else told

@@ -1,0 +1,86 @@
+"""The owner's hands on the contract, as an operator uses them: on the embedded node, by the command line."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from contracts import abi
+from hub.entry.complaints import Complaint
+from hub.entry.contract_commands import HUB, ROLES, call_of
+from tests.entry.hubs import House, done, refused
+
+ALICE, BOB = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf", "0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF"
+
+
+@pytest.mark.parametrize(
+    ("action", "words", "function", "arguments"),
+    [
+        ("pause", [], "pause", ()),
+        ("unpause", [], "unpause", ()),
+        ("accept-owner", [], "acceptOwner", ()),
+        ("set-roles", [ALICE, "signer", "pauser"], "setRole", (ALICE, 8 | 2)),
+        ("set-roles", [ALICE, "pauser", "pauser"], "setRole", (ALICE, 2)),
+        ("set-roles", [ALICE], "setRole", (ALICE, 0)),
+        ("propose-owner", [BOB], "proposeOwner", (BOB,)),
+        ("set-successor", [BOB], "setSuccessor", (BOB,)),
+    ],
+)
+def test_an_act_is_a_call_of_the_contract(
+    action: str, words: list[str], function: str, arguments: tuple[object, ...]
+) -> None:
+    assert call_of(action, words) == abi.call(HUB, function, *arguments)
+
+
+def test_roles_are_those_of_the_contract() -> None:
+    source = (Path(__file__).parents[2] / "contracts" / "entitlement_hub.vy").read_text(encoding="utf-8")
+    for name, bit in ROLES.items():
+        assert f"{name.upper()}: public(constant(uint256)) = {bit}\n" in source
+
+
+@pytest.mark.parametrize(
+    ("action", "words", "why"),
+    [
+        ("pause", [ALICE], "other words"),
+        ("rotate-signer", [ALICE], "other words"),
+        ("set-roles", [], "other words"),
+        ("set-roles", [ALICE, "owner"], "no role"),
+        ("propose-owner", [ALICE.lower()], "checksum"),
+        ("set-successor", ["0x00"], "checksum"),
+    ],
+)
+def test_words_that_do_not_fit_are_named(action: str, words: list[str], why: str) -> None:
+    with pytest.raises(Complaint, match=why):
+        call_of(action, words)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    house = House(tmp_path / "data")
+    yield house
+    await house.aclose()
+
+
+async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_contract_over(house: House) -> None:
+    """All in one test: each command starts a node."""
+    async with house.node_kept():
+        [paused] = await done(house, "contracts", "pause")
+        assert paused.startswith("hub: pause is done in block ")
+        told = await done(house, "contracts", "status")
+        assert "paused   yes" in told
+        assert await refused(house, "contracts", "pause") != "", "twice reverts, and is said"
+        await done(house, "contracts", "unpause")
+        await done(house, "contracts", "set-roles", ALICE, "signer")
+        await done(house, "contracts", "rotate-signer", ALICE, BOB)
+        await done(house, "contracts", "propose-owner", ALICE)
+        told = await done(house, "contracts", "status")
+        assert "paused   no" in told
+        assert f"proposed {ALICE}" in told
+        to, chain, data = await done(house, "contracts", "accept-owner", "--print")
+        assert data == f"data  0x{abi.call(HUB, 'acceptOwner').hex()}"
+        assert to.split()[1] in "".join(told)
+        assert int(chain.split()[1]) == json.loads((house.data / "node.json").read_text())["chain_id"]
+        assert "proposed" in await refused(house, "contracts", "accept-owner"), "the deployer was not proposed"
+    states = await house.rows("SELECT DISTINCT state FROM chain_transaction")
+    assert states == [("CONFIRMED",)]
