@@ -1,0 +1,177 @@
+"""CheckoutSplitter on the embedded node: deployed once, and read at the head and as deep as counts, through a reorg."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from contracts import abi
+from hub.chain.checkout import JsonRpcCheckout
+from hub.chain.checkout_deployment import TEST_TOKEN, deploy_checkout
+from hub.chain.client import JsonRpcChain
+from hub.chain.deployment import deploy
+from hub.channels import stablecoin_words as words
+from hub.domain.checkout import Part, Purchase, Terms, offer_id, order_key, split_id
+from hub.ports import ChainUnavailable, Paid, SplitterCall
+from tests.chain import nodes
+
+DEPLOYER, GATEWAY, BUYER = nodes.SENDERS[:3]
+BUYER_ADDRESS = bytes.fromhex(BUYER.address[2:])
+DEADLINE = 4_000_000_000
+PARTS = (Part(bytes([8]) * 20, 10_000),)
+DEPTH = 3
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Node]:
+    with nodes.running(tmp_path_factory.mktemp("checkout"), HUB_CHAIN_TEST_HOOKS="1") as node:
+        yield node
+
+
+@pytest.fixture
+async def chain(node: nodes.Node) -> AsyncIterator[JsonRpcChain]:
+    chain = JsonRpcChain(lambda: node.url, GATEWAY)
+    await deploy(chain, DEPLOYER, ())
+    yield chain
+    await chain.aclose()
+
+
+@pytest.fixture
+async def checkout(chain: JsonRpcChain) -> JsonRpcCheckout:
+    splitter, token, _ = await deploy_checkout(chain, DEPLOYER, (), token=TEST_TOKEN)
+    checkout = JsonRpcCheckout(chain, DEPTH)
+    checkout.use(splitter.address, token, splitter.from_block)
+    return checkout
+
+
+def sent(node: nodes.Node, sender: LocalAccount, to: str, data: bytes) -> dict[str, object]:
+    signed = sender.sign_transaction({
+        "type": 2, "chainId": nodes.CHAIN_ID, "nonce": node.nonce(sender), "to": to_checksum_address(to), "value": 0,
+        "data": data, "gas": 1_000_000, "maxFeePerGas": nodes.GWEI * 10, "maxPriorityFeePerGas": nodes.GWEI,
+    })  # fmt: skip
+    receipt = node.mined("0x" + signed.raw_transaction.hex().removeprefix("0x"))
+    assert receipt["status"] == "0x1", receipt
+    return receipt
+
+
+async def test_deploying_again_finds_both_recorded_or_not(chain: JsonRpcChain, node: nodes.Node) -> None:
+    first = await deploy_checkout(chain, DEPLOYER, (), token=TEST_TOKEN)
+    nonce = node.nonce(DEPLOYER)
+
+    unrecorded = await deploy_checkout(chain, DEPLOYER, (), token=TEST_TOKEN)
+    recorded = await deploy_checkout(chain, DEPLOYER, first[2], token=TEST_TOKEN)
+
+    assert node.nonce(DEPLOYER) == nonce
+    assert (unrecorded[0].address, unrecorded[1]) == (first[0].address, first[1])
+    assert recorded[2] == first[2]
+    assert {one.name for one in first[2]} == {"checkout_splitter", "test_usd"}
+
+
+async def test_a_token_of_somebody_elses_is_listed_and_not_deployed(chain: JsonRpcChain, node: nodes.Node) -> None:
+    foreign = to_checksum_address("0x" + "ab" * 20)
+
+    splitter, token, found = await deploy_checkout(chain, DEPLOYER, (), token=foreign.lower())
+
+    assert (token, [one.name for one in found]) == (foreign, ["checkout_splitter"])
+    call = {"to": splitter.address, "data": "0x" + abi.call("checkout_splitter", "isTaken", foreign).hex()}
+    assert int(node.rpc("eth_call", call, "latest"), 16) == 1
+
+
+async def test_a_splitter_of_another_hub_is_not_this_ones(chain: JsonRpcChain, node: nodes.Node) -> None:
+    splitter, _, found = await deploy_checkout(chain, DEPLOYER, (), token=TEST_TOKEN)
+    creation = abi.creation("entitlement_hub", DEPLOYER.address, GATEWAY.address)
+    hub = await _created(node, creation)
+    other = JsonRpcChain(lambda: node.url, GATEWAY, contract=hub)
+    await other.connect()
+
+    theirs, _, _ = await deploy_checkout(other, DEPLOYER, found, token=TEST_TOKEN)
+    await other.aclose()
+
+    assert theirs.address != splitter.address
+
+
+async def _created(node: nodes.Node, code: bytes) -> str:
+    signed = DEPLOYER.sign_transaction({
+        "type": 2, "chainId": nodes.CHAIN_ID, "nonce": node.nonce(DEPLOYER), "value": 0, "data": code,
+        "gas": 7_000_000, "maxFeePerGas": nodes.GWEI * 10, "maxPriorityFeePerGas": nodes.GWEI,
+    })  # fmt: skip
+    return str(node.mined("0x" + signed.raw_transaction.hex().removeprefix("0x"))["contractAddress"])
+
+
+async def test_the_place_tells_the_token_as_it_signs(checkout: JsonRpcCheckout, node: nodes.Node) -> None:
+    place = await checkout.place()
+    assert (place.chain_id, place.token_name, place.token_version) == (nodes.CHAIN_ID, "Test USD", "1")
+    assert (place.decimals, place.has_signatures) == (6, True)
+    assert await checkout.permit_nonce(BUYER_ADDRESS) == 0
+
+
+async def test_before_the_splitter_is_there_nothing_is_known(chain: JsonRpcChain) -> None:
+    early = JsonRpcCheckout(chain, 1)
+    for asked in (early.place(), early.is_open(bytes(32)), early.carry_out(SplitterCall("x", b""))):
+        with pytest.raises(ChainUnavailable):
+            await asked
+
+
+async def bought(checkout: JsonRpcCheckout, node: nodes.Node, word: bytes) -> tuple[bytes, Terms]:
+    """An order key, bought in the newest block."""
+    place = await checkout.place()
+    split = split_id(PARTS, keccak)
+    terms = Terms(place.token, 5_000_000, 7, 0, split)
+    offer = offer_id(terms, keccak)
+    splitter, token = checkout.splitter, to_checksum_address(place.token)
+    if not await checkout.is_open(offer):
+        sent(node, GATEWAY, splitter, words.split_call(split, PARTS))
+        sent(node, GATEWAY, splitter, words.offer_call(offer, terms))
+    sent(node, BUYER, token, abi.call("test_usd", "mint", BUYER.address, terms.price))
+    purchase = Purchase(keccak(word), BUYER_ADDRESS, DEADLINE, BUYER_ADDRESS)
+    key = order_key(place.chain_id, place.splitter, offer, purchase, keccak)
+    action = words.next_action(
+        place, terms, purchase, key, way="approve", permit_nonce=None, expires_at_us=DEADLINE * 10**6
+    )
+    for one in json.loads(action.data or "")["transactions"]:
+        sent(node, BUYER, one["to"], bytes.fromhex(one["data"][2:]))
+    return key, terms
+
+
+async def test_a_purchase_is_confirmed_by_the_blocks_on_top_of_it(checkout: JsonRpcCheckout, node: nodes.Node) -> None:
+    key, terms = await bought(checkout, node, b"deep")
+    told = []
+    for _ in range(DEPTH):
+        standing = await checkout.standing(key)
+        told.append((standing.bought_at is not None, standing.is_confirmed))
+        node.rpc("evm_mine")
+
+    assert told == [(True, False), (True, False), (True, True)]
+    offer = offer_id(terms, keccak)
+    assert await checkout.paid(key) == Paid(offer, BUYER_ADDRESS, terms.token, terms.price)
+    assert await checkout.terms(offer) == (terms, PARTS)
+    assert await checkout.paid(keccak(b"never")) is None
+    assert (await checkout.standing(keccak(b"never"))).bought_at is None
+
+
+async def test_a_purchase_that_a_reorg_takes_away_is_none(checkout: JsonRpcCheckout, node: nodes.Node) -> None:
+    key, _ = await bought(checkout, node, b"shallow")
+    assert (await checkout.standing(key)).bought_at is not None
+
+    node.rpc("hub_reorg", 1)
+
+    standing = await checkout.standing(key)
+    assert (standing.bought_at, standing.is_confirmed) == (None, False)
+    assert await checkout.paid(key) is None
+
+
+async def test_a_refund_is_seen_and_then_confirmed(checkout: JsonRpcCheckout, node: nodes.Node) -> None:
+    key, terms = await bought(checkout, node, b"back")
+    purchase = Purchase(keccak(b"back"), BUYER_ADDRESS, DEADLINE, BUYER_ADDRESS)
+    sent(node, GATEWAY, checkout.splitter, words.refund_call(terms, purchase, PARTS))
+
+    seen = await checkout.standing(key)
+    for _ in range(DEPTH):
+        node.rpc("evm_mine")
+    deep = await checkout.standing(key)
+
+    assert (seen.is_refunded, seen.is_refund_confirmed) == (True, False)
+    assert (deep.is_refunded, deep.is_refund_confirmed) == (True, True)
