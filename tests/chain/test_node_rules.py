@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from eth_utils import ValidationError
+from rlp import decode, encode  # type: ignore[import-untyped]  # rlp ships no types for what is used here
 
 from hub.chain.node import calls, database, pool
 from hub.chain.node.backend import Backend
@@ -414,7 +415,16 @@ def test_a_caller_that_went_away_does_not_stop_the_writer(chain: Chain) -> None:
 
 def test_mutilated_bytes_are_refused_and_never_a_fault(chain: Chain) -> None:
     dice = random.Random(5)
-    whole = [signed(SENDERS[1], 0), signed(SENDERS[1], 0, gasPrice=10**9), signed(SENDERS[1], 0, to=None, data=b"a")]
+    permitted = SENDERS[2].sign_authorization({"chainId": CHAIN_ID, "address": SENDERS[3].address, "nonce": 0})
+    whole = [
+        signed(SENDERS[1], 0),
+        signed(SENDERS[1], 0, gasPrice=10**9),
+        signed(SENDERS[1], 0, to=None, data=b"a"),
+        signed(
+            SENDERS[1], 0, gasPrice=10**9, type=1, accessList=[{"address": ALICE.address, "storageKeys": [NOTHING]}]
+        ),
+        signed(SENDERS[1], 0, authorizationList=[permitted]),
+    ]
     sender, taken = bytes.fromhex(SENDERS[1].address[2:]), 0
     for _ in range(1_000):
         sound = bytes.fromhex(dice.choice(whole)[2:])
@@ -429,6 +439,18 @@ def test_mutilated_bytes_are_refused_and_never_a_fault(chain: Chain) -> None:
         taken += 1
     assert taken > 0
     assert chain.rpc("eth_blockNumber") == "0x0"
+
+
+def test_a_delegation_needs_an_authorization_and_somebody_to_call(chain: Chain) -> None:
+    permitted = SENDERS[2].sign_authorization({"chainId": CHAIN_ID, "address": SENDERS[3].address, "nonce": 0})
+    fields = decode(bytes.fromhex(signed(SENDERS[1], 0, authorizationList=[permitted])[4:]))
+    for place, nothing, reason in (
+        (9, [], "authorization_list cannot empty"),
+        (5, b"", "not a valid canonical address"),
+    ):
+        changed = [nothing if i == place else field for i, field in enumerate(fields)]
+        with pytest.raises(RpcError, match=f"invalid transaction: .*{reason}"):
+            chain.backend.admit(b"\4" + encode(changed))
 
 
 # reads

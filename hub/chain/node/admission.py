@@ -106,6 +106,9 @@ def _sender(transaction: SignedTransactionAPI) -> Address:
         raise refused("invalid sender: the signature's s is too high")  # EIP-2
     try:
         transaction.validate()
+    except ValidationError as error:
+        raise refused(f"invalid transaction: {error}") from error
+    try:
         return transaction.sender
     except (ValidationError, BadSignature) as error:
         raise refused(f"invalid sender: {error}") from error
