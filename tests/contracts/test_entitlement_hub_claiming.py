@@ -484,14 +484,17 @@ def test_the_hook_cannot_come_back_for_more(hub: Hub) -> None:
     proof = anchored(hub, [right(0, to=receiver.address), right(1)]).proof(0)
     other = result_of(1, receiver.address, token_id=TOKEN + 1)
     settled(hub, result_of(2, receiver.address, token_id=TOKEN + 2, expiry=NOW + 1))
+    settled(hub, ended := result_of(3, receiver.address, token_id=TOKEN + 3))
+    hub.send(JUDGE, "revokeOrder", ended.order_key)
+    settled(hub, standing := result_of(4, receiver.address, token_id=TOKEN + 4))
     hub.evm.at(NOW + 1)
     for payload in (
         calldata("claim", *verify_arguments(proof)),
         calldata("settle", as_arguments(other), signed(hub, other)),
-        calldata("claimSettled", other.order_key, receiver.address, TOKEN + 1, NO_END),
+        calldata("claimSettled", standing.order_key, receiver.address, TOKEN + 4, NO_END),
         calldata("mint", receiver.address, TOKEN),
         calldata("burnExpired", receiver.address, TOKEN + 2),
-        calldata("burnRevoked", receiver.address, TOKEN),
+        calldata("burnRevoked", receiver.address, TOKEN + 3),
     ):
         before = hub.evm.header
         receiver.behave(COME_BACK, payload)
