@@ -395,10 +395,24 @@ def bps_vectors() -> st.SearchStrategy[tuple[int, ...]]:
     return cuts.map(lambda at: tuple(b - a for a, b in zip([0, *sorted(at)], [*sorted(at), 10_000], strict=True)))
 
 
-@given(bps=bps_vectors(), price=st.integers(1, 2**100))
-@settings(max_examples=20, deadline=None)
+PRICES = st.integers(1, 2**100)
+
+
+@given(bps=bps_vectors(), price=PRICES)
+@settings(max_examples=8, deadline=None)
 def test_06_19_parts_sum_to_the_price_for_every_split(standing: Shop, bps: tuple[int, ...], price: int) -> None:
-    shop = standing.copy()
+    demand_whole(standing.copy(), bps, price)
+
+
+@pytest.mark.chaos
+@given(bps=bps_vectors(), price=PRICES)
+@settings(max_examples=300, deadline=None)
+def test_06_19_parts_sum_to_the_price_for_many_splits(standing: Shop, bps: tuple[int, ...], price: int) -> None:
+    demand_whole(standing.copy(), bps, price)
+
+
+def demand_whole(shop: Shop, bps: tuple[int, ...], price: int) -> None:
+    """A purchase is divided to the last unit, each part rounded down but the last."""
     parts = tuple((keccak(b"party %d" % n)[:20], share) for n, share in enumerate(bps))
     selling = on_sale(shop, price=price, parts=parts)
     selling.coin.send(OWNER, "mint", shop.buyer.address, price)
