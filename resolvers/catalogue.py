@@ -7,7 +7,7 @@ import strawberry
 
 from hub.domain.catalogue import CourseKind, Listing, ListingDraft
 from hub.domain.requests import Answer
-from hub.flows import catalogue
+from hub.flows import catalogue, transfers
 from resolvers.context import Info
 from resolvers.errors import bad_input
 from resolvers.inputs import (
@@ -23,7 +23,7 @@ from resolvers.inputs import (
 )
 from resolvers.paging import After, Before, First, Last, Listed, Page
 from resolvers.payloads import Payload, told
-from resolvers.reading import listed_page, one, one_by, told_of
+from resolvers.reading import again, listed_page, one, one_by, told_of
 
 if TYPE_CHECKING:
     from hub.store.reads import Row
@@ -211,3 +211,23 @@ async def listing_upsert(
 
     answer = await told(flow)
     return Payload({"listing": await told_of(info, "listing", answer)}, answer.refusal, answer.is_replay)
+
+
+async def course_policy_set(
+    info: Info,
+    course_id: Annotated[strawberry.ID, strawberry.argument(description="The course's id.")],
+    is_transferable: Annotated[bool, strawberry.argument(description="Whether a right to it may be handed on.")],
+) -> Payload:
+    """What rights to a course may be used for."""
+
+    async def flow() -> Answer[str]:
+        return await transfers.set_policy(
+            info.context.hub,
+            info.context.viewer,
+            course_id=id_of("Course", course_id, "courseId"),
+            is_transferable=is_transferable,
+        )
+
+    answer = await told(flow)
+    shown = None if answer.value is None else await again(info, "course", "course", answer.value)
+    return Payload({"course": shown}, answer.refusal, answer.is_replay)

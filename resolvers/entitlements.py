@@ -12,9 +12,13 @@ from hub.domain import anchors
 from hub.domain.entitlements import Entitlement, Grant, has_access
 from hub.domain.ids import kind_of
 from hub.domain.people import ViewerKind
+from hub.domain.refusals import InvalidInput, Refused
 from hub.domain.requests import Answer
-from hub.flows import claims
+from hub.domain.siwe import checksummed
+from hub.flows import claims, transfers
 from hub.flows import entitlements as flow_entitlements
+from hub.flows.people import MAX_EXTERNAL_ID
+from hub.flows.transfers import Recipient
 from hub.ports import ChainUnavailable, LeafClaim
 from resolvers.anchors import Bundle, BundleRefused, ProofView, proof, read_bundle
 from resolvers.context import Info
@@ -91,6 +95,53 @@ async def entitlement_claim(
 
     answer = await told(flow)
     return Payload({"entitlement": await told_of(info, "entitlement", answer)}, answer.refusal, answer.is_replay)
+
+
+@strawberry.input(description="A platform's member.")
+class MemberOfPlatform:
+    platform_id: strawberry.ID = strawberry.field(description="Whose member.")
+    external_id: str = strawberry.field(description="The platform's own id of them, at most 200 characters.")
+
+
+@strawberry.input(one_of=True, description="Whom a right is for: give exactly one.")
+class TransferRecipient:
+    wallet: strawberry.Maybe[str] = strawberry.field(
+        description="Whoever has linked this address; 0x and 40 hexadecimal digits. The right's token is for it."
+    )
+    member: strawberry.Maybe[MemberOfPlatform] = strawberry.field(description="Whoever this is.")
+
+
+async def entitlement_transfer(
+    info: Info,
+    entitlement_id: EntitlementId,
+    to: Annotated[TransferRecipient, strawberry.argument(description="Whom it is for.")],
+    idempotency_key: IdempotencyKey,
+) -> Payload:
+    """The right is another person's."""
+
+    async def flow() -> Answer[Entitlement]:
+        return await transfers.transfer(
+            info.context.hub,
+            info.context.viewer,
+            entitlement_id=id_of("Entitlement", entitlement_id, "entitlementId"),
+            to=_recipient(info, to),
+            idempotency_key=key(idempotency_key),
+        )
+
+    answer = await told(flow)
+    return Payload({"entitlement": await told_of(info, "entitlement", answer)}, answer.refusal, answer.is_replay)
+
+
+def _recipient(info: Info, to: TransferRecipient) -> Recipient:
+    if to.member is not None:
+        member = to.member.value
+        external_id = storable(member.external_id, "to.member.externalId", MAX_EXTERNAL_ID)
+        return Recipient(None, id_of("Platform", member.platform_id, "to.member.platformId"), external_id)
+    assert to.wallet is not None
+    try:
+        return Recipient(checksummed(to.wallet.value, info.context.hub.vault.keccak))
+    except ValueError as fault:
+        raise Refused(InvalidInput("to.wallet", str(fault))) from None
 
 
 # ---- fields ---------------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class Course(Node):
     language: str = plain("BCP 47 tag; empty where unknown.")
     version: int = plain("Counts its changes from 1.")
     created_at_us: Instant = plain("When the hub first knew it.", name="createdAt")
+    is_transferable: bool = plain("Whether a right to it may be handed on: see entitlementTransfer.")
     listings: list["Listing"] = relation("listings", "Where it is listed, the oldest first; at most 100.", most=100)
 
 
@@ -73,6 +74,11 @@ class ListingUpsertPayload(Payload):
     listing: Listing | None = relation("listing", "The listing; null if it was refused.")
 
 
+@strawberry.type(description="What coursePolicySet came to.")
+class CoursePolicySetPayload(Payload):
+    course: Course | None = relation("course", "The course; null if it was refused.")
+
+
 @strawberry.type
 class CatalogueQueries:
     platforms: Connection[Platform] = resolved_by(catalogue.platforms, "Every connected platform, by slug.")
@@ -86,4 +92,9 @@ class CatalogueQueries:
 class CatalogueMutations:
     listing_upsert: ListingUpsertPayload = changed_by(
         catalogue.listing_upsert, "List a course on a platform or change its listing; the same again changes nothing."
+    )
+    course_policy_set: CoursePolicySetPayload = changed_by(
+        catalogue.course_policy_set,
+        "Say whether rights to a course may be handed on: they may not until it is said. For the platform whose "
+        "listing the course came with, and staff. Again is the same.",
     )

@@ -133,6 +133,11 @@ class EntitlementClaimPayload(Payload):
     entitlement: Entitlement | None = relation("entitlement", "The right; null if it was refused.")
 
 
+@strawberry.type(description="What entitlementTransfer came to.")
+class EntitlementTransferPayload(Payload):
+    entitlement: Entitlement | None = relation("entitlement", "Your right, as it now is; null if it was refused.")
+
+
 @strawberry.type
 class EntitlementQueries:
     entitlement: Entitlement | None = resolved_by(entitlements.entitlement, "One right.")
@@ -150,6 +155,12 @@ class EntitlementQueries:
 class EntitlementMutations:
     entitlement_revoke: EntitlementRevokePayload = changed_by(
         entitlements.entitlement_revoke, "Staff end a right for good: all of its live grants."
+    )
+    entitlement_transfer: EntitlementTransferPayload = changed_by(
+        entitlements.entitlement_transfer,
+        "Hand a right of yours on to another person, where its course allows it: with the same term, at once, for "
+        "good. Your proof ends on chain, and theirs goes into the next batch. One source of the right goes, the "
+        "oldest: with two of them you keep access.",
     )
     entitlement_claim: EntitlementClaimPayload = changed_by(
         entitlements.entitlement_claim,

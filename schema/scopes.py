@@ -40,6 +40,7 @@ def _scope(*scopes: str) -> Rule:
 
 
 _BUYING = Rule(frozenset({"orders:write"}), frozenset({ViewerKind.USER}))  # nobody buys in another's name
+_OWN_RIGHTS = Rule(frozenset({"entitlements:write"}), frozenset({ViewerKind.USER}))
 _OWN_WALLETS = Rule(frozenset({"wallets:write"}), frozenset({ViewerKind.USER}))
 _OWN_LISTINGS = Rule(frozenset({"catalog:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
 _OWN_MEMBERS = Rule(frozenset({"members:write"}), frozenset({ViewerKind.PLATFORM, ViewerKind.OPERATOR}))
@@ -96,6 +97,8 @@ SCOPES: dict[str, Rule] = {
     "Mutation.disputeSubmitEvidence": _OWN_PAYMENTS,
     "Mutation.disputeAccept": _OWN_PAYMENTS,
     "Mutation.entitlementClaim": _OWN_WALLETS,
+    "Mutation.entitlementTransfer": _OWN_RIGHTS,
+    "Mutation.coursePolicySet": _OWN_LISTINGS,
     "Mutation.walletChallenge": _OWN_WALLETS,
     "Mutation.walletLink": _OWN_WALLETS,
     "Mutation.walletUnlink": _OWN_WALLETS,

@@ -24,7 +24,7 @@ class ViewerKind(StrEnum):
 
 
 LEARNER_SCOPES = frozenset({
-    "orders:read", "orders:write", "entitlements:read", "wallets:read", "wallets:write",
+    "orders:read", "orders:write", "entitlements:read", "entitlements:write", "wallets:read", "wallets:write",
 })  # fmt: skip
 PARTNER_SCOPES = frozenset({
     "catalog:write", "members:write", "orders:read", "entitlements:read", "events:read", "keys:read", "keys:write",

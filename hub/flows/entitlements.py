@@ -19,6 +19,7 @@ from hub.domain.entitlements import (
     suspended,
 )
 from hub.domain.events import (
+    HUB_STREAM,
     Audience,
     Change,
     EntitlementEvent,
@@ -35,7 +36,7 @@ from hub.domain.refusals import NotFound, StateConflict
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit
 from hub.flows.breaks import open_break
-from hub.flows.records import record_end
+from hub.flows.records import record_end, renew
 from hub.ports import Hub, Vault
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ async def grant_purchase(tx: "Tx", order: Order, audiences: list[Audience], draw
     if not await tx.entitlements.add_grant(grant):
         raise AssertionError(f"{order.id} has given its right already")
     change = Change("", GrantState.ACTIVE, order.id)
-    tx.events.append(entitlement, _event(EntitlementGranted, entitlement, order), audiences, draw, change)
+    tx.events.append(entitlement, event_of(EntitlementGranted, entitlement, order), audiences, draw, change)
     return grant.id
 
 
@@ -189,6 +190,9 @@ async def restore_grants_of(
     has its own again."""
     order, moved = await _move_grants(tx, order, restored, cause, cause, audiences, draw)
     leaf = await tx.anchors.right_of_grant(order.id) if moved else None
+    if leaf is not None and leaf.owner_id is not None and not has_leaf:
+        await renew(tx, leaf, leaf.owner_id, leaf.holder, draw, vault)
+        return order
     if leaf is None or leaf.attempt_id is None or has_leaf:
         return order
     attempt = await tx.payments.by_id(leaf.attempt_id)
@@ -210,26 +214,46 @@ async def _move_grants(
     draw: Draw,
 ) -> tuple[Order, list[GrantState]]:
     """The order with its fulfilment status, and the states that its grants came to, where they changed."""
-    right = await tx.entitlements.of(order.user_id, order.course_id)
-    entitlement = None if right is None else await tx.entitlements.lock(right.id)
-    if entitlement is None:
-        return order, []
-    grants = {grant.id: grant for grant in await tx.entitlements.grants(entitlement.id)}
-    moved = []
-    for grant in [one for one in grants.values() if _is_of(one, order)]:
-        after = weigh(grant, cause)
-        if after == grant:
-            continue
-        grants[grant.id] = after = await tx.entitlements.update_grant(after)
-        if after.state is grant.state:
-            continue
-        moved.append(after.state)
-        entitlement = await tx.entitlements.update(replace(entitlement, state=state_of(grants.values())))
-        event = _event(_TOLD[after.state], entitlement, order)
-        tx.events.append(entitlement, event, audiences, draw, Change(grant.state, after.state, reason))
-    given = [grant.state in LIVE_GRANTS for grant in grants.values() if _is_of(grant, order)]
+    moved: list[GrantState] = []
+    given: list[bool] = []
+    # The buyer's right, and that of whoever the buyer has handed it on to.
+    for entitlement_id in await tx.entitlements.given_by(order.id):
+        entitlement = await tx.entitlements.lock(entitlement_id)
+        assert entitlement is not None
+        grants = {grant.id: grant for grant in await tx.entitlements.grants(entitlement_id)}
+        told = audiences
+        if entitlement.user_id != order.user_id:
+            told = await _told_others(tx, order, entitlement.user_id)
+        for grant in [one for one in grants.values() if _is_of(one, order)]:
+            after = weigh(grant, cause)
+            if after == grant:
+                continue
+            grants[grant.id] = after = await tx.entitlements.update_grant(after)
+            if after.state is grant.state:
+                continue
+            moved.append(after.state)
+            entitlement = await tx.entitlements.update(replace(entitlement, state=state_of(grants.values())))
+            event = event_of(_TOLD[after.state], entitlement, order, grant.source)
+            tx.events.append(entitlement, event, told, draw, Change(grant.state, after.state, reason))
+        given += [grant.state in LIVE_GRANTS for grant in grants.values() if _is_of(grant, order)]
     status = FulfilmentStatus.FULFILLED if any(given) else FulfilmentStatus.REVOKED
     return (replace(order, fulfilment_status=status) if given else order), moved
+
+
+async def told_of_right(tx: "Tx", order: Order, user_id: str, vault: Vault) -> list[Audience]:
+    """Who is told of a right that this order gave and that is this user's now: the order is the buyer's business."""
+    told = await audiences_of(tx, replace(order, user_id=user_id), vault)
+    return told if user_id == order.user_id else [_without_order(audience) for audience in told]
+
+
+async def _told_others(tx: "Tx", order: Order, user_id: str) -> list[Audience]:
+    """Likewise, as far as platforms have a name for them already: they have since the right was handed on."""
+    told = await tx.orders.audiences(replace(order, user_id=user_id))
+    return [_without_order(audience) for audience in told if audience.buyer]
+
+
+def _without_order(audience: Audience) -> Audience:
+    return replace(audience, sees_order=audience.stream == HUB_STREAM)
 
 
 _TOLD: dict[GrantState, type[EntitlementEvent]] = {
@@ -240,17 +264,19 @@ _TOLD: dict[GrantState, type[EntitlementEvent]] = {
 
 
 def _is_of(grant: Grant, order: Order) -> bool:
-    return grant.source is GrantSource.PURCHASE and grant.source_ref == order.id
+    return grant.source in (GrantSource.PURCHASE, GrantSource.TRANSFER) and grant.source_ref == order.id
 
 
-def _event(kind: type[EntitlementEvent], entitlement: Entitlement, order: Order) -> EntitlementEvent:
+def event_of(
+    kind: type[EntitlementEvent], entitlement: Entitlement, order: Order, source: GrantSource = GrantSource.PURCHASE
+) -> EntitlementEvent:
     return kind(
         entitlement_id=entitlement.id,
         course_id=entitlement.course_id,
         listing_id=order.listing_id,
         external_id="",
         buyer="",
-        source=GrantSource.PURCHASE,
+        source=source,
         order_id=order.id,
         state=entitlement.state,
     )

@@ -4,6 +4,7 @@ Only its commitment leaves this house, and only as part of a root (flows/anchors
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hub.domain import anchors
@@ -61,7 +62,7 @@ async def record_end(
             expiry=anchors.NO_END if is_right else 0,
             request=request.decode(),
             result=result.decode(),
-            commitment=_committed(request, result, salt, vault),
+            commitment=committed(request, result, salt, vault),
             sealed_salt=b"",
             is_superseded=False,
             batch_id=None,
@@ -90,7 +91,7 @@ async def renew(
         holder=holder,
         request=request.decode(),
         result=result.decode(),
-        commitment=_committed(request, result, salt, vault),
+        commitment=committed(request, result, salt, vault),
         sealed_salt=b"",
         is_superseded=False,
         batch_id=None,
@@ -162,15 +163,24 @@ def result_of(order: Order, attempt: PaymentAttempt | None) -> dict[str, Any]:
 
 def commitment(request: dict[str, Any], result: dict[str, Any], salt: bytes, vault: Vault) -> bytes:
     """What the leaf says of request and result, to whoever has the opening and to nobody else."""
-    return _committed(anchors.canonical(request), anchors.canonical(result), salt, vault)
+    return committed(anchors.canonical(request), anchors.canonical(result), salt, vault)
 
 
-def _committed(request: bytes, result: bytes, salt: bytes, vault: Vault) -> bytes:
+def committed(request: bytes, result: bytes, salt: bytes, vault: Vault) -> bytes:
     """Likewise, of their canonical texts."""
     keccak = vault.keccak
     return anchors.commitment(COMMITMENT_VERSION, keccak(request), keccak(result), salt, keccak)
 
 
+# Courses that are being sold: their tokens are hashes, the same in every sale.
+TOKENS_REMEMBERED = 4096
+
+
 def token_id(course_id: str, vault: Vault) -> int:
     """One token for a Course on every platform."""
-    return anchors.token_id(course_id, TOKEN_KIND, TOKEN_VERSION, vault.keccak)
+    return _token_id(course_id, vault.keccak)
+
+
+@lru_cache(TOKENS_REMEMBERED)
+def _token_id(course_id: str, keccak: anchors.Keccak) -> int:
+    return anchors.token_id(course_id, TOKEN_KIND, TOKEN_VERSION, keccak)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import (
+    BigInteger,
     Column,
     ForeignKey,
     Index,
@@ -92,6 +93,15 @@ listing = Table(
     UniqueConstraint("platform_id", "external_id"),
 )
 
+# What a course's rights may be used for beyond opening it; a course without a row allows nothing more.
+course_policy = Table(
+    "course_policy",
+    metadata,
+    text("course_id", ForeignKey("course.id"), primary_key=True),
+    integer("is_transferable"),
+    integer("updated_at_us"),
+)
+
 
 class Catalogue:
     """`tx.catalogue`"""
@@ -127,6 +137,19 @@ class Catalogue:
 
     async def add_course(self, new: Course) -> None:
         await self._rx.changed(_ADD_COURSE, **_course_columns(new))
+
+    async def maker_of(self, course_id: str) -> str | None:
+        """The platform whose listing the course came with; None: there is no such course."""
+        return await self._rx.one(_MAKER_OF, str, of_course=course_id)
+
+    async def is_transferable(self, course_id: str) -> bool:
+        """Whether its rights may be handed on: not unless it was said."""
+        return bool(await self._rx.one(_IS_TRANSFERABLE, int, of_course=course_id))
+
+    async def set_transferable(self, course_id: str, is_transferable: bool, now_us: int) -> None:
+        await self._rx.run(
+            _SET_TRANSFERABLE, course_id=course_id, is_transferable=int(is_transferable), updated_at_us=now_us
+        )
 
     async def update_course(self, changed: Course) -> None:
         """A course's own words; its version is the next one."""
@@ -274,4 +297,17 @@ _SOLD = (
     .join(share_agreement, share_agreement.c.id == merchant.c.agreement_id)
     .where(is_one_of(listing.c.id, "listing_ids"), listing.c.state == bindparam("active"))
     .where(listing.c.price_minor > literal_column("0"), listing.c.currency.is_not(None))
+)
+_allowed = course_policy.c
+_MAKER_OF = (
+    select(listing.c.platform_id)
+    .where(listing.c.course_id == bindparam("of_course"))
+    .order_by(listing.c.created_at_us, listing.c.id)
+    .limit(literal_column("1", BigInteger()))
+)
+_IS_TRANSFERABLE = select(_allowed.is_transferable).where(_allowed.course_id == bindparam("of_course"))
+_policy = inserted(course_policy)
+_SET_TRANSFERABLE = _policy.on_conflict_do_update(
+    index_elements=[_allowed.course_id],
+    set_={"is_transferable": _policy.excluded.is_transferable, "updated_at_us": _policy.excluded.updated_at_us},
 )

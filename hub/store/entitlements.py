@@ -70,6 +70,15 @@ Index(
     sqlite_where=_is_live,
     postgresql_where=_is_live,
 )
+Index("ix_grant_source_ref", grant.c.source_ref)
+_is_of_an_order = _is_live & grant.c.source.in_([GrantSource.PURCHASE, GrantSource.TRANSFER])
+Index(
+    "one_live_holder",
+    grant.c.source_ref,
+    unique=True,
+    sqlite_where=_is_of_an_order,
+    postgresql_where=_is_of_an_order,
+)
 platform_access = Table(
     "platform_access",
     metadata,
@@ -118,6 +127,10 @@ class Entitlements:
 
     async def grants(self, entitlement_id: str) -> list[Grant]:
         return await self._rx.many(_GRANTS, grant_of, entitlement_id=entitlement_id)
+
+    async def given_by(self, order_id: str) -> list[str]:
+        """The rights that hold, or have held, what an order gave, in the order of their ids."""
+        return await self._rx.many(_GIVEN_BY, str, of_order=order_id)
 
     async def update(self, changed: Entitlement) -> Entitlement:
         await self._rx.changed(_UPDATE, entitlement_id=changed.id, held_version=changed.version, state_=changed.state)
@@ -204,6 +217,15 @@ _TARGETS = (
 _OF = select(entitlement).where((_e.user_id == bindparam("owner_id")) & (_e.course_id == bindparam("right_to")))
 _PER_ORDER = (
     select(_g.source_ref, func.count()).where(_g.source == literal_column("'PURCHASE'")).group_by(_g.source_ref)
+)
+_GIVEN_BY = (
+    select(_g.entitlement_id)
+    .where(
+        (_g.source_ref == bindparam("of_order"))
+        & _g.source.in_([literal_column("'PURCHASE'"), literal_column("'TRANSFER'")])
+    )
+    .group_by(_g.entitlement_id)
+    .order_by(_g.entitlement_id)
 )
 _GRANTS = select(grant).where(_g.entitlement_id == bindparam("entitlement_id")).order_by(_g.created_at_us, _g.id)
 _UPDATE = (

@@ -403,6 +403,28 @@ async def claimed(stage: Stage, name: str) -> None:
         await until(is_held, within_s=60, what="the token for the wallet")
 
 
+async def handed_on(stage: Stage, name: str) -> None:
+    """A right whose course allows it goes to a platform's member; asked again by the same key, it is theirs already."""
+    async with stage.partner() as partner, stage.learner() as learner:
+        bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
+        order = await order_of(learner, bought["order"]["id"])
+        await partner.mutate(COURSE_POLICY, {"courseId": stage.listings[name].course_id, "isTransferable": True})
+        await partner.mutate(MEMBER, {"externalId": f"{name}-taker"})
+        platform = (await partner.query("{ viewer { platform { id } } }", {}))["viewer"]["platform"]["id"]
+        asked = {
+            "entitlementId": order["entitlement"]["id"], "idempotencyKey": name,
+            "to": {"member": {"platformId": platform, "externalId": f"{name}-taker"}},
+        }  # fmt: skip
+        told = await learner.mutate(HAND_ON, asked)
+    assert not told["entitlement"]["isOpen"]
+
+
+COURSE_POLICY = """mutation($input: CoursePolicySetInput!) { coursePolicySet(input: $input) {
+  course { isTransferable } userErrors { message } } }"""
+HAND_ON = """mutation($input: EntitlementTransferInput!) { entitlementTransfer(input: $input) {
+  entitlement { isOpen } userErrors { message } } }"""
+
+
 def _mine(stage: Stage) -> str:
     """The learner's id, as their token says it."""
     body = stage.learner_token.split(".")[1]
@@ -934,6 +956,8 @@ SCENES: dict[str, Scene] = {
     "unlink_wallet": Scene(walleted),
     "claim_right": Scene(claimed),
     "end_former": Scene(claimed),
+    "hand_on": Scene(handed_on),
+    "keep_course_policy": Scene(handed_on),
     "erase_person": Scene(before=walleted, command=lambda stage, name: ["person", "erase", _mine(stage)]),
     # people and catalogue
     "put_member": Scene(partnership),

@@ -38,6 +38,7 @@ REFUSALS = [
 OF_MONEY_OR_RIGHTS = {
     "checkout", "orderCreate", "orderCancel", "paymentCreate", "paymentCapture", "paymentVoid", "refundCreate",
     "refundCancel", "disputeSubmitEvidence", "disputeAccept", "entitlementRevoke", "entitlementClaim",
+    "entitlementTransfer",
 }  # fmt: skip
 
 
@@ -163,7 +164,7 @@ def test_mutations_are_the_listed_ones() -> None:
         "merchantPolicySet",
         "trustedIssuerUpsert", "sandboxFaultSet", "sandboxFaultsClear", "sandboxDisputeMove",
         "sandboxClockAdvance", "walletChallenge", "walletLink", "walletUnlink",
-        "personErase",
+        "personErase", "coursePolicySet",
         "webhookEndpointCreate", "webhookEndpointUpdate", "webhookEndpointDelete", "webhookEndpointPause",
         "webhookEndpointResume", "webhookEndpointRotateSecret", "webhookRedeliver",
     }  # fmt: skip

@@ -271,6 +271,19 @@ async def test_catalogue(store: Store, world: World, called: set[str]) -> None:
         assert await tx.catalogue.sold([listing.id]) == []
 
     await store.write(unit)
+    course = await world.course()
+    first = await world.listing(course=course)
+    await world.listing(course=course, platform=await world.platform("bo"))
+
+    async def policies(tx: Tx) -> None:
+        assert await tx.catalogue.maker_of(course.id) == first.platform_id
+        assert await tx.catalogue.maker_of("crs_none") is None
+        assert not await tx.catalogue.is_transferable(course.id)
+        for is_transferable in (True, False, True):
+            await tx.catalogue.set_transferable(course.id, is_transferable, START_US)
+            assert await tx.catalogue.is_transferable(course.id) is is_transferable
+
+    await store.write(policies)
     assert left_out(Catalogue, called) == set()
 
 
@@ -556,6 +569,15 @@ async def test_entitlements(store: Store, world: World, called: set[str]) -> Non
         assert await tx.many(select(platform_access.c.state), str) == ["CLOSED"]
 
     await store.write(unit)
+    sold = await world.order()
+
+    async def given(tx: Tx) -> None:
+        assert await tx.entitlements.given_by(sold.id) == []
+        right = await tx.entitlements.touch(world.right(sold.user_id, sold.course_id))
+        assert await tx.entitlements.add_grant(world.grant(right, sold.id))
+        assert await tx.entitlements.given_by(sold.id) == [right.id]
+
+    await store.write(given)
     assert left_out(Entitlements, called) == set()
 
 
@@ -633,6 +655,8 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert await tx.anchors.replaced_hashes(signed, signed.purpose) == ["0xhash"]
         signed_again = replace(signed, hash="0xdear", raw="0xraw2", signed_at_us=START_US + 1)
         assert await tx.anchors.unsettled(1337, "0xgate") == [signed_again]
+        assert await tx.anchors.transactions_from(1337, "0xgate", 0, 0) == [signed_again]
+        assert await tx.anchors.transactions_from(1337, "0xgate", 1, 9) == []
         await tx.anchors.move_transaction(signed.purpose, TransactionState.CONFIRMED)
         assert await tx.anchors.unsettled(1337, "0xgate") == []
         assert await tx.anchors.transaction(signed.purpose) == replace(signed_again, state=TransactionState.CONFIRMED)

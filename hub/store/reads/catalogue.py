@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, exists, literal_column, true
+from sqlalchemy import bindparam, exists, func, literal_column, select, true
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.elements import ColumnElement
 
 from hub.domain.money import Money
 from hub.domain.people import ViewerKind
-from hub.store.catalogue import course, listing, merchant, platform
+from hub.store.catalogue import course, course_policy, listing, merchant, platform
 from hub.store.metadata import is_one_of
 from hub.store.reads.plans import Noun, Sorting, ToMany, ToOne, known
 
@@ -49,6 +49,7 @@ class CourseRow:
     language: str
     version: int
     created_at_us: int
+    is_transferable: int
     joined: dict[str, Any] = field(default_factory=dict)
 
 
@@ -127,6 +128,11 @@ known(
         ones={"platform": ToOne("platform", lambda row, platform: row.c.platform_id == platform.c.id)},
     )
 )
+def _is_transferable(alias: FromClause) -> ColumnElement[int]:
+    said = select(course_policy.c.is_transferable).where(course_policy.c.course_id == alias.c.id)
+    return func.coalesce(said.scalar_subquery(), literal_column("0"))
+
+
 known(
     Noun(
         "course",
@@ -134,6 +140,7 @@ known(
         CourseRow,
         visible,
         manys={"listings": ToMany("listing", "course_id", lambda row: row.id, Sorting(is_descending=False))},
+        computed={"is_transferable": lambda alias, _kind: _is_transferable(alias)},
         filters={
             **{name: _is_any(name) for name in ("kind", "language", "level", "subject")},
             "is_free": lambda alias, _kind: _is_listed(alias, _is_free),

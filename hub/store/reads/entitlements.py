@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from hub.domain.entitlements import LIVE_GRANTS
 from hub.domain.people import ViewerKind
-from hub.store.anchors import leaf
+from hub.store.anchors import anchor_batch, leaf
 from hub.store.catalogue import listing
 from hub.store.entitlements import entitlement, grant, grant_of, platform_access
 from hub.store.orders import order
@@ -127,7 +127,18 @@ def _order_id(row: FromClause) -> ColumnElement[Any]:
 def _chain_status(row: FromClause, _kind: ViewerKind) -> ColumnElement[Any]:
     sale = order.alias()
     status = _purchase(row, sale.c.chain_status, (sale, lambda given: sale.c.id == given.c.source_ref))
-    return func.coalesce(status, literal_column("'NOT_RECORDED'"))
+    return func.coalesce(status, _batch_state(row), literal_column("'NOT_RECORDED'"))
+
+
+def _batch_state(row: FromClause) -> ColumnElement[Any]:
+    """Of a right that came from another person: how far the batch of its own leaf is."""
+    its, batch = leaf.alias(), anchor_batch.alias()
+    return (
+        select(func.coalesce(batch.c.state, literal_column("'QUEUED'")))
+        .select_from(its.outerjoin(batch, batch.c.id == its.c.batch_id))
+        .where(its.c.id == _leaf_of_right(row, "id"))
+        .scalar_subquery()
+    )
 
 
 def _leaf_of_right(row: FromClause, column: str) -> ColumnElement[Any]:
