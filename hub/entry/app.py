@@ -4,6 +4,7 @@
     /graphiql                   the IDE, if it is on            /readyz    it takes requests
     /channels/{code}/notices    channels' later word            /metrics   what it counts
     /.well-known/jwks.json      the key that signs receipts
+    /proofs/{order}.json .svg   an order's proof bundle as a file, and as a QR code
     /oauth/token                a partner's signed word about a learner becomes a token of the hub
 
 It is given its hub and opens nothing itself, so a test has one in a line.
@@ -37,6 +38,7 @@ from hub.entry.manifests import trusted_documents
 from hub.entry.metrics import Metrics
 from hub.entry.metrics_port import metrics_route
 from hub.entry.notices import notice_route
+from hub.entry.proofs import proof_routes
 from hub.entry.readiness import Readiness
 from hub.entry.settings import EVERYBODY, Settings
 from hub.entry.sign_in import SignIn
@@ -91,6 +93,7 @@ def create_app(
         WebSocketRoute("/graphql", graphql),
         notice_route(hub, counted),
         *token_routes(hub, settings, counted),
+        *proof_routes(hub, schema, settings.public_url),
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(is_ready or Readiness(hub)), methods=["GET"]),
         *([metrics_route(hub, counted)] if settings.metrics_port is None else []),
@@ -233,7 +236,7 @@ def _route(path: str) -> str:
     """What a path is counted as: never what a client made up."""
     if path in ("/graphql", "/healthz", "/readyz", "/metrics", "/.well-known/jwks.json", "/oauth/token"):
         return path
-    for start in ("/graphiql", "/channels"):
+    for start in ("/graphiql", "/channels", "/proofs"):
         if path.startswith(start):
             return start
     return "other"
