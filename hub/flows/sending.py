@@ -26,6 +26,7 @@ TAKEN_AFTER_US = 15_000_000
 # A nonce whose transaction no node takes holds up all behind it: after so long it is filled with nothing.
 FILL_AFTER_US = 600_000_000
 FILL = "fill:"  # begins the purpose of such a one
+FILLED_AT_ONCE = 64  # nonces looked at before a transaction in one go: a node may have named any
 
 Sign = Callable[[int], Awaitable[SignedTransaction]]
 Keep = Callable[["Tx", ChainTransaction, "Draw"], Awaitable[None]]
@@ -41,7 +42,7 @@ async def transacted(hub: Hub, purpose: str, sign: Sign, keep: Keep | None = Non
         stored = await rx.anchors.transaction(purpose)
         known_nonce = await rx.anchors.next_nonce(hub.chain.chain_id, hub.chain.sender)
     if stored is None:
-        signed = await sign(max(known_nonce, await hub.chain.next_nonce()))
+        signed = await sign(max(known_nonce, await hub.chain.mined_nonce()))
         draw = hub.draw()
         stored = _stored(purpose, hub.chain.chain_id, signed, draw.now_us)
         if not await hub.store.write(keep_signed, stored, keep, draw):
@@ -90,25 +91,36 @@ async def _receipt_of(hub: Hub, stored: ChainTransaction, purpose: str) -> Chain
 
 
 async def _send_in_order(hub: Hub, wanted: ChainTransaction) -> None:
-    """Send everything of this sender that no block holds, lowest nonce first: a gap would hold up all behind it.
+    """Send all of this sender that no block holds, lowest nonce first: a gap would hold up all behind it.
 
-    Raises ChainRefused for `wanted` alone. A refused one before it is its own Task's to report; `wanted` then waits,
-    unless that nonce was taken by another transaction, so that no gap is left.
+    The chain's own next nonce says where to begin, and not what is settled here: a block that went takes transactions
+    with it whose end is told. A nonce without any is filled. Raises ChainRefused for `wanted` alone; it waits while one
+    before it is refused, until that one's nonce is filled too.
     """
+    mined = await hub.chain.mined_nonce()
     async with hub.store.reading() as rx:
-        unsettled = await rx.anchors.unsettled(wanted.chain_id, wanted.sender)
-    for earlier in unsettled:
-        if earlier.nonce >= wanted.nonce:
-            break
-        if (receipt := await _receipt_of(hub, earlier, earlier.purpose)) is not None:
-            await _settle_filled(hub, earlier, receipt)
+        held = {
+            one.nonce: one
+            for one in await rx.anchors.transactions_from(wanted.chain_id, wanted.sender, mined, wanted.nonce)
+        }
+        fillers = [one for one in await rx.anchors.unsettled(wanted.chain_id, wanted.sender) if _is_filler(one)]
+    for filler in fillers:
+        if filler.nonce < mined:  # it has no Task of its own
+            await hub.store.write(settle_transaction, filler.purpose, TransactionState.CONFIRMED)
+    for nonce in range(mined, min(wanted.nonce, mined + FILLED_AT_ONCE)):
+        earlier = held.get(nonce)
+        if earlier is None:
+            await _fill_gap(hub, wanted, nonce)
             continue
         try:
             await hub.chain.send(_signed(earlier))
+        except NonceTaken:
+            continue
         except ChainRefused as refused:
             log.warning("%s waits: %s before it was refused: %s", wanted.purpose, earlier.purpose, refused)
-            if await hub.chain.next_nonce() <= earlier.nonce:
+            if _age_us(hub, earlier) < FILL_AFTER_US:
                 return
+            await _fill(hub, earlier)
     await hub.chain.send(_signed(wanted))
 
 
@@ -116,29 +128,43 @@ async def _outbid(hub: Hub, chain_id: int, sender: str) -> None:
     """The transaction that all others of a sender wait for, for more money if it has waited too long itself."""
     mined = await hub.chain.mined_nonce()
     async with hub.store.reading() as rx:
-        unsettled = await rx.anchors.unsettled(chain_id, sender)
-    for first in unsettled:
-        if first.nonce == mined and _age_us(hub, first) >= OUTBID_AFTER_US:
-            dearer = await hub.chain.sign_replacement(first.raw)
-            if await hub.store.write(replace_signed, first, dearer, None, hub.draw()):
-                log.info("%s waited too long and is sent again for more: %s", first.purpose, dearer.hash)
+        waiting = await rx.anchors.transactions_from(chain_id, sender, mined, mined)
+    for first in waiting:
+        if _age_us(hub, first) < OUTBID_AFTER_US:
+            continue
+        dearer = await hub.chain.sign_replacement(first.raw)
+        if await hub.store.write(replace_signed, first, dearer, None, hub.draw()):
+            log.info("%s waited too long and is sent again for more: %s", first.purpose, dearer.hash)
+            try:
                 await hub.chain.send(dearer)
+            except ChainRefused as refused:  # whoever comes next says so of its own, or fills its nonce
+                log.warning("%s is refused for more too: %s", first.purpose, refused)
+
+
+async def _fill_gap(hub: Hub, wanted: ChainTransaction, nonce: int) -> None:
+    """Nothing under a nonce that was never used: a node once told a greater one than was due."""
+    nothing = await hub.chain.sign_nothing(nonce)
+    draw = hub.draw()
+    stored = _stored(_filler(wanted, nonce), wanted.chain_id, nothing, draw.now_us)
+    if await hub.store.write(keep_signed, stored, None, draw):
+        log.warning("nonce %d of %s is filled: nothing was ever signed for it", nonce, wanted.sender)
+        await hub.chain.send(nothing)
 
 
 async def _fill(hub: Hub, stored: ChainTransaction) -> None:
     """Nothing under a nonce that nothing else will use, so that what lies behind goes on; the purpose is free again."""
     nothing = await hub.chain.sign_nothing(stored.nonce)
-    purpose = f"{FILL}{stored.chain_id}:{stored.sender}:{stored.nonce}"
-    if await hub.store.write(replace_signed, stored, nothing, purpose, hub.draw()):
+    if await hub.store.write(replace_signed, stored, nothing, _filler(stored, stored.nonce), hub.draw()):
         log.warning("nonce %d of %s is filled: no node takes %s", stored.nonce, stored.sender, stored.purpose)
         await hub.chain.send(nothing)
 
 
-async def _settle_filled(hub: Hub, earlier: ChainTransaction, receipt: ChainReceipt) -> None:
-    """A filler has no Task of its own: whoever comes by settles it. All others are settled by theirs."""
-    if earlier.purpose.startswith(FILL):
-        state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
-        await hub.store.write(settle_transaction, earlier.purpose, state)
+def _filler(held: ChainTransaction, nonce: int) -> str:
+    return f"{FILL}{held.chain_id}:{held.sender}:{nonce}"
+
+
+def _is_filler(held: ChainTransaction) -> bool:
+    return held.purpose.startswith(FILL)
 
 
 def _age_us(hub: Hub, stored: ChainTransaction) -> int:

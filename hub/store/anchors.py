@@ -256,6 +256,11 @@ class Anchors:
         binds = {"on_chain": held.chain_id, "of_sender": held.sender, "at_nonce": held.nonce, "for_purpose": purpose}
         return await self._rx.many(_REPLACED, str, **binds)
 
+    async def transactions_from(self, chain_id: int, sender: str, first: int, last: int) -> list[ChainTransaction]:
+        """What was signed for these nonces, both ends included, settled or not, in their order."""
+        binds = {"on_chain": chain_id, "of_sender": sender, "first": first, "last": last}
+        return await self._rx.many(_FROM_NONCE, _transaction_of, **binds)
+
     async def unsettled(self, chain_id: int, sender: str) -> list[ChainTransaction]:
         """Signed and not yet seen in a block, in the order of their nonces: what is sent again after a restart."""
         return await self._rx.many(_UNSETTLED, _transaction_of, on_chain=chain_id, of_sender=sender)
@@ -465,6 +470,11 @@ _REPLACED = (
 _UNSETTLED = (
     select(chain_transaction)
     .where(_ours & _t.state.in_([literal_column("'SIGNED'"), literal_column("'SENT'")]))
+    .order_by(_t.nonce)
+)
+_FROM_NONCE = (
+    select(chain_transaction)
+    .where(_ours & _t.nonce.between(bindparam("first"), bindparam("last")))
     .order_by(_t.nonce)
 )
 _CONTRACTS = select(contract).where(_k.chain_id == bindparam("on_chain")).order_by(_k.from_block, _k.recorded_at_us)

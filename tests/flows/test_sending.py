@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from hub.flows.sending import FILL, FILL_AFTER_US, OUTBID_AFTER_US, TAKEN_AFTER_US, transacted
+from hub.flows.sending import FILL, FILL_AFTER_US, OUTBID_AFTER_US, TAKEN_AFTER_US, finished, transacted
 from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, NonceTaken, SignedTransaction
 from tests.flows.benches import Bench
+from tests.flows.scripted import ScriptedChain
 
 TO = "0x" + "dd" * 20
 
@@ -140,3 +141,79 @@ async def test_a_nonce_that_no_node_takes_is_filled_and_what_lies_behind_goes_on
     assert await kept(bench) == [(filler, 0, "CONFIRMED"), ("two", 1, "SIGNED")]
     assert await looked(bench, "one") is not None
     assert await kept(bench) == [(filler, 0, "CONFIRMED"), ("two", 1, "SIGNED"), ("one", 2, "SIGNED")]
+
+
+# ---- a node whose pool keeps what lies behind a gap ------------------------------------------------------------------
+
+
+class Pool(ScriptedChain):
+    """As a real node: what has a gap before it waits, and what a fork takes back may be forgotten."""
+
+    async def send(self, transaction: SignedTransaction) -> None:
+        self._answer()
+        self.sent.append(transaction.hash)
+        if transaction.hash in self.mined or transaction.nonce > self._used:
+            return
+        if transaction.nonce < self._used:
+            raise NonceTaken("nonce too low")
+        self.signed[transaction.hash]()
+        self.mined[transaction.hash] = self._mined(transaction.hash)
+
+
+@pytest.fixture
+def pooled(bench: Bench) -> Bench:
+    bench.chain = Pool()
+    return bench
+
+
+async def test_what_a_fork_took_back_is_sent_again_though_its_end_was_told(pooled: Bench) -> None:
+    """A call that nobody follows any more would else hold up all behind it for ever."""
+    receipt = await finished(pooled.hub, "one", lambda nonce: pooled.chain.sign_call(TO, b"one", nonce))
+    assert receipt is not None
+    pooled.chain.fork()
+    assert receipt.hash not in pooled.chain.mined
+    assert await looked(pooled, "two") is not None
+    assert receipt.hash in pooled.chain.mined
+
+
+async def test_a_nonce_that_a_node_named_too_high_is_reached_by_filling_those_before_it(pooled: Bench) -> None:
+    honest = pooled.chain.mined_nonce
+
+    async def seven() -> int:
+        return 7
+
+    pooled.chain.mined_nonce = seven  # type: ignore[method-assign]  # once
+    assert await looked(pooled, "one") is None
+    pooled.chain.mined_nonce = honest  # type: ignore[method-assign]  # its own again
+    assert await looked(pooled, "one") is not None
+    assert [nonce for _, nonce, _ in await kept(pooled)] == list(range(8))
+    assert await looked(pooled, "two") is not None
+    states = {purpose: state for purpose, _, state in await kept(pooled) if purpose.startswith(FILL)}
+    assert len(states) == 7
+    assert set(states.values()) == {"CONFIRMED"}
+
+
+async def test_a_refused_transaction_that_nobody_follows_is_filled_by_who_waits_behind_it(pooled: Bench) -> None:
+    with pytest.raises(ChainRefused):
+        await refused_first(pooled)
+    assert await looked(pooled, "two") is None
+    pooled.clock.pass_us(FILL_AFTER_US)
+    assert await looked(pooled, "two") is not None, "and no refusal of another's is raised"
+    filler = f"{FILL}{pooled.chain.chain_id}:{pooled.chain.sender}:0"
+    assert await kept(pooled) == [(filler, 0, "SIGNED"), ("two", 1, "SIGNED")]
+
+
+async def refused_first(bench: Bench) -> None:
+    """A transaction that is signed and kept, and that the node takes neither then nor later."""
+    sign = bench.chain.sign_call
+
+    async def marked(to: str, data: bytes, nonce: int) -> SignedTransaction:
+        signed = await sign(to, data, nonce)
+        refusing(bench, signed.hash, ChainRefused("tx fee exceeds the configured cap"))
+        return signed
+
+    bench.chain.sign_call = marked  # type: ignore[method-assign]  # for this one
+    try:
+        await looked(bench, "one")
+    finally:
+        bench.chain.sign_call = sign  # type: ignore[method-assign]  # its own again
