@@ -202,7 +202,9 @@ async def test_viewer_says_who_asks(api: Api) -> None:
 
     assert await view(learner(scene.me)) == {
         "kind": "USER",
-        "scopes": ["entitlements:read", "entitlements:write", "orders:read", "orders:write", "wallets:read", "wallets:write"],
+        "scopes": [
+            "entitlements:read", "entitlements:write", "orders:read", "orders:write", "wallets:read", "wallets:write",
+        ],  # fmt: skip
         "user": {"id": scene.me.id, "orders": {"totalCount": 1}},
         "platform": None,
     }
