@@ -204,7 +204,7 @@ async def test_viewer_says_who_asks(api: Api) -> None:
         "kind": "USER",
         "scopes": [
             "entitlements:read", "entitlements:write", "orders:read", "orders:write", "wallets:read", "wallets:write",
-        ],  # fmt: skip
+        ],
         "user": {"id": scene.me.id, "orders": {"totalCount": 1}},
         "platform": None,
     }
