@@ -552,8 +552,9 @@ class Checkout(Protocol):
         """What an offer's name stands for, and the parts of its split, as they were told when they were set."""
 
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
-        """The gateway's call: signed once, committed, then sent until a block holds it. None: in no block yet. Raises
-        ChainRefused where the contract says no."""
+        """The gateway's call: signed once, committed, then sent until a block holds it. None: come back, it may still
+        take effect. Raises ChainRefused where the contract says no and nothing is signed; a receipt that is not ok is
+        of a block so deep that it stays."""
 
 
 @runtime_checkable

@@ -31,7 +31,7 @@ class JsonRpcCheckout:
 
     def __init__(self, node: Node, confirmations: int) -> None:
         self._node = node
-        self._confirmations = confirmations
+        self.confirmations = confirmations
         self._splitter: str | None = None
         self._token = ""
         self._from_block = 0
@@ -67,7 +67,7 @@ class JsonRpcCheckout:
     async def standing(self, order_key: bytes) -> PurchaseStanding:
         (latest,) = await self._node.look_up(Question("eth_getBlockByNumber", ("latest", False)))
         head = _number(_field(latest, "number"))
-        deep = max(head - self._confirmations + 1, 0)
+        deep = max(head - self.confirmations + 1, 0)
         settled = (self._node.contract, calls.HUB, "settled", (order_key,))
         refunded = (self.splitter, calls.SPLITTER, "isRefunded", (order_key,))
         now = await self._views(settled, refunded, block=hex(head))

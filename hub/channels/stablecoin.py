@@ -59,6 +59,7 @@ TEST_TOKEN = "test"  # the setting that stands for TestUSD: money of nobody
 # deadline is not bought before it.
 DRIFT_S = 15 * 60
 LOOK_AGAIN_MS = 2_000
+NOT_CHARGED = "not_charged"
 MAX_PAYEES_FILE = 1_000_000  # bytes: some ten thousand payees
 CAPABILITIES = Capabilities(
     currencies={"USD": AmountRange(1, MAX_PRICE_MINOR)},
@@ -256,35 +257,40 @@ class StablecoinChannel:
             return self._said(Outcome.REJECTED, code="whole_only")
         key = _key_in(attempt.channel_ref)
         try:
-            if key is None or (call := await self._refund_call(attempt, key)) is None:
-                return self._said(Outcome.REJECTED, code="not_charged")
-            if (done := await self._given_back(key, refund)) is not None:
+            if key is not None and (done := await self._given_back(key, refund)) is not None:
                 return done
+            if key is None or (call := await self._refund_call(attempt, key)) is None:
+                return self._said(Outcome.REJECTED, code=NOT_CHARGED)
         except ChainUnavailable:
             return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
         return await self._sent(call, key, refund)
 
     async def _sent(self, call: SplitterCall, key: bytes, refund: Refund) -> Result:
         try:
-            receipt: ChainReceipt | None = await self.checkout.carry_out(call)
-            if receipt is not None and not receipt.is_ok:
-                return self._said(Outcome.REJECTED, key=key, code="reverted")
-            done = await self._given_back(key, refund)
-        except ChainRefused as refused:
-            return self._said(Outcome.REJECTED, key=key, code=f"refused: {refused}"[:200])
+            no = await self._carried_out(call)
+            done = await self._given_back(key, refund)  # first: what is given back is given back, whatever was refused
         except ChainUnavailable:
             return self._said(Outcome.UNKNOWN, key=key, code="chain_unavailable")
+        if done is None and no is not None:
+            return self._said(Outcome.REJECTED, key=key, code=no[:200])
         return done or self._said(Outcome.PENDING, key=key, retry_after_ms=LOOK_AGAIN_MS)
 
-    async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
-        """What the splitter says of the purchase. Not given back: it was never seen, and may be asked again."""
-        key = _key_in(attempt.channel_ref)
-        if key is None:
-            return self._said(Outcome.DONE)
+    async def _carried_out(self, call: SplitterCall) -> str | None:
+        """Why the contract does not do it, if it does not: then nothing of it can get into a block any more."""
         try:
-            return await self._given_back(key, refund) or self._said(Outcome.DONE)
-        except ChainUnavailable:
-            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
+            receipt: ChainReceipt | None = await self.checkout.carry_out(call)
+        except ChainRefused as refused:
+            return f"refused: {refused}"
+        return "reverted" if receipt is not None and not receipt.is_ok else None
+
+    async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        """What the splitter says of the purchase. What is not given back is carried out again: nobody else does, and
+        under one purpose it is one transaction, of which the contract lets one alone take effect."""
+        told = await self.refund(attempt, refund)
+        if told.code == NOT_CHARGED:  # a node that lags: its word is none on what was charged
+            return self._said(Outcome.DONE)
+        # That a call was refused is for its own answer to say; that it has come to nothing is a query's word.
+        return replace(told, outcome=Outcome.DECLINED) if told.outcome is Outcome.REJECTED else told
 
     async def _given_back(self, key: bytes, refund: Refund) -> Result | None:
         standing = await self.checkout.standing(key)

@@ -53,7 +53,7 @@ class CheckoutDesk:
 
     def belong_to(self, hub: Hub) -> None:
         self._hub[:] = [hub]
-        self.checkout.send_by(partial(offers.carry_out, hub))
+        self.checkout.send_by(partial(offers.carry_out, hub, depth=self.checkout.confirmations))
 
     async def _sale_of(self, order_id: str) -> Sale | None:
         return await offers.sale_of(self._hub[0], order_id)

@@ -58,17 +58,29 @@ async def sale_of(hub: Hub, order_id: str) -> Sale | None:
     return None if sold is None else _sale(hub, sold)
 
 
-async def carry_out(hub: Hub, purpose: str, contract: str, data: bytes) -> ChainReceipt | None:
-    """A call by the gateway: signed once, committed, sent until a block holds it. One that failed may be tried anew."""
+async def carry_out(hub: Hub, purpose: str, contract: str, data: bytes, *, depth: int) -> ChainReceipt | None:
+    """A call by the gateway: signed once, committed, sent until a block holds it. One that failed may be tried anew.
+
+    None: come back, as its bytes may still take effect. So may those that a node refuses, and those that failed in a
+    block less than `depth` deep, its own counted as one. Raises ChainRefused when nothing of it is signed.
+    """
     await hub.chain.connect()
 
     async def sign(nonce: int) -> SignedTransaction:
         return await hub.chain.sign_call(contract, data, nonce)
 
-    receipt = await transacted(hub, purpose, sign)
-    if receipt is not None:
-        state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
-        await hub.store.write(settle_transaction, purpose, state)
+    try:
+        receipt = await transacted(hub, purpose, sign)
+    except ChainRefused as refused:
+        async with hub.store.reading() as rx:
+            if await rx.anchors.transaction(purpose) is None:
+                raise
+        log.warning("%s was refused and may still get into a block: %s", purpose, refused)
+        return None
+    if receipt is None or (not receipt.is_ok and receipt.confirmations < depth):
+        return None
+    state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
+    await hub.store.write(settle_transaction, purpose, state)
     return receipt
 
 

@@ -86,9 +86,9 @@ class Contracts:
 
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
         self.carried.append(call)
+        self.standing_ = self.after or self.standing_
         if isinstance(self.receipt, Exception):
             raise self.receipt
-        self.standing_ = self.after or self.standing_
         return self.receipt
 
     def _demand(self) -> None:
@@ -355,6 +355,7 @@ async def test_a_refund_is_one_call_under_one_purpose(channel: StablecoinChannel
         (replace(RECEIPT, is_ok=False), BOUGHT, (Outcome.REJECTED, Stage.NONE, "reverted")),
         (ChainRefused("allowance"), BOUGHT, (Outcome.REJECTED, Stage.NONE, "refused: allowance")),
         (ChainUnavailable("away"), BOUGHT, (Outcome.UNKNOWN, Stage.NONE, "chain_unavailable")),
+        (ChainRefused("it is refunded"), GIVEN_BACK, (Outcome.DONE, Stage.REFUNDED, None)),
     ],
 )
 async def test_a_refund_on_its_way_is_as_far_as_its_transaction(
@@ -368,6 +369,19 @@ async def test_a_refund_on_its_way_is_as_far_as_its_transaction(
     contracts.standing_, contracts.paid_ = BOUGHT, PAID
     contracts.receipt, contracts.after = receipt, after
     assert said(await channel.refund(asked, refund_of(asked, 1250))) == expected
+
+
+async def test_asking_about_a_refund_that_is_not_given_back_carries_it_out_again(
+    channel: StablecoinChannel, contracts: Contracts
+) -> None:
+    asked = await shown(channel)
+    contracts.standing_, contracts.paid_ = BOUGHT, PAID
+    assert said(await channel.query_refund(asked, refund_of(asked, 1250))) == (Outcome.PENDING, Stage.NONE, None)
+    contracts.receipt = ChainRefused("allowance")
+    assert said(await channel.query_refund(asked, refund_of(asked, 1250))) == (
+        Outcome.DECLINED, Stage.NONE, "refused: allowance"
+    )  # fmt: skip
+    assert [call.purpose for call in contracts.carried] == [f"refund:{(asked.channel_ref or '')[2:]}"] * 2
 
 
 async def test_part_of_a_price_and_an_unpaid_price_are_not_given_back(
