@@ -61,6 +61,7 @@ log = logging.getLogger(__name__)
 
 RESOLVE = "resolve_attempt"
 VOID = "void_attempt"
+ANEW = "anew"  # in the body of a Task that asks about an attempt which had ended
 # A call that takes longer is given up as UNKNOWN; adapters' own budgets (connect 3 s, read 10 s) end before.
 CALL_WITHIN_S = 35
 
@@ -308,14 +309,17 @@ async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
     """The Task of one attempt: ask its channel, apply what it says. Returns when to ask again (µs), None when done."""
     async with hub.store.reading() as rx:
         attempt = await rx.payments.by_id(task.body["attempt"])
-    if attempt is None or attempt.is_settled:
+    if attempt is None or (attempt.is_settled and ANEW not in task.body):
         return None  # one that is NOT_SENT may have lost its process before it was sent again
     channel = hub.channels.get(attempt.channel)
     if channel is None:
         log.error("attempt %s is live on channel %s, which is not configured", attempt.id, attempt.channel)
         await _report_if_late(hub, attempt)
         return hub.clock.now_us() + 60 * 1_000_000
+    was_settled = attempt.is_settled
     attempt, retry_after_ms = await _asked_round(hub, channel, attempt)
+    if was_settled and attempt.state is not AttemptState.CHARGED and retry_after_ms:
+        return _ask_again_at(hub, attempt, task, retry_after_ms)
     if attempt.is_settled or attempt.state is AttemptState.NOT_SENT:
         return None
     await _report_if_late(hub, attempt)

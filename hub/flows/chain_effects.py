@@ -11,9 +11,10 @@ from hub.domain.chain_log import ChainEvent, Cost, Depth
 from hub.domain.events import Change, OrderRecorded
 from hub.domain.ids import Draw
 from hub.domain.orders import ChainStatus
+from hub.domain.payments import AttemptState
 from hub.domain.reconciliation import BreakKind
 from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf, TransactionState
-from hub.flows.attempts import RESOLVE
+from hub.flows.attempts import ANEW, RESOLVE
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
 from hub.ports import Vault
@@ -57,9 +58,12 @@ async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: V
 
 async def _settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw) -> None:
     """A buyer's own transaction may have bought what one of our attempts waits for: it is asked about at once, and its
-    channel decides. Nobody waits for this one: whoever settled it was not us."""
+    channel decides, even of one that had ended without money by then, as by the word of a node that lagged. Nobody
+    waits for this one: whoever settled it was not us."""
     attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
     if attempt is not None:
+        if attempt.is_settled and attempt.state is not AttemptState.CHARGED:
+            tx.tasks.add(RESOLVE, attempt.id, {"attempt": attempt.id, ANEW: True}, draw.now_us)
         await tx.tasks.hasten(RESOLVE, attempt.id, draw.now_us)
     elif depth is Depth.FINAL and not await tx.chain_log.is_ours(event.transaction_hash):
         await _tell_staff(tx, event, "an order was settled by a transaction that is not ours", draw)
