@@ -1,4 +1,4 @@
-"""A purchase that the chain tells of after its attempt has ended without money, as on the word of a node that lagged."""
+"""A purchase that the chain tells of after its attempt has ended without money, as by the word of a node that lags."""
 
 from dataclasses import replace
 
