@@ -406,7 +406,7 @@ def test_06_19_parts_sum_to_the_price_for_every_split(standing: Shop, bps: tuple
 
 @pytest.mark.chaos
 @given(bps=bps_vectors(), price=PRICES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_06_19_parts_sum_to_the_price_for_many_splits(standing: Shop, bps: tuple[int, ...], price: int) -> None:
     demand_whole(standing.copy(), bps, price)
 
