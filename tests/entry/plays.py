@@ -393,7 +393,8 @@ async def claimed(stage: Stage, name: str) -> None:
         text = asked["challenge"]["message"]
         told = await learner.mutate(WALLET_LINK, {"message": text, "signature": "0x" + signed(text, number).hex()})
         right = {"entitlementId": order["entitlement"]["id"], "walletId": told["wallet"]["id"]}
-        await learner.mutate(CLAIM, right | {"idempotencyKey": name})
+        # Another play erases this learner, wallets and all: what was linked anew is claimed for by another key.
+        await learner.mutate(CLAIM, right | {"idempotencyKey": f"{name} {right['walletId']}"})
 
         async def is_held() -> bool:
             token = (await learner.query(TOKEN, {"id": right["entitlementId"]}))["entitlement"]["token"]
