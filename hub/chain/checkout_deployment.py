@@ -20,12 +20,13 @@ OWN_WORDS: Final = {splitter_calls.SPLITTER: 1, splitter_calls.TEST_USD: 2}
 
 
 async def deploy_checkout(
-    chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment], *, token: str
+    chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment], *, token: str, appoints: bool = False
 ) -> tuple[Deployment, str, list[Deployment]]:
     """The splitter of the hub that `chain` asks, the token it sells for, and all that the caller has to record.
 
-    `token` is an address, or TEST_TOKEN. A splitter of another hub is not this one's. Idempotent, also after a crash
-    anywhere. Raises ChainUnavailable (run it again) or ChainRefused.
+    `token` is an address, or TEST_TOKEN. A splitter of another hub is not this one's. A recorded one gets its role and
+    its token only if the caller `appoints`: its owner may have taken them away. Idempotent, also after any crash.
+    Raises ChainUnavailable (run it again) or ChainRefused.
     """
     found: list[Deployment] = []
     address = token
@@ -40,6 +41,8 @@ async def deploy_checkout(
         chain, deployer, splitter_calls.SPLITTER, deployer.address, chain.contract, chain.sender
     )
     found.append(splitter)
+    if not appoints and any(one.address == splitter.address for one in known):
+        return splitter, address, found
     await _in_office(chain, deployer, splitter.address)
     if not await _asked(chain, splitter.address, "isTaken", address):
         await _told(chain, deployer, splitter.address, abi.call(splitter_calls.SPLITTER, "setToken", address, True))

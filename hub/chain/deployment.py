@@ -1,6 +1,7 @@
 """Putting the contract on a chain once, however often it is asked for: at each start, or by `hub contracts deploy`."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +11,8 @@ from eth_account.signers.local import LocalAccount
 from hub.chain import calls
 from hub.chain.client import JsonRpcChain
 from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, SignedTransaction
+
+log = logging.getLogger(__name__)
 
 GATEWAY_ROLES: Final = calls.ROLE_GATEWAY | calls.ROLE_PAUSER | calls.ROLE_REVOKER
 MINED_WITHIN_S: Final = 180.0  # fifteen blocks of a chain with a block each 12 s
@@ -31,20 +34,28 @@ class Deployment:
     from_block: int
 
 
-async def deploy(chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment]) -> Deployment:
-    """This version's EntitlementHub on that chain, its gateway in office; `chain` asks it from now on.
+async def deploy(
+    chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment], *, appoints: bool = False
+) -> Deployment:
+    """This version's EntitlementHub on that chain; `chain` asks it from now on.
 
-    `chain` comes without a contract: which one it is, is decided here.
+    `chain` comes without a contract: which one it is, is decided here. The gateway is put in office at a new one; at a
+    recorded one only if the caller `appoints`: an owner who took roles away, as from a stolen key, means it.
 
     `known` are the recorded ones of all chains, oldest first; one that fits is given back, else one that this deployer
     made before without its being recorded, else a new one: the caller records what it gets. Idempotent, also after a
     crash anywhere. Raises ChainUnavailable (run it again) or ChainRefused (the reason is the node's or the contract's).
     """
     await chain.connect()
-    deployment = await _recorded(chain, known) or await _unrecorded(chain, deployer) or await _create(chain, deployer)
+    recorded = await _recorded(chain, known)
+    deployment = recorded or await _unrecorded(chain, deployer) or await _create(chain, deployer)
     chain.use_contract(deployment.address)
     await chain.connect()
-    await _put_in_office(chain, deployer)
+    if appoints or recorded is None:
+        await _put_in_office(chain, deployer)
+    elif not await chain.roles_of(chain.sender) & calls.ROLE_GATEWAY:
+        log.warning("%s may not anchor: it is no gateway of %s; `hub contracts deploy` or its owner can make it one",
+                    chain.sender, deployment.address)  # fmt: skip
     return deployment
 
 

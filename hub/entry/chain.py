@@ -66,11 +66,15 @@ def _chain_side(settings: Settings) -> ChainSide:
         if password is not None
     }
     brought = keys.load(settings.data, passwords=passwords)
-    return ChainSide(JsonRpcChain(lambda: url, brought.gateway, max_fee_wei=settings.chain_max_fee_wei), brought, None)
+    client = JsonRpcChain(
+        lambda: url, brought.gateway, chain_id=settings.chain_id, max_fee_wei=settings.chain_max_fee_wei
+    )
+    return ChainSide(client, brought, None)
 
 
-async def bring_up(hub: Hub, side: ChainSide) -> KnownContract:
-    """Start or join the node and deploy the contract if it is not there. Raises ChainUnavailable, ChainRefused."""
+async def bring_up(hub: Hub, side: ChainSide, *, appoints: bool = False) -> KnownContract:
+    """Start or join the node and deploy the contract if it is not there; what is there keeps its roles unless the
+    caller `appoints`. Raises ChainUnavailable, ChainRefused."""
     if side.node is not None:
         await side.node.start()
     await side.client.connect()
@@ -80,18 +84,21 @@ async def bring_up(hub: Hub, side: ChainSide) -> KnownContract:
         deployment.Deployment(one.chain_id, one.address, one.name, bytes.fromhex(one.code_hash), one.from_block)
         for one in recorded
     ]
-    contract = _known(await deployment.deploy(side.client, side.keys.deployer, known), hub.clock.now_us())
+    deployed = await deployment.deploy(side.client, side.keys.deployer, known, appoints=appoints)
+    contract = _known(deployed, hub.clock.now_us())
     await keep_contract(hub, contract)
-    await _open_checkout(hub, side, known)
+    await _open_checkout(hub, side, known, appoints=appoints)
     return contract
 
 
-async def _open_checkout(hub: Hub, side: ChainSide, known: list[deployment.Deployment]) -> None:
+async def _open_checkout(
+    hub: Hub, side: ChainSide, known: list[deployment.Deployment], *, appoints: bool
+) -> None:
     """The splitter beside the hub's contract, where this hub sells on chain."""
     if side.checkout is None or side.token is None:
         return
     splitter, token, found = await checkout_deployment.deploy_checkout(
-        side.client, side.keys.deployer, known, token=side.token
+        side.client, side.keys.deployer, known, token=side.token, appoints=appoints
     )
     for one in found:
         await keep_contract(hub, _known(one, hub.clock.now_us()))

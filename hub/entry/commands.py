@@ -109,7 +109,7 @@ async def mint(hub: Hub, *, as_: str, user: str = "learner", platform: str | Non
 
 async def deploy_contracts(settings: Settings) -> int:
     async with opened(settings) as (hub, side):
-        contract = await bring_up(hub, side)
+        contract = await bring_up(hub, side, appoints=True)
     print(f"hub: {contract.name} on chain {contract.chain_id} at {contract.address}, from block {contract.from_block}")
     return 0
 

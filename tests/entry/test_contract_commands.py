@@ -73,6 +73,14 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         await done(house, "contracts", "unpause")
         await done(house, "contracts", "set-roles", ALICE, "signer")
         await done(house, "contracts", "rotate-signer", ALICE, BOB)
+        gateway = next(line.split()[1] for line in told if line.startswith("gateway"))
+        await done(house, "contracts", "set-roles", gateway)
+        for _ in range(2):  # a start, or a look, gives back no role that its owner took away
+            told = await done(house, "contracts", "status")
+            assert next(line for line in told if line.startswith("gateway")).split(";")[0].endswith("no role")
+        await done(house, "contracts", "deploy")
+        told = await done(house, "contracts", "status")
+        assert "gateway pauser revoker" in next(line for line in told if line.startswith("gateway"))
         await done(house, "contracts", "propose-owner", ALICE)
         told = await done(house, "contracts", "status")
         assert "paused   no" in told
