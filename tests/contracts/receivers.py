@@ -32,6 +32,7 @@ def behave(mode: uint256, payload: Bytes[4096]):
 def onERC1155Received(operator: address, sender: address, id: uint256, amount: uint256, data: Bytes[64]) -> bytes4:
     mode: uint256 = self.mode
     assert mode != 1, "no tokens here"
+    assert mode != 6 or msg.gas > 90_000, "too little gas"
     assert sender == empty(address) and amount == 1 and len(data) == 0, "not a mint"
     self.calls += 1
     self.balance_seen = staticcall Hub(msg.sender).balanceOf(self, id)
@@ -55,7 +56,7 @@ def __default__():
     pass
 """
 
-ACCEPT, REFUSE, WRONG, GREEDY, COME_BACK, INSIST = range(6)
+ACCEPT, REFUSE, WRONG, GREEDY, COME_BACK, INSIST, NEEDY = range(7)
 
 
 class Receiver:

@@ -34,7 +34,7 @@ from tests.contracts.evm import (
     signed,
     verify_arguments,
 )
-from tests.contracts.receivers import ACCEPT, COME_BACK, GREEDY, INSIST, REFUSE, WRONG, Receiver, mute
+from tests.contracts.receivers import ACCEPT, COME_BACK, GREEDY, INSIST, NEEDY, REFUSE, WRONG, Receiver, mute
 
 ALICE, BOB = keccak(b"alice")[:20], keccak(b"bob")[:20]
 NOTHING = ((0, 0, 0, False),)
@@ -530,7 +530,7 @@ def test_a_right_refused_before_is_not_minted_from_inside_a_hook(hub: Hub) -> No
 
 
 def test_nobody_can_starve_the_hook_of_gas(hub: Hub) -> None:
-    receiver = Receiver(hub.evm)
+    receiver = Receiver(hub.evm, NEEDY)  # one that gives back what it was given, when that is too little
     proof = anchored(hub, [right(0, to=receiver.address), right(1)]).proof(0)
     enough = None
     for gas in range(120_000, 320_000, 20_000):
