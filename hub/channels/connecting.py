@@ -25,6 +25,7 @@ class OnChain:
     checkout: Checkout
     sale_of: Callable[[str], Awaitable[Sale | None]]  # what an order sells
     reference_of: Callable[[str], bytes]  # 32 bytes that stand for an attempt's key and give nothing of it away
+    is_embedded: bool  # the chain is the hub's own: its node never lags, and makes no blocks while nothing happens
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,12 @@ class CheckoutDesk:
 
     checkout: JsonRpcCheckout
     treasury: str  # of an embedded chain, where nobody has to name one
+    is_embedded: bool
     _hub: list[Hub] = field(default_factory=list)
 
     @property
     def on_chain(self) -> OnChain:
-        return OnChain(self.checkout, self._sale_of, self._reference_of)
+        return OnChain(self.checkout, self._sale_of, self._reference_of, self.is_embedded)
 
     def belong_to(self, hub: Hub) -> None:
         self._hub[:] = [hub]

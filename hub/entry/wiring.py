@@ -76,7 +76,8 @@ async def build(
         "is_production": settings.is_production,
         "draw_seed": system_seed,
     }
-    desk = None if side.checkout is None else CheckoutDesk(side.checkout, side.keys.deployer.address)
+    is_embedded = settings.chain_url is None
+    desk = None if side.checkout is None else CheckoutDesk(side.checkout, side.keys.deployer.address, is_embedded)
     hub = Hub(
         store=store,
         channels=_channels(settings, sandbox, origin, clock, failpoint, desk),

@@ -39,6 +39,7 @@ SALE = Sale(TOKEN_ID, Money(1250, "USD"), (("mer_1", 9_000), (None, 1_000)))
 PARTS = [Part(PAYEE, 9_000), Part(TREASURY, 1_000)]
 TERMS = Terms(PLACE.token, 12_500_000, TOKEN_ID, 0, split_id(PARTS, keccak))
 OFFER = offer_id(TERMS, keccak)
+TREASURY_SPLIT = split_id([Part(TREASURY, 10_000)], keccak)  # where no payee has an address
 NOT_BOUGHT = PurchaseStanding(None, False, False, False, NOW_US // 10**6)
 BOUGHT = replace(NOT_BOUGHT, bought_at=NOW_US // 10**6, is_confirmed=True)
 PAID = Paid(OFFER, PAYER, PLACE.token, TERMS.price)
@@ -113,11 +114,13 @@ def channel(contracts: Contracts, clock: Clock, tmp_path: Path) -> StablecoinCha
     return made(contracts, clock, token="test", treasury="0x" + TREASURY.hex(), payees=str(payees))
 
 
-def made(contracts: Contracts, clock: Clock, sale: Sale | None = SALE, **settings: str) -> StablecoinChannel:
+def made(
+    contracts: Contracts, clock: Clock, sale: Sale | None = SALE, is_embedded: bool = True, **settings: str
+) -> StablecoinChannel:
     async def sale_of(order_id: str) -> Sale | None:
         return sale
 
-    on_chain = OnChain(contracts, sale_of, lambda key: keccak(text=key))
+    on_chain = OnChain(contracts, sale_of, lambda key: keccak(text=key), is_embedded)
     around = Surroundings(httpx.AsyncClient(), clock, lambda: bytes(32), None, on_chain)
     return StablecoinChannel.connected(settings, around)
 
@@ -304,6 +307,22 @@ async def test_what_the_chain_has_passed_by_is_over(
     assert said(await looked(asked)) == (Outcome.DONE, Stage.VOIDED, None)
     contracts.standing_ = NOT_BOUGHT
     clock.at_us = (deadline + DRIFT_S + 1) * 10**6  # a chain on which nothing happens
+    assert said(await looked(asked)) == (Outcome.DONE, Stage.VOIDED, None)
+
+
+@pytest.mark.parametrize("call", ["query", "void"])
+async def test_elsewhere_only_the_chains_own_time_ends_an_order(contracts: Contracts, clock: Clock, call: str) -> None:
+    channel = made(contracts, clock, is_embedded=False, token="0x" + "22" * 20, treasury="0x" + TREASURY.hex())
+    contracts.place_ = replace(PLACE, token=bytes([0x22]) * 20)
+    contracts.open_ = {offer_id(replace(TERMS, token=contracts.place_.token, split_id=TREASURY_SPLIT), keccak)}
+    asked = await shown(channel)
+    deadline = asked.expires_at_us // 10**6
+    looked = channel.query if call == "query" else channel.void
+    contracts.standing_ = replace(NOT_BOUGHT, confirmed_at=deadline)  # the node lags: it may have been bought since
+    clock.at_us = (deadline + 86_400) * 10**6
+    assert (await looked(asked)).outcome is (Outcome.ACTION if call == "query" else Outcome.PENDING)
+
+    contracts.standing_ = replace(NOT_BOUGHT, confirmed_at=deadline + 1)
     assert said(await looked(asked)) == (Outcome.DONE, Stage.VOIDED, None)
 
 

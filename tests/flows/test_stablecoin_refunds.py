@@ -107,7 +107,7 @@ async def bought(splitter: Splitter) -> tuple[Viewer, Order]:
 
     channel = StablecoinChannel(
         currency="CNY", is_test_only=True, treasury=None, payees={}, clock=bench.clock, client=httpx.AsyncClient(),
-        on_chain=OnChain(splitter, sale_of, lambda key: bytes(32)),  # type: ignore[arg-type]  # what refunds ask of it
+        on_chain=OnChain(splitter, sale_of, lambda key: bytes(32), is_embedded=False),  # type: ignore[arg-type]  # what refunds ask of it
     )  # fmt: skip
 
     async def refund(attempt: PaymentAttempt, refund: Refund) -> Result:
