@@ -11,6 +11,7 @@ from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
 from hub.domain.checkout import Part, Terms
 from hub.ports import ChainReceipt, ChainUnavailable, CheckoutPlace, Paid, PurchaseStanding, SplitterCall
 
+RANGES_AT_ONCE: Final = 10  # of logs in one batch: providers count what is in a batch, and take few
 VERSION_WITHOUT_ONE: Final = "1"  # of a token that has no version()
 
 CarryOut = Callable[[str, str, bytes], Awaitable[ChainReceipt | None]]  # purpose, contract, calldata
@@ -148,22 +149,43 @@ class JsonRpcCheckout:
         return await self._views(*asked, block=hex(block))
 
     async def _newest_log(self, event: bytes, subject: bytes) -> tuple[list[bytes], bytes] | None:
-        criteria = {
-            "address": self.splitter,
-            "fromBlock": hex(self._from_block),
-            "toBlock": "latest",
-            "topics": ["0x" + event.hex(), "0x" + subject.hex()],
-        }
-        (answer,) = await self._node.look_up(Question("eth_getLogs", (criteria,)))
-        logs = _granted(answer)
-        if not isinstance(logs, list):
-            raise ChainUnavailable("the node answered with something else than logs")
-        if not logs:
-            return None
-        topics = _field(logs[-1], "topics")
-        if not isinstance(topics, list):
-            raise ChainUnavailable("the node gave a log without topics")
-        return [_octets(topic) for topic in topics], _octets(_field(logs[-1], "data"))
+        """From the newest block backwards, by ranges that are halved while the node finds them too long."""
+        told = ["0x" + event.hex(), "0x" + subject.hex()]
+        (head,) = await self._node.look_up(Question("eth_blockNumber"))
+        last = _number(_granted(head))
+        span, at_once = last - self._from_block + 1, 1
+        while last >= self._from_block:
+            lasts = range(last, max(last - span * at_once, self._from_block - 1), -span)
+            ranges = [(max(end - span + 1, self._from_block), end) for end in lasts]
+            for (first, end), answer in zip(ranges, await self._ask_logs(told, ranges), strict=True):
+                if isinstance(answer, NodeSaidNo):
+                    if span == 1:
+                        raise ChainUnavailable(f"the node gives no logs of block {end}: {answer}") from answer
+                    span = (span + 1) // 2
+                    break
+                if (log := _newest_in(answer)) is not None:
+                    return log
+                last, at_once = first - 1, RANGES_AT_ONCE
+        return None
+
+    async def _ask_logs(self, topics: list[str], ranges: list[tuple[int, int]]) -> list[Answer]:
+        criteria = [
+            {"address": self.splitter, "fromBlock": hex(first), "toBlock": hex(last), "topics": topics}
+            for first, last in ranges
+        ]
+        return await self._node.look_up(*(Question("eth_getLogs", (one,)) for one in criteria))
+
+
+def _newest_in(logs: Json) -> tuple[list[bytes], bytes] | None:
+    """Topics and data of the last log; None: there is none."""
+    if not isinstance(logs, list):
+        raise ChainUnavailable("the node answered with something else than logs")
+    if not logs:
+        return None
+    topics = _field(logs[-1], "topics")
+    if not isinstance(topics, list):
+        raise ChainUnavailable("the node gave a log without topics")
+    return [_octets(topic) for topic in topics], _octets(_field(logs[-1], "data"))
 
 
 def _bought_at(settled: object) -> int | None:

@@ -13,6 +13,7 @@ from hub.chain.checkout import JsonRpcCheckout
 from hub.chain.checkout_deployment import TEST_TOKEN, deploy_checkout
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import deploy
+from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
 from hub.channels import stablecoin_words as words
 from hub.domain.checkout import Part, Purchase, Terms, offer_id, order_key, split_id
 from hub.ports import ChainUnavailable, Paid, SplitterCall
@@ -150,6 +151,62 @@ async def test_a_purchase_is_confirmed_by_the_blocks_on_top_of_it(checkout: Json
     assert await checkout.terms(offer) == (terms, PARTS)
     assert await checkout.paid(keccak(b"never")) is None
     assert (await checkout.standing(keccak(b"never"))).bought_at is None
+
+
+class Provider:
+    """A node that gives logs of `most` blocks at a time; one log is in block `at`, another below it."""
+
+    chain_id, contract, head = 1, "0x" + "c0" * 20, 20_010_000
+
+    def __init__(self, most: int, at: int | None) -> None:
+        self.most, self.at = most, at
+        self.asked = 0
+
+    async def look_up(self, *questions: Question) -> list[Answer]:
+        self.asked += len(questions)
+        return [self.answer(question) for question in questions]
+
+    def answer(self, question: Question) -> Answer:
+        if question.method == "eth_blockNumber":
+            return hex(self.head)
+        criteria = question.params[0]
+        assert isinstance(criteria, dict)
+        first, last = int(criteria["fromBlock"], 16), int(criteria["toBlock"], 16)
+        assert FROM_BLOCK <= first <= last <= self.head
+        if last - first + 1 > self.most:
+            return NodeSaidNo(-32602, "eth_getLogs is limited to a smaller range")
+        logs = [] if self.at is None else [(self.at - 1, 4), (self.at, 5)]
+        word = bytes(32).hex()
+        topics: Json = ["0x" + word] * 3 + ["0x" + bytes(12).hex() + BUYER_ADDRESS.hex()]
+        return [
+            {"topics": topics, "data": "0x" + word + price.to_bytes(32, "big").hex()}
+            for block, price in logs
+            if first <= block <= last
+        ]
+
+
+FROM_BLOCK = 19_900_001
+
+
+@pytest.mark.parametrize("at", [FROM_BLOCK + 1, 19_955_555, Provider.head])
+@pytest.mark.parametrize("most", [200_000, 10_000, 2_000])
+async def test_logs_are_found_where_a_node_gives_few_blocks_at_a_time(most: int, at: int) -> None:
+    provider = Provider(most, at)
+    checkout = JsonRpcCheckout(provider, 12)
+    checkout.use("0x" + "5a" * 20, "0x" + "70" * 20, FROM_BLOCK)
+    assert await checkout.paid(bytes(32)) == Paid(bytes(32), BUYER_ADDRESS, bytes(20), 5)
+    assert provider.asked < 100
+
+
+async def test_logs_that_are_nowhere_are_none_and_those_that_a_node_never_gives_unknown() -> None:
+    for provider, found in ((Provider(2_000, None), None), (Provider(0, None), ChainUnavailable)):
+        checkout = JsonRpcCheckout(provider, 12)
+        checkout.use("0x" + "5a" * 20, "0x" + "70" * 20, FROM_BLOCK)
+        if found is None:
+            assert await checkout.paid(bytes(32)) is None
+        else:
+            with pytest.raises(ChainUnavailable):
+                await checkout.paid(bytes(32))
 
 
 async def test_a_purchase_that_a_reorg_takes_away_is_none(checkout: JsonRpcCheckout, node: nodes.Node) -> None:
