@@ -138,7 +138,8 @@ def test_what_speaks_against_a_message_is_named(changed: dict[str, object], word
 
 def test_one_page_of_two_does_not_speak_for_the_other() -> None:
     said = SAID | {"origins": ("https://app.example:8443", "https://other.example")}
-    assert fault_of(replace(MESSAGE, uri="https://other.example/x"), **said) is not None  # type: ignore[arg-type]  # as above
+    other = replace(MESSAGE, uri="https://other.example/x")
+    assert fault_of(other, **said) is not None  # type: ignore[arg-type]  # fields of many types in one table
 
 
 @pytest.mark.parametrize(
