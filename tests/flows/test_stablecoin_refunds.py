@@ -118,7 +118,7 @@ async def bought(splitter: Splitter) -> tuple[Viewer, Order]:
 
     bench.channel.capabilities = replace(bench.channel.capabilities, not_found_after_ms=None, can_refund=True)
     bench.channel.refund = refund  # type: ignore[method-assign]  # the money came by the sandbox
-    bench.channel.query_refund = query_refund  # type: ignore[method-assign]  # likewise
+    bench.channel.query_refund = query_refund  # type: ignore[method-assign]  # as for the refund itself
     return seller, order
 
 
@@ -149,10 +149,10 @@ async def test_a_refund_whose_process_died_before_it_was_signed_is_asked_for_aga
     async def die(to: str, data: bytes, nonce: int) -> SignedTransaction:
         raise Killed
 
-    sign, splitter.chain.sign_call = splitter.chain.sign_call, die  # type: ignore[method-assign]  # once
+    sign, splitter.chain.sign_call = splitter.chain.sign_call, die  # type: ignore[method-assign]  # dies in the middle
     with pytest.raises(Killed):
         await given(bench, seller, order)
-    splitter.chain.sign_call = sign  # type: ignore[method-assign]  # the next process
+    splitter.chain.sign_call = sign  # type: ignore[method-assign]  # a process that lives
     assert await bench.rows("SELECT state FROM refund") == [("SUBMITTED",)]
     await later(bench)
     assert await bench.rows("SELECT state FROM refund") == [("SUCCEEDED",)]
@@ -212,7 +212,7 @@ async def test_a_refund_that_no_node_takes_has_failed_once_its_nonce_is_filled(s
             raise ChainRefused("exceeds block gas limit")
         await send(transaction)
 
-    splitter.chain.send = refuse  # type: ignore[method-assign]  # refunds alone
+    splitter.chain.send = refuse  # type: ignore[method-assign]  # no refunds from now on
     refund = await given(bench, seller, order)
     await later(bench, FILL_AFTER_US - 1)
     assert (await now(bench, refund)).state == "PENDING"
