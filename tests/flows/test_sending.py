@@ -102,7 +102,7 @@ async def test_two_processes_outbid_a_transaction_once(bench: Bench) -> None:
         assert await looked(bench, "one") is None  # the other process, between our look and our commit
         return await sign(raw)
 
-    bench.chain.sign_replacement = overtaken  # type: ignore[method-assign]  # once
+    bench.chain.sign_replacement = overtaken  # type: ignore[method-assign]  # overtaken only once
     bench.clock.pass_us(OUTBID_AFTER_US)
     assert await looked(bench, "one") is None
     assert await bench.rows("SELECT nonce, purpose FROM replaced_transaction") == [(0, "one")]
@@ -182,7 +182,7 @@ async def test_a_nonce_that_a_node_named_too_high_is_reached_by_filling_those_be
     async def seven() -> int:
         return 7
 
-    pooled.chain.mined_nonce = seven  # type: ignore[method-assign]  # once
+    pooled.chain.mined_nonce = seven  # type: ignore[method-assign]  # wrong only once
     assert await looked(pooled, "one") is None
     pooled.chain.mined_nonce = honest  # type: ignore[method-assign]  # its own again
     assert await looked(pooled, "one") is not None
