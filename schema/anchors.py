@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from hub.domain.chain_log import Finality
 from hub.domain.records import BatchState
-from resolvers import anchors, connections
+from resolvers import anchors, chain, connections
 from resolvers.scalars import BigInt, Hex, Instant
 from schema.connections import Connection, Node
+from schema.cost import FREE
 from schema.fields import described, plain, represents, resolved_by
 
 if TYPE_CHECKING:
@@ -30,6 +32,17 @@ described(
 )
 
 
+@represents(chain.TransactionView)
+@strawberry.type(description="The transaction that put a batch on chain.")
+class AnchorTransaction:
+    hash: str = plain("Its hash.")
+    block_number: int | None = plain("The block that holds it.")
+    status: Finality = plain("How far it may be trusted.")
+    confirmations: int = plain("Blocks from its own to the newest that is known; 0 while it is in none.")
+    gas_used: int | None = plain("Gas that it took.")
+    fee_wei: BigInt | None = plain("What it cost: gas times price, in wei.")
+
+
 @represents("AnchorBatchRow")
 @strawberry.type(description="Orders whose records lie under one Merkle root on chain. Public, as the chain is.")
 class AnchorBatch(Node):
@@ -44,6 +57,9 @@ class AnchorBatch(Node):
     gas_price_wei: BigInt | None = plain("Price of one unit of gas, in wei.")
     created_at_us: Instant = plain("When it was closed.", name="createdAt")
     confirmed_at_us: Instant | None = plain("When it was seen in a block.", name="confirmedAt")
+    transaction: "AnchorTransaction | None" = resolved_by(
+        chain.transaction, "The transaction that anchored it; null before it is signed.", FREE
+    )
     orders: Connection[LazyOrder] = resolved_by(connections.orders, "Its orders that you may see, the newest first.")
 
 

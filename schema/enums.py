@@ -1,6 +1,7 @@
 """Every enum of the domain with a word on each member. Clients take members that they do not know."""
 
 from hub.domain.catalogue import CourseKind, ListingState
+from hub.domain.chain_log import Finality
 from hub.domain.disputes import AnswerKind, AnswerState, DisputeAction, DisputeState
 from hub.domain.entitlements import EntitlementState, GrantSource, GrantState
 from hub.domain.merchants import MerchantState
@@ -77,6 +78,16 @@ described(
     FulfilmentStatus,
     "What became of the right that an order gives.",
     {"NONE": "Not given yet.", "FULFILLED": "Given.", "REVOKED": "Given and taken back."},
+)
+described(
+    Finality,
+    "How far a block, and what is in it, may be trusted.",
+    {
+        "PENDING": "In no block.",
+        "SEEN": "In a block that the chain may yet take back.",
+        "CONFIRMED": "Deep enough to count on, by the operator's rule.",
+        "FINAL": "The chain never takes it back.",
+    },
 )
 described(
     ChainStatus,

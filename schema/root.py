@@ -16,6 +16,7 @@ from resolvers.execution import Attribute, PlainFirst
 from schema.anchors import AnchorQueries
 from schema.audit import AuditQueries
 from schema.catalogue import CatalogueMutations, CatalogueQueries
+from schema.chain import ChainQueries
 from schema.disputes import DisputeMutations, DisputeQueries
 from schema.entitlements import EntitlementMutations, EntitlementQueries
 from schema.errors import USER_ERRORS
@@ -45,7 +46,7 @@ _TYPES_OF_DIRECTIVES = frozenset({"_FieldSet", "link__Import", "link__Purpose"})
 class Query(
     PeopleQueries, CatalogueQueries, OrderQueries, PaymentQueries, EntitlementQueries, AnchorQueries,
     ReconciliationQueries, EventQueries, NodeQueries, EntityQueries, KeyQueries, IssuerQueries, AuditQueries,
-    WebhookQueries, DisputeQueries, RefundQueries, RoutingQueries,
+    WebhookQueries, DisputeQueries, RefundQueries, RoutingQueries, ChainQueries,
 ):  # fmt: skip
     pass
 

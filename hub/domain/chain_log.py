@@ -5,9 +5,9 @@ final; what is kept of it here follows from the chain alone, so that two readers
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
 from typing import Any
 
 # What stands before a chain's first block: the hash that its first block names as its parent's.
@@ -20,6 +20,15 @@ class Depth(IntEnum):
     SEEN = 1
     CONFIRMED = 2
     FINAL = 3
+
+
+class Finality(StrEnum):
+    """The same as others are told it; PENDING is in no block."""
+
+    PENDING = "PENDING"
+    SEEN = "SEEN"
+    CONFIRMED = "CONFIRMED"
+    FINAL = "FINAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +112,54 @@ class Cursor:
         if number <= self.final_number:
             return Depth.FINAL
         return Depth.CONFIRMED if number <= self.confirmed_number else Depth.SEEN
+
+
+# ---- what a contract's own events say of it --------------------------------------------------------------------------
+
+STANDING = ("RoleSet", "OwnerProposed", "OwnerChanged", "Paused", "Unpaused", "SuccessorSet")
+ROLES: Mapping[str, tuple[str, ...]] = {  # names of the bits of a role word, the lowest first, by contract
+    "entitlement_hub": ("GATEWAY", "PAUSER", "REVOKER", "SIGNER", "MINTER"),
+    "checkout_splitter": ("SELLER", "REFUNDER", "PAUSER"),
+}
+NOBODY = "0x" + "00" * 20
+
+
+@dataclass(slots=True)
+class ContractStanding:
+    """Who may do what with a contract, and whether it is paused."""
+
+    owner: str | None = None
+    proposed_owner: str | None = None
+    successor: str | None = None
+    is_paused: bool = False
+    roles: dict[str, int] = field(default_factory=dict)  # role bits by account
+
+
+def standings(events: Iterable[ChainEvent]) -> dict[str, ContractStanding]:
+    """By address; the events of one chain, in its order."""
+    found: dict[str, ContractStanding] = {}
+    for event in events:
+        contract = found.setdefault(event.address, ContractStanding())
+        match event.name:
+            case "RoleSet":
+                contract.roles[event.args["account"]] = int(event.args["roles"])
+            case "OwnerProposed":
+                contract.proposed_owner = _somebody(event.args["proposed"])
+            case "OwnerChanged":
+                contract.owner, contract.proposed_owner = _somebody(event.args["owner"]), None
+            case "SuccessorSet":
+                contract.successor = _somebody(event.args["successor"])
+            case "Paused" | "Unpaused":
+                contract.is_paused = event.name == "Paused"
+    return found
+
+
+def role_names(contract: str, bits: int) -> list[str]:
+    """The names of the roles in a word; a bit without a name by its number."""
+    names = ROLES.get(contract, ())
+    places = [place for place in range(bits.bit_length()) if bits >> place & 1]
+    return [names[place] if place < len(names) else f"BIT_{place}" for place in places]
+
+
+def _somebody(address: str) -> str | None:
+    return None if address == NOBODY else address

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from hub.domain.chain_log import Block, ChainEvent, Cursor
 from hub.store.anchors import anchor_batch, chain_transaction, replaced_transaction
-from hub.store.metadata import inserted, integer, metadata, text
+from hub.store.metadata import inserted, integer, is_one_of, metadata, text
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -134,6 +134,10 @@ class ChainLog:
         """What was told of one subject under one name, in the order of the chain."""
         return await self._rx.many(_ABOUT, event_of, about=subject, name_=name)
 
+    async def told(self, chain_id: int, names: Sequence[str]) -> list[ChainEvent]:
+        """Everything that was told under these names, in the order of the chain."""
+        return await self._rx.many(_TOLD, event_of, on_chain=chain_id, names=list(names))
+
     async def drop_after(self, chain_id: int, number: int) -> None:
         """Forget every block above a number, and its events."""
         await self._rx.run(_DROP_EVENTS, on_chain=chain_id, after=number)
@@ -217,6 +221,11 @@ _ABOUT = (
     select(chain_event)
     .where((_e.subject == bindparam("about")) & (_e.name == bindparam("name_")))
     .order_by(_e.chain_id, _e.block_number, _e.log_index)
+)
+_TOLD = (
+    select(chain_event)
+    .where((_e.chain_id == bindparam("on_chain")) & is_one_of(_e.name, "names"))
+    .order_by(_e.block_number, _e.log_index)
 )
 _DROP_EVENTS = delete(chain_event).where((_e.chain_id == bindparam("on_chain")) & (_e.block_number > _after))
 _DROP_BLOCKS = delete(chain_block).where((_b.chain_id == bindparam("on_chain")) & (_b.number > _after))

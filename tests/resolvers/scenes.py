@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.domain.catalogue import Listing, Platform
+from hub.domain.chain_log import Block, ChainEvent, Cursor
 from hub.domain.disputes import Dispute, DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import Outcome, Result, Source, Stage
 from hub.domain.people import ANONYMOUS, User, Viewer, Wallet
+from hub.domain.records import KnownContract
 from hub.domain.refunds import Refund
 from hub.flows import disputes, refunds, wallets
 from hub.flows.refunds import RefundRequest
+from hub.store.transactions import Tx
 from tests.resolvers.conftest import Api
 from tests.wallets import account, signed
 from tests.world import DAY_US, learner, operator, partner
@@ -85,6 +88,24 @@ async def walleted(api: Api, user: User, number: int = 1) -> Wallet:
     answer = await wallets.link(api.hub, learner(user), message=text, signature=signed(text, number))
     assert answer.value is not None, answer.refusal
     return answer.value
+
+
+async def read_chain(api: Api) -> None:
+    """A chain of which two blocks were read: in the first a gateway got its role."""
+    chain_id, contract, now_us = api.chain.chain_id, api.chain.contract, api.world.clock.now_us()
+    blocks = [Block(chain_id, number, f"0xb{number}", f"0xb{number - 1}", now_us) for number in (1, 2)]
+    args = {"account": "0x" + "aa" * 20, "roles": "7"}
+    event = ChainEvent(chain_id, 1, "0xb1", 0, "0xt1", contract, "RoleSet", args["account"], args)
+    cursor = Cursor(chain_id, 2, "0xb2", 3, 2, 1, "0xb1", None, None, 1, now_us)
+    known = KnownContract(chain_id, contract, "entitlement_hub", "c0de", 1, now_us)
+
+    async def put(tx: Tx) -> None:
+        assert await tx.chain_log.begin(cursor)
+        await tx.anchors.add_contract(known)
+        await tx.chain_log.add_blocks(blocks)
+        assert await tx.chain_log.add_event(event)
+
+    await api.hub.store.write(put)
 
 
 async def refunded(api: Api, order_id: str, minor: int) -> Refund:

@@ -8,6 +8,7 @@ from hub.store.reads import (
     anchors,
     audit,
     catalogue,
+    chain_log,
     disputes,
     entitlements,
     issuers,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["NOTHING", "Reads", "Row", "Slice", "Want", "Window"]
 # Importing a noun's page makes it known; named here so that none is left out.
 PAGES = (
-    people, catalogue, orders, payments, refunds, disputes, entitlements, anchors, reconciliation, keys, issuers, audit,
+    people, catalogue, chain_log, orders, payments, refunds, disputes, entitlements, anchors, reconciliation, keys,
+    issuers, audit,
     webhooks, wallets,
 )  # fmt: skip
 

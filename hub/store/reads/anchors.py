@@ -10,6 +10,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from hub.domain.anchors import MAX_LEAVES
 from hub.domain.people import ViewerKind
 from hub.store.anchors import anchor_batch, leaf
+from hub.store.chain_log import chain_cursor
 from hub.store.orders import order
 from hub.store.reads.plans import Noun, Sorting, ToMany, ToOne, known
 from hub.store.salts import person_key, salt
@@ -30,6 +31,7 @@ class AnchorBatchRow:
     gas_price_wei: int | None
     created_at_us: int
     confirmed_at_us: int | None
+    head_number: int | None = None  # the newest block that is known of its chain
     joined: dict[str, Any] = field(default_factory=dict)
 
 
@@ -93,12 +95,18 @@ def _of_batches(alias: FromClause) -> tuple[FromClause, ColumnElement[bool]]:
     return recorded, recorded.c.order_id == alias.c.id
 
 
+def _head_number(alias: FromClause, _kind: ViewerKind) -> ColumnElement[int]:
+    its = chain_cursor.alias()
+    return select(its.c.head_number).where(its.c.chain_id == alias.c.chain_id).scalar_subquery()
+
+
 known(
     Noun(
         "anchor_batch",
         anchor_batch,
         AnchorBatchRow,
         visible,
+        computed={"head_number": _head_number},
         manys={
             "orders": ToMany("order", "batch_id", lambda row: row.id, is_paged=True, link=_of_batches),
             "leaves": ToMany(
