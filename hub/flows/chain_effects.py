@@ -115,7 +115,8 @@ async def _unanchored(tx: "Tx", event: ChainEvent, draw: Draw) -> None:
     await tx.chain_log.settle(f"anchor:{batch.root.hex()}", TransactionState.SENT)
     if state is not batch.state:
         await tell_orders(tx, batch.id, ChainStatus.REORGED, draw)
-    tx.tasks.add("anchor_batch", f"{batch.first_position}-{batch.last_position}", {"batch": batch.id}, draw.now_us)
+    key = f"{batch.first_position}-{batch.last_position}"
+    await tx.tasks.again("anchor_batch", key, {"batch": batch.id}, draw.now_us)
 
 
 async def _batch(tx: "Tx", event: ChainEvent) -> AnchorBatch | None:
@@ -166,14 +167,29 @@ async def _unrevoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vaul
     if batch is None:
         return
     is_ours = await tx.chain_log.is_ours(event.transaction_hash)
+    still = await _revoked_before(tx, event, batch)
     for leaf in await _meant(tx, event, batch):
         if is_ours:
-            tx.tasks.add("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
+            await tx.tasks.again("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
+        elif leaf.id in still:
+            continue
         elif depth >= Depth.CONFIRMED and (order := await tx.orders.lock(leaf.order_id)) is not None:
             audiences = await audiences_of(tx, order, vault)
             after = await restore_grants_of(tx, order, cause(leaf), audiences, draw, vault, has_leaf=True)
             if after != order:
                 await tx.orders.update(after)
+
+
+async def _revoked_before(tx: "Tx", event: ChainEvent, batch: AnchorBatch) -> set[str]:
+    """The leaves that an earlier event has revoked already. If that one is taken back too, its turn comes after."""
+    place = (event.block_number, event.log_index)
+    told = [
+        earlier
+        for name in ("Revoked", "RootRevoked")
+        for earlier in await tx.chain_log.about(event.subject, name)
+        if earlier.address == event.address and (earlier.block_number, earlier.log_index) < place
+    ]
+    return {leaf.id for earlier in told for leaf in await _meant(tx, earlier, batch)}
 
 
 async def _meant(tx: "Tx", event: ChainEvent, batch: AnchorBatch) -> list[RecordedLeaf]:

@@ -17,7 +17,7 @@ from hub.domain.chain_log import BEFORE_FIRST
 from hub.domain.orders import ChainStatus
 from hub.domain.records import AnchorBatch, BatchState, KnownContract
 from hub.entry import chain_checks
-from hub.flows import anchors, indexing
+from hub.flows import anchors, indexing, tasks
 from hub.ports import ChainUnavailable, Hub
 from hub.store.database import open_store
 from tests.flows.benches import Bench
@@ -306,6 +306,41 @@ async def test_right_whose_leaf_others_revoke_ends_and_stands_again_if_the_chain
     assert (grant.state, grant.revoked_by) == ("ACTIVE", frozenset())
     assert await bench.one("SELECT count(*) FROM leaf") == 1
     assert (await bench.events())[-2:] == ["ENTITLEMENT_REVOKED", "ENTITLEMENT_RESUMED"]
+
+
+async def test_right_that_was_revoked_twice_stays_ended_while_one_of_them_stands(bench: Bench) -> None:
+    viewer, listing = await bench.world.learner(), await bench.world.listing()
+    await bench.buy(viewer, listing)
+    await bench.record()
+    async with bench.store.reading() as rx:
+        [batch] = await rx.anchors.batches()
+    for _ in range(2):
+        bench.chain.told_by_others("Revoked", f"0x{batch.root.hex()}", {"word": "0", "mask": "1"})
+    while await indexing.look(bench.hub):
+        pass
+    bench.chain.fork()
+    while await indexing.look(bench.hub):
+        pass
+    [grant] = await bench.grants(str(viewer.user_id), listing.course_id)
+    assert grant.state == "REVOKED", "the older one holds"
+
+
+async def test_batch_that_is_taken_back_while_its_task_ends_is_anchored_again(bench: Bench) -> None:
+    """The worker has heard that the task is done, and has not yet said so to the database."""
+    await bench.buy(await bench.world.learner(), await bench.world.listing())
+    await bench.store.stamp()
+    await anchors.gather(bench.hub)
+    await anchors.keep_contract(bench.hub, bench.chain.known)
+    [task] = [task for task in await bench.claimed() if task.kind == "anchor_batch"]
+    assert await anchors.anchor(bench.hub, task) is None
+    bench.chain.fork()
+    while await indexing.look(bench.hub):
+        pass
+    assert not await tasks.finish_task(bench.hub, task), "what it has seen is no longer so"
+    assert await bench.rows("SELECT state FROM anchor_batch") == [("REORGED",)]
+    await bench.work()
+    assert await bench.rows("SELECT state FROM anchor_batch") == [("CONFIRMED",)]
+    assert len(bench.chain.roots) == 1
 
 
 # ---- any history -----------------------------------------------------------------------------------------------------

@@ -874,6 +874,15 @@ async def test_tasks(store: Store, world: World, called: set[str]) -> None:
         await tx.tasks.hasten("resolve", "pat_9", START_US)
         [task] = await tx.tasks.claim(draw, 9)
         assert task.key == "pat_9"
+        await tx.tasks.again("resolve", "pat_9", {}, START_US)
+        assert not await tx.tasks.finish(task), "it was taken from its worker"
+        [task] = await tx.tasks.claim(draw, 9)
+        assert (task.key, task.attempts) == ("pat_9", 3)
+        assert await tx.tasks.finish(task)
+        await tx.tasks.again("resolve", "pat_10", {}, START_US)
+        await tx.tasks.flush(tx)
+        [task] = await tx.tasks.claim(draw, 9)
+        assert task.key == "pat_10"
         assert await tx.tasks.finish(task)
 
     async def drop(tx: Tx) -> None:
