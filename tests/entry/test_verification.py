@@ -129,7 +129,7 @@ REFUNDS, PROMISES = "refunds follow from facts, within what was captured", "each
         ("UPDATE grant_ SET state = 'ACTIVE' WHERE state = 'SUSPENDED'", {DISPUTES}),
         ("UPDATE grant_ SET suspended_by = '', state = 'ACTIVE' WHERE state = 'SUSPENDED'", {DISPUTES}),
         ("UPDATE grant_ SET revoked_by = 'refund' WHERE state = 'REVOKED'", {DISPUTES}),
-        ("UPDATE grant_ SET source_ref = 'ord_none'", {"one right per paid order, none without"}),
+        ("UPDATE grant_ SET source_ref = 'none_' || source_ref", {"one right per paid order, none without"}),
         ("UPDATE log_head SET position = position + 1", {"log dense"}),
         ("UPDATE webhook_delivery SET event_id = 'evt_none' || id", {"every delivered event exists"}),
         ("UPDATE salt SET sealed = zeroblob(64)", {"one standing leaf per ended request, commitments open"}),
