@@ -1,5 +1,6 @@
 """What the Chain port promises, run through every kind of node that the hub knows: a new one is a line in NODES."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from tests.chain import nodes
 DEPLOYER, GATEWAY = nodes.SENDERS[:2]
 NO_END = 2**56 - 1
 NOBODY = bytes(20)
+MINED_WITHIN_S = 10.0
 DATA_HASH = bytes([7]) * 32
 
 
@@ -258,9 +260,12 @@ def batch(name: str, count: int) -> Tree:
 
 
 async def anchor(chain: JsonRpcChain, tree: Tree) -> SignedTransaction:
-    """Anchors the batch; its transaction."""
+    """Anchors the batch; its transaction, once a block holds it: a node may answer before its own next block."""
     transaction = await chain.sign_anchor(tree.root, len(tree.leaves), DATA_HASH, await chain.next_nonce())
     await chain.send(transaction)
+    async with asyncio.timeout(MINED_WITHIN_S):
+        while await chain.receipt(transaction.hash) is None:
+            await asyncio.sleep(0.02)
     return transaction
 
 
