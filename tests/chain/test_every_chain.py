@@ -264,7 +264,7 @@ async def anchor(chain: JsonRpcChain, tree: Tree) -> SignedTransaction:
     transaction = await chain.sign_anchor(tree.root, len(tree.leaves), DATA_HASH, await chain.next_nonce())
     await chain.send(transaction)
     async with asyncio.timeout(MINED_WITHIN_S):
-        while await chain.receipt(transaction.hash) is None:
+        while await chain.receipt(transaction.hash) is None:  # noqa: ASYNC110  # there is nothing to be told by
             await asyncio.sleep(0.02)
     return transaction
 
