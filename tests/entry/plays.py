@@ -688,9 +688,9 @@ async def taken_back(stage: Stage, name: str) -> None:
     """One more block was read, which the node will turn out not to have."""
     await stage.house.change(
         "INSERT INTO chain_block (chain_id, number, hash, parent_hash, mined_at_us) "
-        "SELECT chain_id, number + 1, '0xgone', hash, 0 FROM chain_cursor"
+        "SELECT chain_id, number + 1, '0xgone' || (number + 1), hash, 0 FROM chain_cursor"
     )
-    await stage.house.change("UPDATE chain_cursor SET number = number + 1, hash = '0xgone'")
+    await stage.house.change("UPDATE chain_cursor SET number = number + 1, hash = '0xgone' || (number + 1)")
 
 
 async def rewritten(stage: Stage, name: str) -> None:
