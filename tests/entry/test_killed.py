@@ -28,6 +28,7 @@ from tests.entry.plays import (
     Play,
     Scene,
     Stage,
+    go_on_reading,
     named,
     points,
     sale,
@@ -119,6 +120,7 @@ async def _play_to_death(stage: Stage, scene: Scene, name: str) -> str:
 async def live_on(stage: Stage, points: list[str], *, ahead_s: float) -> None:
     """A hub that lives, after every lease, brings each play to its end; then everything is looked at."""
     stage.house.disarm()
+    await go_on_reading(stage)
     stage.ahead_s += ahead_s
     stage.hub = await stage.house.serve(ahead_s=stage.ahead_s)
     stage.is_last = True

@@ -158,7 +158,7 @@ function show({ event, order }) {
   $('right').hidden = false;
   $('right').textContent =
     `${order.entitlement.isOpen ? 'Yours: ' : 'Closed: '}${order.course.title}. ` +
-    (order.chainStatus === 'CONFIRMED' ? 'Recorded on chain.' : 'Not recorded on chain yet; it opens all the same.');
+    (['CONFIRMED', 'FINALIZED'].includes(order.chainStatus) ? 'Recorded on chain.' : 'Not recorded on chain yet; it opens all the same.');
 }
 
 const words = (name) => name.toLowerCase().replaceAll('_', ' ');
