@@ -376,12 +376,25 @@ def wallet_of(name: str) -> int:
     return 2 + int.from_bytes(sha256(name.encode()).digest()[:8])
 
 
+async def challenged(learner: Any, number: int) -> str:
+    """The text that the wallet signs, once the chain is up: a hub that has just begun does not know its id yet."""
+
+    async def text() -> str | None:
+        try:
+            return str((await learner.mutate(WALLET_ASK, {"address": account(number).address}))["challenge"]["message"])
+        except DemoFailed as failed:
+            if "UNAVAILABLE" not in str(failed):
+                raise
+            return None
+
+    return str(await until(text, within_s=30, what="the chain's id"))
+
+
 async def walleted(stage: Stage, name: str) -> None:
     """A learner links a wallet of their own and gives it up; a text whose answer was lost is asked for anew."""
     number = wallet_of(name)
     async with stage.learner() as learner:
-        asked = await learner.mutate(WALLET_ASK, {"address": account(number).address})
-        text = asked["challenge"]["message"]
+        text = await challenged(learner, number)
         told = await learner.mutate(WALLET_LINK, {"message": text, "signature": "0x" + signed(text, number).hex()})
         await learner.mutate(WALLET_UNLINK, {"walletId": told["wallet"]["id"]})
         mine = (await learner.query("{ viewer { user { wallets { address } } } }", {}))["viewer"]["user"]["wallets"]
@@ -395,8 +408,7 @@ async def claimed(stage: Stage, name: str) -> None:
     async with stage.learner() as learner:
         bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
         order = await order_of(learner, bought["order"]["id"])
-        asked = await learner.mutate(WALLET_ASK, {"address": account(number).address})
-        text = asked["challenge"]["message"]
+        text = await challenged(learner, number)
         told = await learner.mutate(WALLET_LINK, {"message": text, "signature": "0x" + signed(text, number).hex()})
         right = {"entitlementId": order["entitlement"]["id"], "walletId": told["wallet"]["id"]}
         # Another play erases this learner, wallets and all: what was linked anew is claimed for by another key.
