@@ -863,6 +863,7 @@ class Scene:
     ahead_s: float = 0
     spoil: Callable[[], None] | None = None
     command: Callable[[Stage, str], list[str]] | None = None  # instead of a server: a command that dies
+    may_be_done: bool = False  # given again, the command may say by code 1 that nothing is left to do
     fault: tuple[str, str, str, int | None] | None = None  # peer, operation, fault, value; while it dies
     engines: frozenset[str] = frozenset({"sqlite", "postgres"})
 
@@ -964,7 +965,7 @@ SCENES: dict[str, Scene] = {
     "widen": Scene(waiting, before=unwatched),
     "take_blocks": Scene(),
     "step_back": Scene(before=taken_back),
-    "resume_reading": Scene(before=told_to_go_on, command=lambda _, name: ["chain", "resume"]),
+    "resume_reading": Scene(before=told_to_go_on, command=lambda *_: ["chain", "resume"], may_be_done=True),
     "halt_reading": Scene(halted, before=rewritten, ahead_s=AFTER_LEASES_S + 1),  # last: no record is read after it
     "replace_signed": Scene(refused_for_a_while, spoil=lose_what_was_sent_first),
     "fail_batch": Scene(refused_for_a_while, spoil=refuse_to_anchor),
@@ -1012,8 +1013,8 @@ SCENES: dict[str, Scene] = {
     "renew": Scene(spoil=renew_often, fault=(HONOURER, "grant", "latency_ms", 1_000)),
     "bury": Scene(waiting, before=abandoned),
     "reclaim": Scene(waiting, engines=frozenset({"sqlite"})),  # on PostgreSQL leases run out
-    "revive": Scene(before=_buried, command=_settle("retry")),
-    "drop": Scene(before=_buried, command=_settle("drop")),
+    "revive": Scene(before=_buried, command=_settle("retry"), may_be_done=True),
+    "drop": Scene(before=_buried, command=_settle("drop"), may_be_done=True),
     "move_on": Scene(waiting, before=many_listings),
     "write_and_undo": Scene(asked_if_ready),
     # log

@@ -135,8 +135,7 @@ async def live_on(stage: Stage, points: list[str], *, ahead_s: float) -> None:
                     await asyncio.wait_for(_until_done(stage, scene.play, name), 100)
                 else:
                     code, said = await stage.house.command(*scene.command(stage, name))
-                    is_settled = scene.command in (SCENES["revive"].command, SCENES["drop"].command) and code == 1
-                    assert code == 0 or is_settled, said
+                    assert code == 0 or (scene.may_be_done and code == 1), said
             except Exception as error:
                 failed[point] = f"{type(error).__name__}: {error}"
 
