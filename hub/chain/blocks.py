@@ -79,13 +79,11 @@ class JsonRpcChainLog:
         )
         if _granted(block) is None:
             raise ChainUnavailable(f"the node does not have block {last}, which is final")
-        if isinstance(answer, NodeSaidNo):
-            if first == last:
-                raise ChainUnavailable(f"the node gives no logs of block {first}: {answer}") from answer
+        if isinstance(answer, NodeSaidNo) and answer.is_too_much and first < last:
             middle = (first + last) // 2
             lower = await self.logs_between(first, middle, contracts)
             return lower + await self.logs_between(middle + 1, last, contracts)
-        events = self._events(answer, contracts)
+        events = self._events(_granted(answer), contracts)
         if any(not first <= event.block_number <= last for event in events):
             raise ChainUnavailable("the node gave logs of other blocks than were asked for")
         return sorted(events, key=lambda event: (event.block_number, event.log_index))

@@ -6,6 +6,7 @@ chain should not pay, and the event loop goes on meanwhile.
 
 import asyncio
 import importlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -24,6 +25,10 @@ CALL_TIMEOUT_MS: Final = 15_000  # above the embedded node's own deadline of 5 s
 BATCH_MAX: Final = 100  # questions in one HTTP request: what common providers take, and a body far below 5 MiB
 KEEP_ALIVE_S: Final = 2.0  # of an idle connection: below what servers keep (5 s), so none is closed as we ask
 MESSAGE_MAX_CHARS: Final = 500  # of a node's own words in our errors
+# go-ethereum, Erigon, Nethermind, anvil, ours, and the large providers.
+_TOO_MUCH: Final = re.compile(
+    r"\brange\b|more than [\d,]+ (results|logs)|response size|query timeout|too many (results|logs)", re.I
+)
 
 
 class Question(NamedTuple):
@@ -39,6 +44,12 @@ class NodeSaidNo(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message[:MESSAGE_MAX_CHARS])
         self.code = code
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether less would have been granted: fewer blocks, or fewer logs. Every kind of node says so in words and
+        under a code of its own, and some have one code for this and for being asked too often."""
+        return _TOO_MUCH.search(str(self)) is not None
 
 
 class Rpc:
