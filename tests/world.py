@@ -224,7 +224,7 @@ class World:
             key=f"{attempt.key}-R{number}", amount=Money(amount_minor, attempt.amount.currency),
             state=RefundState.REQUESTED, reason=None, requested_by="hub", request_key=None, calls=0, sent_at_us=None,
             heard_rank=0, heard_at_us=None, heard_key="", channel_ref=None, code=None, unknown_since_us=None,
-            version=1, created_at_us=draw.now_us,
+            version=1, created_at_us=draw.now_us, is_surplus=True,
         )  # fmt: skip
 
     def dispute(self, attempt: PaymentAttempt, channel_ref: str = "dp_1") -> Dispute:

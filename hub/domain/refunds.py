@@ -119,11 +119,7 @@ class Refund:
     version: int
     created_at_us: int
     excess_minor: int = 0  # of what went back: what nobody held any more, and suspense has given
-
-    @property
-    def is_surplus(self) -> bool:
-        """It gives back what came late or beyond the price, and nothing of the price."""
-        return self.requested_by == HUB
+    is_surplus: bool = False  # it gives back what came late, beyond the price or before it: no part of the price
 
     @property
     def is_open(self) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from hub.domain.ids import Draw, fingerprint
 from hub.domain.ledger import Posting, Reservation, ReservationState
 from hub.domain.money import Money
-from hub.domain.orders import Order
+from hub.domain.orders import PAID_ONCE, Order
 from hub.domain.people import Viewer, ViewerKind
 from hub.domain.refunds import Refund, RefundState, may_be_canceled
 from hub.domain.refusals import NotFound, Refusal
@@ -88,7 +88,10 @@ async def open_refund(
     plan = await planned(tx, order, asked.amount, able)
     if isinstance(plan, Refusal):
         return await _refuse(tx, key, plan)
-    refund = new(plan, draw, reason=asked.reason, requested_by=viewer.principal, request_key=asked.idempotency_key)
+    by, its_key = viewer.principal, asked.idempotency_key
+    # What goes back before the price is paid is no part of it: other money may pay it yet.
+    is_early = order.status not in PAID_ONCE
+    refund = new(plan, draw, reason=asked.reason, requested_by=by, request_key=its_key, is_surplus=is_early)
     await promise(tx, order, refund, plan, draw, vault)
     await audit.note_staff(tx, viewer, "refundCreate", refund.id, draw, platform_id=order.platform_id)
     return Opened(refund)
@@ -121,7 +124,9 @@ async def _refuse(tx: "Tx", key: RequestKey, refusal: Refusal) -> Opened:
     return Opened(refusal=refusal)
 
 
-def new(plan: Plan, draw: Draw, *, reason: str | None, requested_by: str, request_key: str | None) -> Refund:
+def new(
+    plan: Plan, draw: Draw, *, reason: str | None, requested_by: str, request_key: str | None, is_surplus: bool
+) -> Refund:
     """The next refund of a charge, REQUESTED: its key is the channel's idempotency key."""
     number = plan.charge.refunds + 1
     return Refund(
@@ -145,6 +150,7 @@ def new(plan: Plan, draw: Draw, *, reason: str | None, requested_by: str, reques
         unknown_since_us=None,
         version=1,
         created_at_us=draw.now_us,
+        is_surplus=is_surplus,
     )
 
 

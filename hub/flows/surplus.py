@@ -50,6 +50,6 @@ async def open_return(tx: "Tx", order_id: str, able: Abilities, draw: Draw, vaul
     if isinstance(plan, Refusal):
         log.warning("order %s keeps money that nobody asked for: %s", order.number, plan.message)
         return None
-    refund = new(plan, draw, reason="late or surplus money", requested_by=HUB, request_key=None)
+    refund = new(plan, draw, reason="late or surplus money", requested_by=HUB, request_key=None, is_surplus=True)
     await promise(tx, order, refund, plan, draw, vault)
     return refund

@@ -55,6 +55,7 @@ refund = Table(
     integer("version"),
     integer("created_at_us"),
     integer("excess_minor", server_default="0"),
+    integer("is_surplus", server_default="0"),
     UniqueConstraint("attempt_id", "number"),
 )
 refund_fact = Table(
@@ -172,7 +173,7 @@ def refund_of(
     id_: str, order_id: str, attempt_id: str, number: int, key: str, amount_minor: int, currency: str, state: str,
     reason: str | None, requested_by: str, request_key: str | None, calls: int, sent_at_us: int | None,
     heard_rank: int, heard_at_us: int | None, heard_key: str, channel_ref: str | None, code: str | None,
-    unknown_since_us: int | None, version: int, created_at_us: int, excess_minor: int,
+    unknown_since_us: int | None, version: int, created_at_us: int, excess_minor: int, is_surplus: int,
 ) -> Refund:  # fmt: skip
     """The domain's Refund from a row, in the order of the table's columns."""
     return Refund(
@@ -180,12 +181,13 @@ def refund_of(
         state=RefundState(state), reason=reason, requested_by=requested_by, request_key=request_key, calls=calls,
         sent_at_us=sent_at_us, heard_rank=heard_rank, heard_at_us=heard_at_us, heard_key=heard_key,
         channel_ref=channel_ref, code=code, unknown_since_us=unknown_since_us, version=version,
-        created_at_us=created_at_us, excess_minor=excess_minor,
+        created_at_us=created_at_us, excess_minor=excess_minor, is_surplus=bool(is_surplus),
     )  # fmt: skip
 
 
 def _columns(one: Refund) -> dict[str, Any]:
     columns = {name: getattr(one, name) for name in _PLAIN}
+    columns["is_surplus"] = int(one.is_surplus)
     return columns | {"amount_minor": one.amount.amount_minor, "currency": one.amount.currency}
 
 

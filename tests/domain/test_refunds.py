@@ -236,8 +236,8 @@ def paid(received: int = 9900, **more: object) -> Order:
     return replace(order(), total=total, status=OrderStatus.PAID, received_minor=received, has_exact=True, **more)  # type: ignore[arg-type]  # fields are given by name
 
 
-def gave(minor: int, state: RefundState = RefundState.SUCCEEDED, by: str = "platform plt_1") -> Refund:
-    return refund(amount=Money(minor, "CNY"), state=state, requested_by=by)
+def gave(minor: int, state: RefundState = RefundState.SUCCEEDED, *, is_surplus: bool = False) -> Refund:
+    return refund(amount=Money(minor, "CNY"), state=state, is_surplus=is_surplus)
 
 
 @pytest.mark.parametrize(
@@ -249,10 +249,10 @@ def gave(minor: int, state: RefundState = RefundState.SUCCEEDED, by: str = "plat
         (9900, [gave(9899), gave(1)], "REFUNDED", "FULL", 0),
         (9900, [gave(9900, RefundState.REVERSED)], "PAID", "FULL", 0),
         (19800, [], "PAID", "OVERCHARGED", 9900),
-        (19800, [gave(9900, RefundState.PENDING, "hub")], "PAID", "OVERCHARGED", 0),
-        (19800, [gave(9900, by="hub")], "PAID", "FULL", 0),
-        (19800, [gave(300), gave(9900, by="hub")], "PARTIALLY_REFUNDED", "FULL", 0),
-        (19800, [gave(9900, by="hub"), gave(9900)], "REFUNDED", "FULL", 0),
+        (19800, [gave(9900, RefundState.PENDING, is_surplus=True)], "PAID", "OVERCHARGED", 0),
+        (19800, [gave(9900, is_surplus=True)], "PAID", "FULL", 0),
+        (19800, [gave(300), gave(9900, is_surplus=True)], "PARTIALLY_REFUNDED", "FULL", 0),
+        (19800, [gave(9900, is_surplus=True), gave(9900)], "REFUNDED", "FULL", 0),
         (19800, [gave(300)], "PARTIALLY_REFUNDED", "OVERCHARGED", 9900),
     ],
 )
@@ -267,13 +267,13 @@ def test_what_refunds_make_of_a_paid_order(
 def test_all_that_comes_to_a_closed_order_is_excess_and_none_once_it_went_back() -> None:
     closed = replace(order(), status=OrderStatus.EXPIRED, received_minor=9900, has_exact=True)
     assert (charge_status(closed), excess_minor(closed, [])) == (ChargeStatus.LATE_PAYMENT, 9900)
-    after = refunded(closed, [gave(9900, by="hub")], [], 5)
+    after = refunded(closed, [gave(9900, is_surplus=True)], [], 5)
     assert (after.status, after.charge_status, excess_minor(after, [])) == ("EXPIRED", "NONE", 0)
 
 
 def test_what_refused_surplus_money_once_is_not_asked_again() -> None:
     first, second = charge(), replace(charge(), attempt_id="pat_2")
-    failed = replace(gave(1000, RefundState.FAILED, "hub"), attempt_id="pat_2")
+    failed = replace(gave(1000, RefundState.FAILED, is_surplus=True), attempt_id="pat_2")
     assert surplus_charge([first, second], []) == second
     assert surplus_charge([first, second], [failed]) == first
     assert surplus_charge([replace(first, refunded_minor=1000)], []) is None

@@ -11,15 +11,15 @@ from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.ledger import escrow
 from hub.domain.money import Money
 from hub.domain.orders import Order
-from hub.domain.payments import PaymentAttempt
+from hub.domain.payments import Outcome, PaymentAttempt
 from hub.domain.people import Viewer
 from hub.flows import notices, refunds
 from hub.flows.refund_plans import Asked, abilities, refundable
 from hub.flows.refunds import RefundRequest
 from tests.flows.benches import Bench
-from tests.flows.scripted import DECLINED, PENDING, charged, contested, delivery, given_back, word_of_refund
+from tests.flows.scripted import DECLINED, PENDING, UNKNOWN, charged, contested, delivery, given_back, word_of_refund
 from tests.flows.test_refunds import AT, ask, figures, given, paid_late, sold
-from tests.world import SECOND_US
+from tests.world import SECOND_US, partner
 
 
 @pytest.fixture
@@ -71,6 +71,24 @@ async def test_refunds_of_an_attempt_that_took_the_price_twice_have_their_own_nu
     keys = await shop.rows("SELECT key, amount_minor FROM refund ORDER BY number")
     assert keys == [(f"{order.number}-1-R1", 1500), (f"{order.number}-1-R2", 500)]
     assert (await figures(shop, order))[3:6] == (2000, 0, 0)
+    await shop.assert_books_fold()
+
+
+async def test_what_was_given_back_before_the_price_came_is_no_part_of_it(shop: Bench) -> None:
+    platform = await shop.world.platform()
+    listing, seller = await shop.world.listing(price_minor=1000, platform=platform), partner(platform)
+    order, attempt = await shop.waiting(listing=listing, told=replace(UNKNOWN, outcome=Outcome.ACTION))
+    part = charged(attempt, movement_ref="part", amount=Money(400, "CNY"))
+    await notices.receive(shop.hub, "sandbox", delivery("part", attempt.key, part))
+    first = await given(shop, seller, order, 400)
+    assert (await figures(shop, order))[:2] == ("AWAITING_PAYMENT", "NONE")
+    await again(shop, order)
+    await shop.work()
+    assert first.state == "SUCCEEDED"
+    assert await figures(shop, order) == ("PAID", "FULL", "FULFILLED", 400, 0, 1000, ["ACTIVE"])
+    second = await given(shop, seller, order, 1000, "the price")
+    assert second.state == "SUCCEEDED"
+    assert await figures(shop, order) == ("REFUNDED", "FULL", "REVOKED", 1400, 0, 0, ["REVOKED"])
     await shop.assert_books_fold()
 
 
