@@ -1,0 +1,136 @@
+"""The chain as the gateway uses it: transactions signed and sent, roots and leaves looked up."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class ChainUnavailable(Exception):
+    """The node did not answer, or not sensibly: nothing is known. Retry."""
+
+
+class ChainRefused(Exception):
+    """The node or the contract said no. Final for this transaction; the reason is its own."""
+
+
+class NonceTaken(ChainRefused):
+    """Another transaction of this sender is in a block under this nonce: this one can never be."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """Signed and not yet sent: committed before it is sent."""
+
+    hash: str
+    raw: str
+    nonce: int
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReceipt:
+    """What became of a transaction that is in a block. `confirmations` counts its own block as one."""
+
+    hash: str
+    is_ok: bool
+    block_number: int
+    block_hash: str
+    gas_used: int
+    gas_price_wei: int
+    confirmations: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorState:
+    """What the contract holds under a root; count 0: nothing."""
+
+    count: int
+    kind: int
+    anchored_at: int  # seconds since 1970, of the block
+
+
+@dataclass(frozen=True, slots=True)
+class LeafClaim:
+    """The arguments of the contract's `verify`, in its order. `contract` is the EntitlementHub that holds the root, be
+    it an older one; '' for the present one."""
+
+    root: bytes
+    index: int
+    order_key: bytes
+    to: str
+    token_id: int
+    expiry: int
+    commitment: bytes
+    proof: tuple[bytes, ...]
+    contract: str = ""
+
+
+class Chain(Protocol):
+    """Any EVM node by URL. Every method may raise ChainUnavailable, and every method may be repeated."""
+
+    @property
+    def chain_id(self) -> int:
+        """Known once `connect` has returned."""
+
+    @property
+    def contract(self) -> str:
+        """Address of the EntitlementHub, checksummed; known once `connect` or `deploy` has returned."""
+
+    @property
+    def sender(self) -> str:
+        """The gateway's address: it signs anchors."""
+
+    async def connect(self) -> None:
+        """Check the chain id and that the recorded contract has code. Idempotent."""
+
+    async def next_nonce(self) -> int:
+        """The node's count of the gateway's transactions, pending ones included."""
+
+    async def mined_nonce(self) -> int:
+        """The same without the pending ones: the nonce that the next block needs."""
+
+    async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
+        """`anchor(root, count, dataHash, 1)`, signed with the gateway's key. Nothing is sent."""
+
+    async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
+        """`revoke(root, word, mask)` to the EntitlementHub that holds the root, be it an older one; signed with the
+        gateway's key. Nothing is sent."""
+
+    async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
+        """Any call, signed with the gateway's key. Nothing is sent."""
+
+    async def sign_replacement(self, raw: str) -> SignedTransaction:
+        """The same call under the same nonce for an eighth more a gas, or for today's fee if that is more. Raises
+        ChainUnavailable when that is above the ceiling. Nothing is sent."""
+
+    async def sign_nothing(self, nonce: int) -> SignedTransaction:
+        """A transfer of nothing to the gateway itself, to fill a nonce that nothing else will. Nothing is sent."""
+
+    async def send(self, transaction: SignedTransaction) -> None:
+        """Hand the raw bytes to the node. "Already known" and "nonce too low with this hash mined" are success. Raises
+        NonceTaken when the nonce is another transaction's, and ChainRefused when no block can ever take this one."""
+
+    async def receipt(self, hash_: str) -> ChainReceipt | None:
+        """None: in no block."""
+
+    async def anchored(self, root: bytes, contract: str = "") -> AnchorState:
+        """The word for a root of that EntitlementHub, of the present one by default."""
+
+    async def is_revoked(self, root: bytes, index: int, contract: str = "") -> bool:
+        """The revocation bit of a leaf, or of its whole root, in that EntitlementHub."""
+
+    async def verify(self, claim: LeafClaim) -> bool:
+        """The `verify` of the claim's EntitlementHub, by eth_call."""
+
+    async def verify_many(self, claims: tuple[LeafClaim, ...]) -> tuple[bool, ...]:
+        """The same for many, in few round trips; answers in the order of the claims."""
+
+    def claim_call(self, claim: LeafClaim) -> str | None:
+        """What anybody may send to the contract so that the leaf's wallet gets its token: 0x and hexadecimal digits.
+        Asks nobody. None for a leaf that the contract could not hold."""
+
+    async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
+        """Whether a contract wallet says that it signed these 32 bytes (EIP-1271). False for an account without code,
+        and for code that says anything else, or nothing."""
+
+    async def aclose(self) -> None:
+        """Close connections."""
