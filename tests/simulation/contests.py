@@ -65,8 +65,7 @@ class AnsweredProvider(Provider):
             calls.append(partial(_sends, dispute_id=mine.id))
         if does in ("gives in", "says both at once"):
             calls.append(partial(_gives_in, dispute_id=mine.id))
-        await self.town.together(*(self.town.asked(chance, call, order_id) for call in calls))
-        self.town.touch(order_id)
+        await self.town.together(*(self.town.asked(chance, call) for call in calls))
 
 
 async def _sends(hub: "Hub", dispute_id: str) -> object:

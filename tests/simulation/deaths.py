@@ -6,7 +6,6 @@ It may happen before and after every commit, and so at each await of a flow: wha
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from hub.store.tasks import LEASE_US
@@ -20,10 +19,6 @@ TROUBLED_OF_1000 = 40  # pieces of work that are due to meet one of these
 HOW = {"dies": 60, "stands still": 40}
 MOST_STEPS = 8  # of which the fatal one is drawn: work of fewer goes well
 STILL_S = (LEASE_S + 1, 6 * LEASE_S)
-
-
-# The orders that the piece of work in hand has touched so far: what it has committed is looked at, wherever it ends.
-WORK: ContextVar[set[str] | None] = ContextVar("work", default=None)
 
 
 class Died(BaseException):
@@ -55,8 +50,6 @@ class MortalStore:
         if self._left or self._town.is_safe:
             return
         self._town.met[f"process {self._how}"] += 1
-        for order_id in list(WORK.get() or ()):
-            self._town.touch(order_id)
         if self._how == "dies":
             raise Died
         await self._town.sleep(self._chance.uniform(*STILL_S))

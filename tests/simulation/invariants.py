@@ -1,6 +1,7 @@
-"""What must hold of every order that a step has touched, and of all of them: read from the rows, beside what was seen.
+"""What must hold of every order that a step has moved, and of all of them: read from the rows, beside what was seen.
 
 `look` reads a step's orders in one snapshot: their sums, attempts, facts, books and rights. `fold` reads everything.
+Which orders have moved the log tells, whoever moved them: what changes without being told, `fold` finds.
 """
 
 from collections import Counter, defaultdict
@@ -18,7 +19,9 @@ from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, OrderStatus, charg
 from hub.domain.payments import LIVE, AttemptState, Fact, FactKind, PaymentAttempt, Source, reassured, reduce
 from hub.domain.refunds import Refund, RefundFact, RefundState
 from hub.domain.refunds import reduce as reduce_refund
+from hub.store.disputes import dispute as dispute_table
 from hub.store.entitlements import entitlement, grant
+from hub.store.events import event
 from hub.store.ledger import account, journal_entry, posting, postings_in, reservation
 from hub.store.metadata import is_one_of
 from hub.store.orders import order, order_of
@@ -44,7 +47,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One posting of a touched order."""
+    """One posting of an order."""
 
     id: tuple[str, int]
     order_id: str
@@ -84,6 +87,7 @@ class Books:
         self._named: dict[str, str] = {}  # order ids by order number
         self._posted: dict[tuple[str, int], Entry] = {}
         self._balances: dict[str, list[int]] = defaultdict(lambda: [0, 0])  # debits, credits
+        self._read_to = 0  # of the log
         self.looks = 0
 
     def order_named(self, number: str) -> str | None:
@@ -126,7 +130,19 @@ class Books:
         """Before it is looked at, its notices may come."""
         self._named[number] = order_id
 
-    # ---- what a step has touched -----------------------------------------------------------------------------------
+    # ---- what a step has moved -------------------------------------------------------------------------------------
+
+    async def moved(self) -> set[str]:
+        """The orders that the log tells something new of since the last call."""
+        async with self._store.reading() as rx:
+            told = await rx.many(_TOLD, lambda seq, subject: (seq, subject), after=self._read_to)
+            subjects = _by([subject for _, subject in told], lambda subject: subject.partition("_")[0])
+            found = set(subjects["ord"])
+            for prefix, orders in _ORDERS_OF.items():
+                if subjects[prefix]:
+                    found.update(await rx.many(orders, str, ids=sorted(set(subjects[prefix]))))
+        self._read_to = max((seq for seq, _ in told), default=self._read_to)
+        return found
 
     async def look(self, order_ids: Iterable[str]) -> None:
         """Raises Broken."""
@@ -213,14 +229,14 @@ class Books:
     # ---- everything ------------------------------------------------------------------------------------------------
 
     async def fold(self) -> None:
-        """I1 to I4 over all accounts and all rights; nothing was written that no step has touched."""
+        """I1 to I4 over all accounts and all rights; nothing was written that the log did not tell."""
         async with self._store.reading() as rx:
             kept, folded = await rx.ledger.balances(), await rx.ledger.folded()
             rights = await rx.many(_ALL_RIGHTS, lambda *columns: columns)
         expect(kept == folded, "I4", "balances differ from the fold of their postings")
         mine = {account_id: tuple(sums) for account_id, sums in self._balances.items() if any(sums)}
         theirs = {one.account_id: (one.debits, one.credits) for one in kept}
-        expect(mine == theirs, "I4", f"accounts that no step touched: {sorted(mine.items() ^ theirs.items())[:4]}")
+        expect(mine == theirs, "I4", f"accounts that moved untold: {sorted(mine.items() ^ theirs.items())[:4]}")
         for asset in {one.rpartition("/")[2] for one in theirs}:
             sides = [sums for name, sums in theirs.items() if name.endswith(f"/{asset}")]
             expect(sum(d for d, _ in sides) == sum(c for _, c in sides), "I2", asset)
@@ -409,6 +425,16 @@ def _fact(
     return attempt_id, fact
 
 
+_TOLD = select(event.c.seq, event.c.subject).where(event.c.seq > bindparam("after"))
+_ORDERS_OF = {
+    prefix: select(order_id).where(is_one_of(of, "ids"))
+    for prefix, order_id, of in (
+        ("pat", payment_attempt.c.order_id, payment_attempt.c.id),
+        ("rfn", refund_table.c.order_id, refund_table.c.id),
+        ("dsp", dispute_table.c.order_id, dispute_table.c.id),
+        ("ent", grant.c.source_ref, grant.c.entitlement_id),
+    )
+}
 _ORDERS = select(order).where(is_one_of(order.c.id, "ids"))
 _ATTEMPTS = (
     select(payment_attempt).where(is_one_of(payment_attempt.c.order_id, "ids")).order_by(payment_attempt.c.number)

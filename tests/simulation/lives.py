@@ -95,8 +95,7 @@ class Life:
         method = self._method(channel)
         request = PaymentRequest(order_id, channel, self.listing.price, self._key(), capture_method=method)
         call = partial(purchase.request_payment, viewer=self.buyer, request=request)
-        await self.town.asked(self.chance, call, order_id)
-        self.town.touch(order_id)
+        await self.town.asked(self.chance, call)
 
     def _method(self, channel: str) -> CaptureMethod:
         """Some merchants have the money held, where the channel can, until they know that they will deliver."""
@@ -106,8 +105,7 @@ class Life:
     async def _canceled(self, order_id: str, after_s: float) -> None:
         await self.town.sleep(after_s)
         call = partial(orders.cancel_order, viewer=self.buyer, order_id=order_id, idempotency_key=self._key())
-        await self.town.asked(self.chance, call, order_id)
-        self.town.touch(order_id)
+        await self.town.asked(self.chance, call)
 
     # ---- what a merchant does --------------------------------------------------------------------------------------
 
@@ -122,10 +120,7 @@ class Life:
                 partial(captures.capture, attempt_id=attempt.id, amount=amount, idempotency_key=self._key())
                 for amount in chance.choice(((None,), (None,), (part,), (None, part), ()))
             ] or [partial(captures.void, attempt_id=attempt.id, idempotency_key=self._key())]
-            await self.town.together(
-                *(self.town.asked(chance, partial(call, viewer=operator()), order_id) for call in calls)
-            )
-            self.town.touch(order_id)
+            await self.town.together(*(self.town.asked(chance, partial(call, viewer=operator())) for call in calls))
 
     async def _regretted(self, order_id: str, after_s: float) -> None:
         """Money goes back: all of it, or in pieces, two of which may be asked for at once; too much is refused."""
@@ -143,8 +138,7 @@ class Life:
                 for amount in amounts
             ]
             calls = [partial(refunds.request, viewer=operator(), asked=one) for one in asked]
-            await self.town.together(*(self.town.asked(chance, call, order_id) for call in calls))
-            self.town.touch(order_id)
+            await self.town.together(*(self.town.asked(chance, call) for call in calls))
             await self.town.sleep(chance.uniform(10, 3 * 3600))
 
     def _known(self, answers: list[Answer[Any] | None]) -> str | None:
@@ -158,7 +152,6 @@ class Life:
         else:
             order_id, number = first.order_id, first.key.rpartition("-")[0]
         self.town.books.know(order_id, number)
-        self.town.touch(order_id)
         return order_id if isinstance(first, PaymentAttempt) or first.status is not OrderStatus.PAID else None
 
     def _key(self) -> str:
@@ -172,7 +165,6 @@ async def call_off(town: "Town") -> None:
         age_us = town.clock.now_us() - refund.created_at_us
         if refund.state is RefundState.REQUESTED and age_us > RESEND_WITHIN_US:
             await refunds.cancel(town.hubs[0], operator(), refund_id=refund.id, idempotency_key=f"off {refund.id}")
-            town.touch(refund.order_id)
 
 
 def arrivals(chance: random.Random, number: int, a_second: float) -> list[float]:

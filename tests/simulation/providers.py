@@ -194,7 +194,6 @@ class Provider:
     async def _call(self, method: str, attempt: PaymentAttempt, key: str, act: Callable[[], None]) -> Result:
         """`key` is of the payment or of one of its refunds, whichever it is about."""
         self.town.books.know(attempt.order_id, attempt.key.rpartition("-")[0])
-        self.town.touch(attempt.order_id)  # what was committed before the call, which may outlast the step
         assert running_unit.get() is None, f"{method} of {key} while {running_unit.get()} holds a transaction"
         self._calls[method, key] += 1
         chance = self.town.chance(self.code, method, key, self._calls[method, key])
@@ -536,9 +535,6 @@ class Provider:
             await self._deliver(notice, chance)
             return
         assert ack.status == 200, notice.event_id
-        order_id = self.town.books.order_named(notice.attempt_key.rpartition("-")[0])
-        if order_id is not None:
-            self.town.touch(order_id)
 
     async def _refused(self, hub: Hub, chance: random.Random, raw: RawNotice) -> None:
         """One byte changed, another's signature, an old stamp, or the endpoint of another channel."""

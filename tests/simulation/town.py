@@ -1,7 +1,7 @@
 """Where the simulation happens: one store, several workers of one hub on it, and a clock that jumps to what is next.
 
 A step is all that is due at one moment, done at once: lives go on, notices arrive, workers run tasks. Then the orders
-that it has touched are looked at.
+that it has moved are looked at.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from hub.store.transactions import Store, Unavailable
 from hub.wakeups.memory import MemoryWakeups
 from tests.flows.scripted import ScriptedChain, ScriptedDocuments, ScriptedSender
 from tests.partners import offline_partners
-from tests.simulation.deaths import LEASE_S, TROUBLED_OF_1000, WORK, Died, MortalStore
+from tests.simulation.deaths import LEASE_S, TROUBLED_OF_1000, Died, MortalStore
 from tests.simulation.invariants import Books, Broken
 from tests.world import SECOND_US, World, learner
 
@@ -47,7 +47,7 @@ STEP_S, LATER_STEP_S = 1, 30  # moments nearer than this are one: the second onc
 
 
 class Town:
-    """One simulated world; `touch` says which orders the next look is about."""
+    """One simulated world; after each step the books look at what it has moved."""
 
     def __init__(self, store: Store, seed: int) -> None:
         self.store, self.seed = store, seed
@@ -68,8 +68,6 @@ class Town:
         self._busy, self._rest = 0, asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
-        self._touched: set[str] = set()
-        self._order_of: dict[str, str] = {}  # of attempts and refunds, by id
         self._swept_at_us = 0
 
     async def build(self, channels: Mapping[str, Channel], buyers: int) -> None:
@@ -108,12 +106,9 @@ class Town:
             return hub
         return replace(hub, store=MortalStore(self, self.store, chance))  # type: ignore[arg-type]  # as much of a store as flows call
 
-    async def asked(
-        self, chance: random.Random, call: Callable[[Hub], Coroutine[Any, Any, Any]], about: str | None = None
-    ) -> Any:
-        """What one of the processes answers, about an order if there is one yet; asked again, with the same key, where
-        it dies over it. None where the same request is under way in another, or the database is too busy."""
-        WORK.set(set() if about is None else {about})
+    async def asked(self, chance: random.Random, call: Callable[[Hub], Coroutine[Any, Any, Any]]) -> Any:
+        """What one of the processes answers; asked again, with the same key, where it dies over it. None where the
+        same request is under way in another, or the database is too busy."""
         for _ in range(PATIENCE):
             try:
                 return await call(self.mortal(chance.choice(self.hubs), chance))
@@ -189,11 +184,6 @@ class Town:
         if not holds:
             self._fault = self._fault or Broken(f"{what}: {detail}")
 
-    def touch(self, order_id: str) -> None:
-        self._touched.add(order_id)
-        if (work := WORK.get()) is not None:
-            work.add(order_id)
-
     # ---- steps -----------------------------------------------------------------------------------------------------
 
     async def step(self) -> bool:
@@ -215,8 +205,7 @@ class Town:
             await self._rest.wait()
         if self._fault is not None:
             raise self._fault
-        touched, self._touched = self._touched, set()
-        await self.books.look(touched)
+        await self.books.look(await self.books.moved())
         return await self._jump(now_us)
 
     async def _jump(self, now_us: int) -> bool:
@@ -242,8 +231,6 @@ class Town:
     async def _run(self, hub: Hub, task: LeasedTask) -> None:
         """One task, as a worker runs it; but what it raises is broken, unless the database was busy."""
         try:
-            about = await self._order(task.body)
-            WORK.set(set() if about is None else {about})
             hub = self.mortal(hub, self.chance("work", task.kind, task.key, task.attempts))
             again_at_us = await HANDLERS[task.kind](hub, task)
             if again_at_us is None:
@@ -254,24 +241,6 @@ class Town:
             self.busy += 1
         except Died:  # likewise
             self.met[f"died over {task.kind}"] += 1
-        if order_id := await self._order(task.body):
-            self.touch(order_id)
-
-    async def _order(self, body: Mapping[str, Any]) -> str | None:
-        """Which order a task is about."""
-        for name, table in (("attempt", "payment_attempt"), ("refund", "refund"), ("dispute", "dispute")):
-            if (id_ := body.get(name)) is None:
-                continue
-            if id_ not in self._order_of:
-                async with self.store.reading() as rx:
-                    found = await rx.many(text(f"SELECT order_id FROM {table} WHERE id = :id"), str, id=id_)
-                self._order_of[id_] = found[0]
-            return self._order_of[id_]
-        if (id_ := body.get("notice")) is not None:
-            async with self.store.reading() as rx:
-                found = await rx.many(_ORDER_OF_NOTICE, str, id=id_)
-            return found[0] if found else None
-        return body.get("order")
 
     async def unfinished(self) -> list[tuple[str, str, int]]:
         """What stays to be done: kinds, keys and tries of the first tasks."""
@@ -306,9 +275,5 @@ async def _add_users(tx: Any, users: list[User], world: World) -> None:
         assert await tx.people.add_identity(identity)
 
 
-_ORDER_OF_NOTICE = text(
-    "SELECT a.order_id FROM notice_inbox n JOIN payment_attempt a ON a.channel = n.channel AND a.key = n.attempt_key"
-    " WHERE n.id = :id"
-)
 _TASKS = text("SELECT kind, key, attempts FROM task ORDER BY run_at_us LIMIT 5")
 _NEXT_TASK = text("SELECT min(coalesce(lease_until_us, run_at_us)) FROM task")
