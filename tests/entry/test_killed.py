@@ -19,21 +19,10 @@ import pytest
 from hub.entry.demo_client import Client, DemoFailed
 from hub.entry.failpoints import CALLS, EXIT_CODE
 from tests.entry.hubs import LIST, House, put_on_sale, until
-from tests.entry.plays import (
-    AFTER_A_DAY_S,
-    AFTER_LEASES_S,
-    DEAD,
-    HONOURER,
-    SCENES,
-    Play,
-    Scene,
-    Stage,
-    go_on_reading,
-    named,
-    points,
-    sale,
-    written_units,
-)  # fmt: skip
+from tests.entry.plays.chain import go_on_reading
+from tests.entry.plays.scene import Scene, sale
+from tests.entry.plays.scenes import SCENES, points, written_units
+from tests.entry.plays.stage import AFTER_A_DAY_S, AFTER_LEASES_S, DEAD, HONOURER, Play, Stage, named
 from tests.servers import open_postgres
 
 DIES_WITHIN_S = 45.0

@@ -1,4 +1,4 @@
-"""`hub log prune` and `hub log archive`, as an operator has them; killed pruning is a play in plays.py."""
+"""`hub log prune` and `hub log archive`, as an operator has them; killed pruning is a play in `plays`."""
 
 import json
 
