@@ -71,6 +71,16 @@ class ChainEvent:
         return json.dumps(self.args, sort_keys=True, separators=(",", ":"))
 
 
+REVOKING = ("Revoked", "RootRevoked")
+
+
+def revokes(event: ChainEvent, index: int) -> bool:
+    """Whether a Revoked or RootRevoked ends the leaf at this place under its root."""
+    if event.name == "RootRevoked":
+        return True
+    return int(event.args["word"]) == index >> 8 and bool(int(event.args["mask"]) >> (index & 255) & 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Heads:
     """What a node says of its chain: its newest block, the newest that counts as confirmed, and as final."""

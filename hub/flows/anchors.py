@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 # How soon to look again for a transaction that is in no block yet, or for a batch that is not confirmed.
 LOOK_AGAIN_US = 1_000_000
-# Looks at the chain by this Task itself, so that its block is read at once; the worker reads on where it is far behind.
-PASSES = 4
 BATCHER = "batcher"
 
 
@@ -143,9 +141,7 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
 async def _handed_over(hub: Hub, batch: AnchorBatch) -> int | None:
     """A block holds the root. Once that block is read, it is followed by flows/indexing.py, which asks for this Task
     again should the chain take the block back."""
-    for _ in range(PASSES):
-        if not await indexing.look(hub):
-            break
+    await indexing.read_on(hub)
     async with hub.store.reading() as rx:
         read = await rx.anchors.batch(batch.id)
     return None if read is None or read.block_number is not None else hub.clock.now_us() + LOOK_AGAIN_US

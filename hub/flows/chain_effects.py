@@ -7,7 +7,7 @@ again or read from the first block anew changes nothing twice. What cannot be ta
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hub.domain.chain_log import ChainEvent, Cost, Depth
+from hub.domain.chain_log import REVOKING, ChainEvent, Cost, Depth, revokes
 from hub.domain.events import Change, OrderRecorded
 from hub.domain.ids import Draw
 from hub.domain.orders import ChainStatus
@@ -185,8 +185,7 @@ async def _revoked_before(tx: "Tx", event: ChainEvent, batch: AnchorBatch) -> se
     place = (event.block_number, event.log_index)
     told = [
         earlier
-        for name in ("Revoked", "RootRevoked")
-        for earlier in await tx.chain_log.about(event.subject, name)
+        for earlier in await tx.chain_log.about(event.subject, *REVOKING)
         if earlier.address == event.address and (earlier.block_number, earlier.log_index) < place
     ]
     return {leaf.id for earlier in told for leaf in await _meant(tx, earlier, batch)}
@@ -194,12 +193,7 @@ async def _revoked_before(tx: "Tx", event: ChainEvent, batch: AnchorBatch) -> se
 
 async def _meant(tx: "Tx", event: ChainEvent, batch: AnchorBatch) -> list[RecordedLeaf]:
     leaves = await tx.anchors.leaves_of_batch(batch.id)
-    if event.name == "RootRevoked":
-        return leaves
-    word, mask = int(event.args["word"]), int(event.args["mask"])
-    return [
-        leaf for leaf in leaves if leaf.index is not None and leaf.index >> 8 == word and mask >> (leaf.index & 255) & 1
-    ]
+    return [leaf for leaf in leaves if leaf.index is not None and revokes(event, leaf.index)]
 
 
 def cause(leaf: RecordedLeaf) -> str:

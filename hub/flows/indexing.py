@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BLOCKS_AT_ONCE = 32  # near the head, in one unit: each is asked for by its hash
+PASSES = 4  # by a Task that waits for its own block; the worker reads on where the chain is far ahead
 RANGE = 2_000  # blocks of one question below what is final: what common providers take
 
 
@@ -59,6 +60,13 @@ async def look(hub: Hub) -> bool:
             return await _catch_up(hub, cursor, known, behind)
     names = {address: known.name for address, known in contracts.items()}
     return await _go_on(hub, cursor, heads, names)
+
+
+async def read_on(hub: Hub) -> None:
+    """A few passes, so that the block of whoever waits for it is read at once. Raises ChainUnavailable."""
+    for _ in range(PASSES):
+        if not await look(hub):
+            return
 
 
 async def _begin(hub: Hub, contracts: Sequence[KnownContract], heads: Heads) -> bool:

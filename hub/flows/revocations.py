@@ -1,6 +1,7 @@
 """Rights that have ended, on chain: one bit a leaf, and one transaction for all bits of a word that wait for it.
 
-Access has ended in the hub long before; this is for those who ask the contract. A bit is never taken back.
+Access has ended in the hub long before; this is for those who ask the contract. A bit is never taken back, but the
+block that holds it may be: a Task ends once that block is read, and flows/indexing.py asks for it again should it go.
 """
 
 from functools import reduce
@@ -8,7 +9,9 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from hub.domain import anchors
+from hub.domain.chain_log import REVOKING, revokes
 from hub.domain.records import AnchorBatch, RecordedLeaf, TransactionState
+from hub.flows import indexing
 from hub.flows.sending import Sign, settle_transaction, transacted
 from hub.ports import Hub, SignedTransaction
 
@@ -31,7 +34,7 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
     purpose = await _under_way(hub, batch, leaf.index)
     # What is signed is followed to its end all the same: its nonce is taken, and its row waits to be settled.
     if purpose is None and await hub.chain.is_revoked(batch.root, leaf.index, batch.contract):
-        return None
+        return await _handed_over(hub, batch, leaf.index)
     receipt = await transacted(hub, purpose or _purpose(batch, leaf), _signer(hub, batch, leaf.index))
     if receipt is None:
         return hub.clock.now_us() + LOOK_AGAIN_US
@@ -41,7 +44,16 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
     if not receipt.is_ok:
         return hub.clock.now_us() + REFUSED_AGAIN_US
     is_done = await hub.chain.is_revoked(batch.root, leaf.index, batch.contract)
-    return None if is_done else hub.clock.now_us()
+    return await _handed_over(hub, batch, leaf.index) if is_done else hub.clock.now_us()
+
+
+async def _handed_over(hub: Hub, batch: AnchorBatch, index: int) -> int | None:
+    """Done once a block that revokes the leaf is read, whoever sent that; until then nobody would know it gone."""
+    await indexing.read_on(hub)
+    async with hub.store.reading() as rx:
+        told = await rx.chain_log.about(f"0x{batch.root.hex()}", *REVOKING)
+    is_read = any(event.address == batch.contract and revokes(event, index) for event in told)
+    return None if is_read else hub.clock.now_us() + LOOK_AGAIN_US
 
 
 def _word_of(batch: AnchorBatch, index: int) -> str:

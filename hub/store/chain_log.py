@@ -130,9 +130,9 @@ class ChainLog:
         """Those of the blocks above `after` and not above `upto`, in the order of the chain."""
         return await self._rx.many(_EVENTS, event_of, on_chain=chain_id, after=after, upto=upto)
 
-    async def about(self, subject: str, name: str) -> list[ChainEvent]:
-        """What was told of one subject under one name, in the order of the chain."""
-        return await self._rx.many(_ABOUT, event_of, about=subject, name_=name)
+    async def about(self, subject: str, *names: str) -> list[ChainEvent]:
+        """What was told of one subject under these names, in the order of the chain."""
+        return await self._rx.many(_ABOUT, event_of, about=subject, names=list(names))
 
     async def told(self, chain_id: int, names: Sequence[str]) -> list[ChainEvent]:
         """Everything that was told under these names, in the order of the chain."""
@@ -219,7 +219,7 @@ _EVENTS = (
 )
 _ABOUT = (
     select(chain_event)
-    .where((_e.subject == bindparam("about")) & (_e.name == bindparam("name_")))
+    .where((_e.subject == bindparam("about")) & is_one_of(_e.name, "names"))
     .order_by(_e.chain_id, _e.block_number, _e.log_index)
 )
 _TOLD = (

@@ -228,6 +228,12 @@ class Told:
     subject: str
     args: dict[str, str]
 
+    @property
+    def bits(self) -> set[tuple[bytes, int]]:
+        """Of a Revoked: each root and place that it ends."""
+        root, word, mask = bytes.fromhex(self.subject[2:]), int(self.args["word"]), int(self.args["mask"])
+        return {(root, word * 256 + place) for place in range(256) if mask >> place & 1}
+
 
 @dataclass
 class ScriptedChain:
@@ -245,6 +251,7 @@ class ScriptedChain:
     telling: dict[str, "Told"] = field(default_factory=dict)  # the event of a transaction, by its hash
     final: int = 0  # the newest block that is final
     branch: int = 0  # how often a block was taken back
+    behind: int = 0  # newest blocks of which its log does not tell yet
     is_away: bool = False
     holds_back: bool = False  # accept, and put into no block
     approved: set[tuple[str, bytes, bytes]] = field(default_factory=set)  # what contract wallets say they have signed
@@ -331,9 +338,11 @@ class ScriptedChain:
         """The newest block is taken back, and an empty one comes in its place."""
         hash_, _ = self.mined.popitem()
         gone = self.telling.get(hash_)
-        self.roots = {
-            root: count for root, count in self.roots.items() if not gone or gone.subject != f"0x{root.hex()}"
-        }
+        if gone is not None and gone.name == "Anchored":
+            del self.roots[bytes.fromhex(gone.subject[2:])]
+        elif gone is not None and gone.name == "Revoked":
+            left = [told for hash_ in self.mined if (told := self.telling.get(hash_)) and told.name == "Revoked"]
+            self.revoked -= gone.bits - {bit for told in left for bit in told.bits}
         self.branch += 1
         self.mined[f"{NOTHING}{self.branch}"] = self._mined(f"{NOTHING}{self.branch}")
 
@@ -348,7 +357,8 @@ class ScriptedChain:
 
     async def heads(self) -> Heads:
         self._answer()
-        return Heads(len(self.mined), len(self.mined), self.final)
+        newest = len(self.mined) - self.behind
+        return Heads(newest, newest, self.final)
 
     async def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
         self._answer()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hub.flows import entitlements, revocations
+from hub.flows import entitlements, indexing, revocations
 from hub.ports import ChainReceipt, SignedTransaction
 from tests.flows.benches import Bench
 from tests.world import operator
@@ -99,3 +99,25 @@ async def test_revocation_that_reverted_is_signed_anew_a_minute_later(bench: Ben
     [root] = bench.chain.roots
     assert bench.chain.revoked == {(root, 0)}
     assert await revocations_kept(bench) == [(1, "FAILED"), (2, "CONFIRMED")]
+
+
+async def test_revocation_ends_once_its_block_is_read_and_begins_again_if_that_is_taken_back(
+    bench: Bench, rights: list[str]
+) -> None:
+    """A block that goes before it is read would take the revocation with it, and nobody would know."""
+    bench.chain.behind = 1
+    await end(bench, rights[0])
+    await bench.work()
+    [root] = bench.chain.roots
+    assert bench.chain.revoked == {(root, 0)}
+    assert await bench.rows("SELECT kind FROM task") == [(revocations.KIND,)], "nobody has read so"
+    bench.chain.fork()
+    bench.chain.behind = 0
+    assert bench.chain.revoked == set()
+    bench.clock.pass_us(SECOND_US)
+    await bench.work()
+    assert bench.chain.revoked == {(root, 0)}
+    assert await bench.rows("SELECT kind FROM task") == []
+    bench.chain.fork()
+    assert await indexing.look(bench.hub)
+    assert await bench.rows("SELECT kind FROM task") == [(revocations.KIND,)]
