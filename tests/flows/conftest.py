@@ -1,4 +1,4 @@
-"""A bench on a fresh migrated store of each engine in turn."""
+"""Benches on a fresh migrated store, of each engine in turn or of one."""
 
 from collections.abc import AsyncIterator
 
@@ -21,3 +21,9 @@ async def sqlite_store(sqlite_url: str) -> AsyncIterator[Store]:
     opened = await open_store(sqlite_url)
     yield opened
     await opened.aclose()
+
+
+@pytest.fixture
+def embedded(sqlite_store: Store) -> Bench:
+    """For what takes long and is the same on both engines."""
+    return Bench(sqlite_store, World(sqlite_store))
