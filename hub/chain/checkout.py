@@ -1,6 +1,6 @@
 """The Checkout port over JSON-RPC: CheckoutSplitter and its token, read at the head and as deep as counts."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Protocol
 
 from eth_utils.address import to_checksum_address
@@ -9,9 +9,10 @@ from contracts import abi
 from hub.chain import splitter_calls as calls
 from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
 from hub.domain.checkout import Part, Terms
-from hub.ports import ChainReceipt, ChainUnavailable, CheckoutPlace, Paid, PurchaseStanding, SplitterCall
+from hub.ports import ChainReceipt, ChainUnavailable, CheckoutPlace, Obstacle, Paid, PurchaseStanding, SplitterCall
 
 RANGES_AT_ONCE: Final = 10  # of logs in one batch: providers count what is in a batch, and take few
+NOT_SETTLED: Final = (0, False, False)
 VERSION_WITHOUT_ONE: Final = "1"  # of a token that has no version()
 
 CarryOut = Callable[[str, str, bytes], Awaitable[ChainReceipt | None]]  # purpose, contract, calldata
@@ -57,9 +58,28 @@ class JsonRpcCheckout:
             self._place = await self._looked_at()
         return self._place
 
-    async def is_open(self, offer_id: bytes) -> bool:
-        (said,) = await self._views((self.splitter, calls.SPLITTER, "isOpen", (offer_id,)))
-        return said is True
+    async def open_among(self, offer_ids: Collection[bytes]) -> set[bytes]:
+        return await self._those("isOpen", offer_ids)
+
+    async def set_among(self, split_ids: Collection[bytes]) -> set[bytes]:
+        return await self._those("isSplit", split_ids)
+
+    async def obstacle(self, offer_id: bytes, order_key: bytes) -> Obstacle | None:
+        hub, splitter = (self._node.contract, calls.HUB), (self.splitter, calls.SPLITTER)
+        hub_stops, stops, is_taken, is_open, settled = await self._views(
+            (*hub, "paused", ()),
+            (*splitter, "paused", ()),
+            (*splitter, "isTaken", (self._token,)),
+            (*splitter, "isOpen", (offer_id,)),
+            (*hub, "settled", (order_key,)),
+        )
+        if hub_stops or stops:
+            return Obstacle.PAUSED
+        if not is_taken:
+            return Obstacle.TOKEN
+        if not is_open:
+            return Obstacle.OFFER
+        return None if settled == NOT_SETTLED else Obstacle.ORDER
 
     async def permit_nonce(self, payer: bytes) -> int:
         (said,) = await self._views((self._token, calls.TEST_USD, "nonces", (to_checksum_address(payer),)))
@@ -141,6 +161,12 @@ class JsonRpcCheckout:
             calls.said(contract, function, _octets(answer))
             for (_, contract, function, _), answer in zip(asked, answers, strict=True)
         ]
+
+    async def _those(self, view: str, ids: Collection[bytes]) -> set[bytes]:
+        """The ids of which a view of the splitter says yes."""
+        asked = list(ids)
+        said = await self._views(*((self.splitter, calls.SPLITTER, view, (one,)) for one in asked))
+        return {one for one, yes in zip(asked, said, strict=True) if yes is True}
 
     async def _views_before(self, *asked: tuple[str, str, str, tuple[object, ...]], block: int) -> list[object]:
         """Likewise, at a block that may be older than the contracts: then nothing was bought there."""

@@ -6,7 +6,7 @@ and deadline. `method` names way and wallet: `permit:0xâ€¦`, `authorization:0xâ€
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from hashlib import sha256
@@ -18,20 +18,8 @@ from eth_utils.crypto import keccak
 
 from hub.channels import stablecoin_words as words
 from hub.channels.connecting import ChannelSettingRefused, OnChain, Surroundings, demand_known
-from hub.domain.checkout import (
-    NO_TERM,
-    Part,
-    Purchase,
-    Sale,
-    Terms,
-    money_of,
-    offer_id,
-    order_key,
-    parts_of,
-    split_id,
-    units_of,
-    wallet_of,
-)
+from hub.channels.stablecoin_offers import Shelf
+from hub.domain.checkout import Purchase, Sale, money_of, offer_id, order_key, wallet_of
 from hub.domain.money import CURRENCIES, MAX_PRICE_MINOR, Money
 from hub.domain.payments import CaptureMethod, NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.refunds import Refund
@@ -43,10 +31,10 @@ from hub.ports import (
     ChainReceipt,
     ChainRefused,
     ChainUnavailable,
-    CheckoutPlace,
     Clock,
     Finding,
     NoticeRefused,
+    Obstacle,
     PurchaseStanding,
     RawNotice,
     SplitterCall,
@@ -93,10 +81,9 @@ class StablecoinChannel:
         currencies = {currency: AmountRange(1, MAX_PRICE_MINOR)}
         self.capabilities = replace(CAPABILITIES, currencies=currencies, is_test_only=is_test_only)
         self._currency = currency
-        self._treasury = treasury
-        self._payees = payees
         self._on_chain = on_chain
         self.checkout = on_chain.checkout
+        self._shelf = Shelf(self.checkout, self.capabilities.takes, treasury, payees)
         self._client = client
         self._clock = clock
 
@@ -142,15 +129,14 @@ class StablecoinChannel:
         if wallet.way != "approve" and not place.has_signatures:
             return self._said(Outcome.REJECTED, code="token_takes_approvals_only")
         sale = await self._on_chain.sale_of(attempt.order_id)
-        offered = self._offered(place, sale, attempt.amount) if sale is not None else "unknown_order"
+        offered = self._shelf.terms_of(place, sale, attempt.amount) if sale is not None else "unknown_order"
         if isinstance(offered, str):
             return self._said(Outcome.REJECTED, code=offered)
         terms, _ = offered
-        offer = offer_id(terms, keccak)
-        if not await self.checkout.is_open(offer):
-            return self._said(Outcome.NOT_SENT, code="offer_not_open_yet", retry_after_ms=LOOK_AGAIN_MS)
-        purchase = self._purchase(attempt, wallet.address)
+        offer, purchase = offer_id(terms, keccak), self._purchase(attempt, wallet.address)
         key = order_key(place.chain_id, place.splitter, offer, purchase, keccak)
+        if (obstacle := await self.checkout.obstacle(offer, key)) is not None:
+            return await self._hindered(attempt, key, obstacle)
         nonce = await self.checkout.permit_nonce(wallet.address) if wallet.way == "permit" else None
         action = words.next_action(
             place,
@@ -163,20 +149,12 @@ class StablecoinChannel:
         )
         return self._said(Outcome.ACTION, key=key, next_action=action)
 
-    def _offered(self, place: CheckoutPlace, sale: Sale, price: Money) -> tuple[Terms, list[Part]] | str:
-        """Terms and split of a sale; a code where there are none."""
-        units = units_of(price, place.decimals)
-        if not units:
-            return "amount_not_taken"
-        try:
-            parts = parts_of(sale.shares, self._address_of)
-        except KeyError:
-            return "payee_without_address"
-        split = split_id(parts, keccak)
-        return Terms(place.token, units, sale.token_id, NO_TERM, split), parts
-
-    def _address_of(self, payee: str | None) -> bytes | None:
-        return self._treasury if payee is None else self._payees.get(payee, self._treasury)
+    async def _hindered(self, attempt: PaymentAttempt, key: bytes, obstacle: Obstacle) -> Result:
+        """The contract would refuse it: said before the buyer signs. What passes by itself was not sent."""
+        if obstacle in (Obstacle.PAUSED, Obstacle.OFFER):
+            return self._said(Outcome.NOT_SENT, code=obstacle, retry_after_ms=LOOK_AGAIN_MS)
+        done = await self._looked_at(attempt, key) if obstacle is Obstacle.ORDER else None
+        return done or self._said(Outcome.REJECTED, code=obstacle)
 
     def _purchase(self, attempt: PaymentAttempt, payer: bytes) -> Purchase:
         reference = self._on_chain.reference_of(attempt.key)
@@ -318,22 +296,23 @@ class StablecoinChannel:
 
     # ---- what is on sale ---------------------------------------------------------------------------------------------
 
-    async def missing(self, sales: Sequence[Sale]) -> Sequence[SplitterCall]:
-        """`setSplit` and `setOffer` of what cannot be bought yet; see `hub.ports.SellsOnChain`."""
+    async def differences(
+        self, sales: Sequence[Sale], told_open: Collection[bytes], attempts: Sequence[PaymentAttempt]
+    ) -> Sequence[Sequence[SplitterCall]]:
+        """See `hub.ports.SellsOnChain`."""
         place = await self.checkout.place()
-        calls: dict[str, SplitterCall] = {}
-        for sale in sales:
-            offered = self._offered(place, sale, sale.price) if self.capabilities.takes(sale.price) else ""
-            if isinstance(offered, str):
-                continue
-            terms, parts = offered
-            offer = offer_id(terms, keccak)
-            if await self.checkout.is_open(offer):
-                continue
-            split, put = f"split:{terms.split_id.hex()}", f"offer:{offer.hex()}"
-            calls[split] = SplitterCall(split, words.split_call(terms.split_id, parts))
-            calls[put] = SplitterCall(put, words.offer_call(offer, terms))
-        return list(calls.values())
+
+        def is_waited_for(offer: bytes) -> bool:
+            return any(
+                order_key(place.chain_id, place.splitter, offer, purchase, keccak) == key for key, purchase in shown
+            )
+
+        shown = [
+            (key, self._purchase(attempt, wallet.address))
+            for attempt in attempts
+            if (key := _key_in(attempt.channel_ref)) and (wallet := wallet_of(attempt.method))
+        ]
+        return await self._shelf.differences(sales, told_open, is_waited_for)
 
     # ---- the rest of the port ----------------------------------------------------------------------------------------
 
@@ -350,7 +329,7 @@ class StablecoinChannel:
             Finding("reach", True, f"chain {place.chain_id}, splitter 0x{place.splitter.hex()}"),
             Finding("token", fits, token),
             Finding("signatures", True, kinds),
-            Finding("payees", self._treasury is not None or bool(self._payees), f"{len(self._payees)} addresses known"),
+            Finding("payees", self._shelf.has_payees, f"{self._shelf.payees} addresses known"),
         ]
 
     async def statement(self, day: date) -> AsyncIterator[StatementLine]:

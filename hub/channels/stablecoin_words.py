@@ -87,6 +87,11 @@ def offer_call(offer_id: bytes, terms: Terms) -> bytes:
     return abi.call(SPLITTER, "setOffer", offer_id, _terms(terms))
 
 
+def close_call(offer_id: bytes) -> bytes:
+    """`closeOffer`."""
+    return abi.call(SPLITTER, "closeOffer", offer_id)
+
+
 def _to_sign(
     place: CheckoutPlace, terms: Terms, purchase: Purchase, order_key: bytes, *, way: str, permit_nonce: int | None
 ) -> Mapping[str, Any] | None:

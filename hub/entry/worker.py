@@ -65,6 +65,7 @@ HANDS = 16
 POOLED_HANDS = 16
 POLL_S = 1.0
 SWEEP_S = 15.0
+COMPARE_OFFERS_EVERY_S = 15.0
 PRUNE_EVERY_S = 24 * 3600.0
 PRUNE_FIRST_S = 60.0  # after the start, which has enough to do
 FORGET_EVERY_S = 600.0  # between looks at deliveries that are over for a month
@@ -85,6 +86,7 @@ class Worker:
         self._busy: set[asyncio.Task[None]] = set()
         self._seen: int | None = None  # the log's head at the last poll
         self._is_chain_away = True  # nobody is told that it takes a while to start
+        self._offers_due_at_s = 0.0  # of the loop's own clock
         self._busy_with_pools: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -213,12 +215,16 @@ class Worker:
         return 0 if is_more else POLL_S
 
     async def _offer(self) -> float:
-        """What is sold on chain, as far as the catalogue has changed. The chain's being away is told of elsewhere."""
+        """What is on sale on chain: at the start, when the catalogue has changed, and every few seconds, as orders end
+        that held an offer open. The chain's being away is told of elsewhere."""
         await self._hub.store.stamp()
         try:
-            return 0 if await offers.publish(self._hub) else POLL_S
+            is_due = asyncio.get_running_loop().time() >= self._offers_due_at_s
+            if await offers.keep_up(self._hub, is_due=is_due) and is_due:
+                self._offers_due_at_s = asyncio.get_running_loop().time() + COMPARE_OFFERS_EVERY_S
         except ChainUnavailable:
-            return POLL_S
+            pass
+        return POLL_S
 
     async def _tell_platforms(self) -> float:
         await self._hub.store.stamp()

@@ -1,9 +1,14 @@
-"""What is on sale where a contract has to know it first: offers on chain, kept up with the catalogue.
+"""What is on sale where a contract has to know it first: offers on chain, kept in line with the catalogue.
 
-Buying is never held up by it: an order whose offer is not there yet is payable a little later, or on another channel.
+What listings sell now, and what orders sell that may still be paid, can be bought; nothing else can. Both sides are
+looked at anew each time, so it does not matter who or what has made them differ. Buying is never held up by it: an
+order whose offer is not there yet is payable a little later, or on another channel.
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from hub.domain.checkout import Sale
@@ -12,7 +17,7 @@ from hub.domain.records import TransactionState
 from hub.flows.records import token_id
 from hub.flows.sending import settle_transaction, transacted
 from hub.flows.tasks import move_on, skip
-from hub.ports import ChainReceipt, ChainRefused, Hub, SellsOnChain, SignedTransaction
+from hub.ports import ChainReceipt, ChainRefused, Hub, SellsOnChain, SignedTransaction, SplitterCall
 
 if TYPE_CHECKING:
     from hub.store.catalogue import Sold
@@ -20,35 +25,70 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OFFERS = "offers"  # the consumer's name
-AT_ONCE = 50  # listings of one look
+AT_ONCE = 16  # transactions of one step that may wait for their blocks: nodes keep few of one sender's
 
 
-async def publish(hub: Hub) -> bool:
-    """Put what listings sell now on sale on chain; whether there is more to do at once. Raises ChainUnavailable.
-
-    A call that no block holds yet is looked at again: the consumer moves on only when all of its listings stand.
-    """
+async def keep_up(hub: Hub, *, is_due: bool) -> bool:
+    """Compare what is on sale on chain with what should be, if a listing has changed or it `is_due`, and carry out the
+    difference. False: it is not over, come back. Raises ChainUnavailable."""
     sellers = [channel for channel in hub.channels.values() if isinstance(channel, SellsOnChain)]
     if not sellers:
-        return False
+        return True
     async with hub.store.reading() as rx:
         held, head = await rx.events.position_of(OFFERS), await rx.events.head()
-        changed = await rx.events.read(HUB_STREAM, held, AT_ONCE, [ListingChanged.kind])
-        if not changed:
-            await skip(hub, OFFERS, held, head.position)
-            return False
-        sold = await rx.catalogue.sold(sorted({event.body["listing_id"] for event in changed}))
-    for channel in sellers:
-        for call in await channel.missing([_sale(hub, one) for one in sold]):
-            try:
-                receipt = await channel.checkout.carry_out(call)
-            except ChainRefused as refused:
-                log.warning("%s was refused, what it sells cannot be bought on chain: %s", call.purpose, refused)
-                continue
-            if receipt is None:
-                return False
-    await hub.store.write(move_on, OFFERS, held, changed[-1].position)
+        has_changed = bool(await rx.events.read(HUB_STREAM, held, 1, [ListingChanged.kind]))
+    if (has_changed or is_due) and not all([await _brought_in_line(hub, seller) for seller in sellers]):
+        return False
+    if has_changed:
+        await hub.store.write(move_on, OFFERS, held, head.position)
+    else:
+        await skip(hub, OFFERS, held, head.position)
     return True
+
+
+async def _brought_in_line(hub: Hub, seller: SellsOnChain) -> bool:
+    looked = await _differences(hub, seller)
+    if not looked:
+        return True
+    named = {call.purpose: await _generation(hub, seller, call) for step in looked for call in step[:AT_ONCE]}
+    # Each has its name from before this second look: what another process has carried out meanwhile is not in it, and
+    # what it is about to has the same name.
+    for step in await _differences(hub, seller):
+        calls = [replace(call, purpose=named[call.purpose]) for call in step if call.purpose in named]
+        done = [await _is_carried_out(seller, call) for call in calls]
+        if not all(done) or len(done) < len(step):
+            return False
+    return True
+
+
+async def _differences(hub: Hub, seller: SellsOnChain) -> Sequence[Sequence[SplitterCall]]:
+    place = await seller.checkout.place()
+    async with hub.store.reading() as rx:
+        sold = [*await rx.catalogue.on_sale(), *await rx.orders.payable(hub.clock.now_us())]
+        attempts = await rx.payments.live_on(seller.code)
+        told_open = await rx.chain_log.open_offers(place.chain_id, seller.checkout.splitter)
+    sales = [_sale(hub, one) for one in sold]
+    return await seller.differences(sales, {bytes.fromhex(offer[2:]) for offer in told_open}, attempts)
+
+
+async def _generation(hub: Hub, seller: SellsOnChain, call: SplitterCall) -> str:
+    """The first purpose of this call that has not ended. An offer may come back, go and come again: each time under a
+    purpose of its own, so that each happens once, whoever carries it out."""
+    async with hub.store.reading() as rx:
+        for number in count():
+            purpose = f"{call.purpose}:{seller.checkout.splitter}:{number}"
+            held = await rx.anchors.transaction(purpose)
+            if held is None or held.state is not TransactionState.CONFIRMED:
+                break
+    return purpose
+
+
+async def _is_carried_out(seller: SellsOnChain, call: SplitterCall) -> bool:
+    try:
+        return await seller.checkout.carry_out(call) is not None
+    except ChainRefused as refused:
+        log.warning("%s was refused, what is on sale on chain is not what should be: %s", call.purpose, refused)
+        return True
 
 
 async def sale_of(hub: Hub, order_id: str) -> Sale | None:

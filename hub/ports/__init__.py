@@ -27,7 +27,7 @@ from hub.ports.channels import (
     RawNotice,
     StatementRefused,
 )
-from hub.ports.checkout import Checkout, CheckoutPlace, Paid, PurchaseStanding, SellsOnChain, SplitterCall
+from hub.ports.checkout import Checkout, CheckoutPlace, Obstacle, Paid, PurchaseStanding, SellsOnChain, SplitterCall
 from hub.ports.clock import Clock
 from hub.ports.cursors import CursorRefused, Cursors
 from hub.ports.disputes import AnswersDisputes, DisputeReply
@@ -59,7 +59,7 @@ __all__ = [
     "CatalogueEntry", "CataloguePage", "Chain", "ChainLog", "ChainReceipt", "ChainRefused", "ChainUnavailable",
     "Channel", "Checkout", "CheckoutPlace", "Clock", "Conflict", "CursorRefused", "Cursors", "DisputeReply",
     "DocumentFailed", "DocumentRefused", "EventDocuments", "Finding", "Hub", "KeysUnavailable", "LeafClaim",
-    "NonceTaken", "NotSupported", "NoticeIgnored", "NoticeProbed", "NoticeRefused", "Paid", "PartnerTokens",
+    "NonceTaken", "NotSupported", "NoticeIgnored", "NoticeProbed", "NoticeRefused", "Obstacle", "Paid", "PartnerTokens",
     "Platform", "PlatformError", "PurchaseStanding", "RateLimited", "RawNotice", "Receipts", "Rehearsable",
     "Rehearsal", "RehearsalRefused", "RehearsalUnavailable", "Rejected", "SellsOnChain", "Sender",
     "SignatureNotTaken", "SignedTransaction", "SplitterCall", "StatementRefused", "TokenProblem", "TokenRefused",

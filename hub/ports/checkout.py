@@ -1,10 +1,12 @@
 """Buying for a stablecoin: the splitter contract, and a channel that sells by it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from hub.domain.checkout import Part, Sale, Terms
+from hub.domain.payments import PaymentAttempt
 from hub.ports.chain import ChainReceipt
 
 
@@ -44,6 +46,15 @@ class Paid:
     price: int  # units of the token
 
 
+class Obstacle(StrEnum):
+    """Why the contracts would refuse a purchase now: the first that they would find. The value is its code."""
+
+    PAUSED = "paused"  # splitter or EntitlementHub: until an operator lets them go on
+    TOKEN = "token_not_taken"  # off the splitter's list
+    OFFER = "offer_not_open_yet"
+    ORDER = "order_key_taken"  # settled, or called off: it never can be bought
+
+
 @dataclass(frozen=True, slots=True)
 class SplitterCall:
     """A call of the splitter by the hub's gateway. `purpose` names it for ever: it is carried out once."""
@@ -56,11 +67,21 @@ class Checkout(Protocol):
     """CheckoutSplitter on the hub's chain, and the one token that this hub sells for. Every method may raise
     ChainUnavailable, and every method may be repeated; all but `carry_out` only read."""
 
+    @property
+    def splitter(self) -> str:
+        """The contract's address, checksummed. Raises ChainUnavailable before it is deployed."""
+
     async def place(self) -> CheckoutPlace:
         """Known once the contracts are deployed."""
 
-    async def is_open(self, offer_id: bytes) -> bool:
-        """Whether an offer can be bought."""
+    async def open_among(self, offer_ids: Collection[bytes]) -> set[bytes]:
+        """Those of the offers that can be bought, pauses aside."""
+
+    async def set_among(self, split_ids: Collection[bytes]) -> set[bytes]:
+        """Those of the splits that the contract knows."""
+
+    async def obstacle(self, offer_id: bytes, order_key: bytes) -> Obstacle | None:
+        """What stands in the way of this purchase; None: nothing does."""
 
     async def permit_nonce(self, payer: bytes) -> int:
         """The nonce that the payer's next EIP-2612 permit has to name."""
@@ -84,8 +105,15 @@ class Checkout(Protocol):
 class SellsOnChain(Protocol):
     """A channel whose contract has to know what is on sale before it can be bought."""
 
+    code: str
     checkout: Checkout
 
-    async def missing(self, sales: Sequence[Sale]) -> Sequence[SplitterCall]:
-        """The calls without which these could not be bought, in their order. Raises ChainUnavailable. A sale that the
-        channel cannot make is left out."""
+    async def differences(
+        self, sales: Sequence[Sale], told_open: Collection[bytes], attempts: Sequence[PaymentAttempt]
+    ) -> Sequence[Sequence[SplitterCall]]:
+        """The calls that put `sales` on sale and take everything else off, in steps: one comes after the other. None is
+        left: what is on sale is what should be. Raises ChainUnavailable.
+
+        `told_open` are the offers that the chain's log tells are open. One of them stays while an order key of
+        `attempts` commits to it. A sale that the channel cannot make is left out.
+        """

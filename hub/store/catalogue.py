@@ -1,6 +1,5 @@
 """Platforms, merchants, courses and listings: tables and the repository of what is sold."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from hub.domain.catalogue import Course, CourseKind, Listing, ListingState, Plat
 from hub.domain.merchants import Merchant, MerchantState
 from hub.domain.money import Money
 from hub.domain.shares import Share, ShareAgreement
-from hub.store.metadata import BytewiseText, inserted, integer, is_one_of, metadata, text
+from hub.store.metadata import BytewiseText, inserted, integer, metadata, text
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -174,10 +173,10 @@ class Catalogue:
         rows = await self._rx.many(_DIGESTS, _Digest, platform_id=platform_id)
         return {row.external_id: (row.digest, row.state) for row in rows}
 
-    async def sold(self, listing_ids: Sequence[str]) -> "list[Sold]":
-        """What these listings sell now, and how it is shared by the agreement that new orders freeze; those that are
-        withdrawn, free or of unknown price are left out."""
-        return await self._rx.many(_SOLD, sold_of, listing_ids=list(listing_ids), active=ListingState.ACTIVE.value)
+    async def on_sale(self) -> "list[Sold]":
+        """What all listings sell now, each right at a price once, and how it is shared by the agreement that new orders
+        freeze; what is withdrawn, free, of unknown price or of a merchant who may not sell is left out."""
+        return await self._rx.many(_ON_SALE, sold_of)
 
     async def course_of_listing(self, platform_id: str, external_id: str) -> str | None:
         return await self._rx.one(_COURSE_OF, str, platform_id=platform_id, external_id=external_id)
@@ -291,12 +290,14 @@ _DIGESTS = select(listing.c.external_id, listing.c.digest, listing.c.state).wher
 _COURSE_OF = select(listing.c.course_id).where(
     (listing.c.platform_id == bindparam("platform_id")) & (listing.c.external_id == bindparam("external_id"))
 )
-_SOLD = (
+_ON_SALE = (
     select(listing.c.course_id, listing.c.price_minor, listing.c.currency, share_agreement.c.shares)
     .join_from(listing, merchant, merchant.c.id == listing.c.merchant_id)
     .join(share_agreement, share_agreement.c.id == merchant.c.agreement_id)
-    .where(is_one_of(listing.c.id, "listing_ids"), listing.c.state == bindparam("active"))
+    .where(listing.c.state == literal_column(f"'{ListingState.ACTIVE}'"))
     .where(listing.c.price_minor > literal_column("0"), listing.c.currency.is_not(None))
+    .where(merchant.c.state == literal_column(f"'{MerchantState.ACTIVE}'"))
+    .distinct()
 )
 _allowed = course_policy.c
 _MAKER_OF = (

@@ -21,6 +21,7 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
+    tuple_,
     update,
 )
 
@@ -73,6 +74,10 @@ chain_event = Table(
 )
 Index("ix_chain_event_place", chain_event.c.chain_id, chain_event.c.block_number, chain_event.c.log_index)
 Index("ix_chain_event_subject", chain_event.c.subject, chain_event.c.name)
+_puts_on_sale = chain_event.c.name == "OfferSet"
+Index(
+    "ix_chain_event_offer", chain_event.c.address, sqlite_where=_puts_on_sale, postgresql_where=_puts_on_sale
+)  # fmt: skip
 # Contracts that are read. One that became known late is `behind`: the next block to be read for it alone.
 chain_watch = Table(
     "chain_watch",
@@ -137,6 +142,10 @@ class ChainLog:
     async def told(self, chain_id: int, names: Sequence[str]) -> list[ChainEvent]:
         """Everything that was told under these names, in the order of the chain."""
         return await self._rx.many(_TOLD, event_of, on_chain=chain_id, names=list(names))
+
+    async def open_offers(self, chain_id: int, splitter: str) -> list[str]:
+        """The offers of a splitter that the last word on is OfferSet: 0x and 64 digits each."""
+        return await self._rx.many(_OPEN_OFFERS, str, on_chain=chain_id, at=splitter)
 
     async def drop_after(self, chain_id: int, number: int) -> None:
         """Forget every block above a number, and its events."""
@@ -226,6 +235,22 @@ _TOLD = (
     select(chain_event)
     .where((_e.chain_id == bindparam("on_chain")) & is_one_of(_e.name, "names"))
     .order_by(_e.block_number, _e.log_index)
+)
+_closing = chain_event.alias("closing")
+_OPEN_OFFERS = (
+    select(_e.subject)
+    .where((_e.name == literal_column("'OfferSet'")) & (_e.address == bindparam("at")))
+    .where(_e.chain_id == bindparam("on_chain"))
+    .where(
+        ~exists().where(
+            (_closing.c.subject == _e.subject)
+            & (_closing.c.name == literal_column("'OfferClosed'"))
+            & (_closing.c.address == _e.address)
+            & (_closing.c.chain_id == _e.chain_id)
+            & (tuple_(_closing.c.block_number, _closing.c.log_index) > tuple_(_e.block_number, _e.log_index))
+        )
+    )
+    .order_by(_e.subject)
 )
 _DROP_EVENTS = delete(chain_event).where((_e.chain_id == bindparam("on_chain")) & (_e.block_number > _after))
 _DROP_BLOCKS = delete(chain_block).where((_b.chain_id == bindparam("on_chain")) & (_b.number > _after))

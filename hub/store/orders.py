@@ -89,6 +89,10 @@ class Orders:
         """What an order sells, at its price, and how it is shared by the agreement that it froze."""
         return await self._rx.one(_SOLD_BY, sold_of, order_id=order_id)
 
+    async def payable(self, now_us: int) -> list[Sold]:
+        """What the orders sell that may still be paid, each right at a price with its shares once."""
+        return await self._rx.many(_PAYABLE, sold_of, now_us=now_us)
+
     async def lock(self, order_id: str) -> Order | None:
         """The order, held until the end of the unit: every change of an order or its attempts begins here."""
         return await self._rx.one(_LOCK, order_of, order_id=order_id)
@@ -327,8 +331,10 @@ _PARTIES = (
     .join(pairwise, (pairwise.c.platform_id == _c.platform_id) & (pairwise.c.user_id == _c.user_id))
     .where(is_one_of(_c.id, "order_ids"))
 )
-_SOLD_BY = (
-    select(order.c.course_id, order.c.total_minor, order.c.currency, share_agreement.c.shares)
-    .join_from(order, share_agreement, share_agreement.c.id == order.c.agreement_id)
-    .where(order.c.id == bindparam("order_id"))
+_SELLING = select(_c.course_id, _c.total_minor, _c.currency, share_agreement.c.shares).join_from(
+    order, share_agreement, share_agreement.c.id == _c.agreement_id
 )
+_SOLD_BY = _SELLING.where(_c.id == bindparam("order_id"))
+_PAYABLE = _SELLING.where(
+    (_c.status == literal_column("'AWAITING_PAYMENT'")) & (_c.deadline_us > bindparam("now_us"))
+).distinct()

@@ -155,6 +155,10 @@ class Payments:
     async def by_id(self, attempt_id: str) -> PaymentAttempt | None:
         return await self._rx.one(_BY_ID, attempt_of, attempt_id=attempt_id)
 
+    async def live_on(self, channel: str) -> list[PaymentAttempt]:
+        """Those of a channel that may still take the money."""
+        return await self._rx.many(_LIVE_ON, attempt_of, channel_=channel)
+
     async def of_purchase(self, channel: str, channel_ref: str, since_us: int) -> PaymentAttempt | None:
         """The attempt whose money moved under a channel's own reference; or the one made since then that waits for it
         to move."""
@@ -385,6 +389,12 @@ _plain = attrgetter(*_PLAIN)
 _INSERT = inserted(payment_attempt).on_conflict_do_nothing().returning(_c.id)
 _OF_ORDER = select(payment_attempt).where(_c.order_id == bindparam("order_id")).order_by(_c.number)
 _BY_ID = select(payment_attempt).where(_c.id == bindparam("attempt_id"))
+_LIVE_ON = (
+    select(payment_attempt)
+    .where(_c.state.in_([literal_column(f"'{state}'") for state in sorted(LIVE)]))
+    .where(_c.channel == bindparam("channel_"))
+    .order_by(_c.id)
+)
 _WAITS_UNDER = (
     select(payment_attempt)
     .where((_c.channel == bindparam("channel_")) & (_c.created_at_us >= bindparam("since")))

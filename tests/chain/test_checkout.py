@@ -16,7 +16,7 @@ from hub.chain.deployment import deploy
 from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
 from hub.channels import stablecoin_words as words
 from hub.domain.checkout import Part, Purchase, Terms, offer_id, order_key, split_id
-from hub.ports import ChainUnavailable, Paid, SplitterCall
+from hub.ports import ChainUnavailable, Obstacle, Paid, SplitterCall
 from tests.chain import nodes
 
 DEPLOYER, GATEWAY, BUYER = nodes.SENDERS[:3]
@@ -111,7 +111,7 @@ async def test_the_place_tells_the_token_as_it_signs(checkout: JsonRpcCheckout, 
 
 async def test_before_the_splitter_is_there_nothing_is_known(chain: JsonRpcChain) -> None:
     early = JsonRpcCheckout(chain, 1)
-    for asked in (early.place(), early.is_open(bytes(32)), early.carry_out(SplitterCall("x", b""))):
+    for asked in (early.place(), early.open_among([bytes(32)]), early.carry_out(SplitterCall("x", b""))):
         with pytest.raises(ChainUnavailable):
             await asked
 
@@ -123,7 +123,7 @@ async def bought(checkout: JsonRpcCheckout, node: nodes.Node, word: bytes) -> tu
     terms = Terms(place.token, 5_000_000, 7, 0, split)
     offer = offer_id(terms, keccak)
     splitter, token = checkout.splitter, to_checksum_address(place.token)
-    if not await checkout.is_open(offer):
+    if not await checkout.open_among([offer]):
         sent(node, GATEWAY, splitter, words.split_call(split, PARTS))
         sent(node, GATEWAY, splitter, words.offer_call(offer, terms))
     sent(node, BUYER, token, abi.call("test_usd", "mint", BUYER.address, terms.price))
@@ -151,6 +151,30 @@ async def test_a_purchase_is_confirmed_by_the_blocks_on_top_of_it(checkout: Json
     assert await checkout.terms(offer) == (terms, PARTS)
     assert await checkout.paid(keccak(b"never")) is None
     assert (await checkout.standing(keccak(b"never"))).bought_at is None
+
+
+async def test_what_stands_in_the_way_of_a_purchase_is_told(checkout: JsonRpcCheckout, node: nodes.Node) -> None:
+    key, terms = await bought(checkout, node, b"in the way")
+    offer, closed, free = offer_id(terms, keccak), keccak(b"no offer"), keccak(b"free")
+    rights = checkout._node.contract  # where a key can be called off
+    token = to_checksum_address(terms.token)
+
+    assert await checkout.open_among([offer, closed]) == {offer}
+    assert await checkout.set_among([terms.split_id, closed]) == {terms.split_id}
+    assert await checkout.open_among([]) == set()
+    assert await checkout.obstacle(offer, free) is None
+    assert await checkout.obstacle(closed, free) is Obstacle.OFFER
+    assert await checkout.obstacle(offer, key) is Obstacle.ORDER
+    sent(node, GATEWAY, rights, abi.call("entitlement_hub", "revokeOrder", called_off := keccak(b"called off")))
+    assert await checkout.obstacle(offer, called_off) is Obstacle.ORDER
+    for contract in ("checkout_splitter", "entitlement_hub"):
+        to = checkout.splitter if contract == "checkout_splitter" else rights
+        sent(node, GATEWAY, to, abi.call(contract, "pause"))
+        assert await checkout.obstacle(closed, key) is Obstacle.PAUSED
+        sent(node, GATEWAY, to, abi.call(contract, "unpause"))
+    sent(node, DEPLOYER, checkout.splitter, abi.call("checkout_splitter", "setToken", token, False))
+    assert await checkout.obstacle(closed, key) is Obstacle.TOKEN
+    sent(node, DEPLOYER, checkout.splitter, abi.call("checkout_splitter", "setToken", token, True))
 
 
 class Provider:

@@ -1,7 +1,7 @@
 """The stablecoin channel over contracts that stand still until a test moves them: what it says of each standing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -22,6 +22,7 @@ from hub.ports import (
     ChainUnavailable,
     CheckoutPlace,
     NoticeRefused,
+    Obstacle,
     Paid,
     PurchaseStanding,
     RawNotice,
@@ -52,6 +53,9 @@ class Contracts:
 
     place_: CheckoutPlace = PLACE
     open_: set[bytes] = field(default_factory=lambda: {OFFER})
+    splits: set[bytes] = field(default_factory=set)
+    obstacle_: Obstacle | None = None
+    splitter: str = "0x" + PLACE.splitter.hex()
     standing_: PurchaseStanding = NOT_BOUGHT
     paid_: Paid | None = None
     receipt: ChainReceipt | Exception | None = None
@@ -64,9 +68,17 @@ class Contracts:
         self._demand()
         return self.place_
 
-    async def is_open(self, offer: bytes) -> bool:
+    async def open_among(self, offers: Collection[bytes]) -> set[bytes]:
         self._demand()
-        return offer in self.open_
+        return self.open_ & set(offers)
+
+    async def set_among(self, splits: Collection[bytes]) -> set[bytes]:
+        self._demand()
+        return self.splits & set(splits)
+
+    async def obstacle(self, offer: bytes, order_key: bytes) -> Obstacle | None:
+        self._demand()
+        return self.obstacle_ or (None if offer in self.open_ else Obstacle.OFFER)
 
     async def permit_nonce(self, payer: bytes) -> int:
         self._demand()
@@ -224,6 +236,32 @@ async def test_a_token_without_signatures_takes_approvals_only(
     contracts.place_ = replace(PLACE, has_signatures=False)
     assert said(await channel.create(asked_by()))[2] == "token_takes_approvals_only"
     assert (await channel.create(asked_by("approve"))).outcome is Outcome.ACTION
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "outcome", "code"),
+    [
+        (Obstacle.PAUSED, Outcome.NOT_SENT, "paused"),
+        (Obstacle.TOKEN, Outcome.REJECTED, "token_not_taken"),
+        (Obstacle.ORDER, Outcome.REJECTED, "order_key_taken"),
+    ],
+)
+async def test_what_the_contracts_would_refuse_is_said_before_the_buyer_signs(
+    channel: StablecoinChannel, contracts: Contracts, obstacle: Obstacle, outcome: Outcome, code: str
+) -> None:
+    asked = await shown(channel)
+    contracts.obstacle_ = obstacle
+    result = await channel.create(asked_by())
+    assert (said(result), result.next_action) == ((outcome, Stage.NONE, code), None)
+    result = await channel.query(asked)
+    assert (said(result), result.next_action) == ((Outcome.ACTION, Stage.NONE, None), None), "one that was shown waits"
+
+
+async def test_an_order_key_that_our_own_purchase_has_taken_is_no_refusal(
+    channel: StablecoinChannel, contracts: Contracts
+) -> None:
+    contracts.obstacle_, contracts.standing_, contracts.paid_ = Obstacle.ORDER, BOUGHT, PAID
+    assert said(await channel.create(asked_by())) == (Outcome.DONE, Stage.CHARGED, None)
 
 
 async def test_an_offer_on_its_way_and_a_chain_that_is_away_were_not_sent(
@@ -416,16 +454,65 @@ async def test_part_of_a_price_and_an_unpaid_price_are_not_given_back(
 # ---- what is on sale, and the rest -----------------------------------------------------------------------------------
 
 
-async def test_only_what_is_not_open_yet_has_to_be_put_on_sale(
+async def test_what_is_sold_and_not_open_is_put_on_sale_and_its_split_before_it(
     channel: StablecoinChannel, contracts: Contracts
 ) -> None:
-    dear = replace(SALE, price=Money(9_900, "USD"))
+    dear, odd = (replace(SALE, price=Money(minor, "USD")) for minor in (9_900, 4_200))
     foreign = replace(SALE, price=Money(9_900, "CNY"))
+    others = replace(odd, shares=((None, 10_000),))
+    told = {OFFER}
 
-    calls: Sequence[SplitterCall] = await channel.missing([SALE, dear, foreign, dear])
+    splits, offers = await channel.differences([SALE, dear, foreign, dear, others], told, [])
 
-    offer = offer_id(replace(TERMS, price=99_000_000), keccak)
-    assert [call.purpose for call in calls] == [f"split:{TERMS.split_id.hex()}", f"offer:{offer.hex()}"]
+    assert {call.purpose for call in splits} == {f"split:{one.hex()}" for one in (TERMS.split_id, TREASURY_SPLIT)}
+    named = [offer_named(9_900), offer_named(4_200, TREASURY_SPLIT)]
+    assert [call.purpose for call in offers] == [f"offer:{one.hex()}" for one in sorted(named)]
+
+    contracts.splits = {TERMS.split_id, TREASURY_SPLIT}
+    contracts.open_ |= {named[0]}  # which the log does not tell yet
+    [[only]] = await channel.differences([SALE, dear, foreign, dear, others], told, [])
+    assert only.purpose == f"offer:{named[1].hex()}"
+
+
+async def test_what_nothing_sells_is_taken_off_unless_a_shown_order_waits_for_it(
+    channel: StablecoinChannel, contracts: Contracts
+) -> None:
+    asked = await shown(channel)
+    dear = offer_named(9_900)
+    contracts.open_ = {OFFER, dear}
+    contracts.splits = {TERMS.split_id}
+    closing = [f"close:{one.hex()}" for one in sorted((OFFER, dear))]
+
+    [calls] = await channel.differences([], {OFFER, dear}, [])
+    assert [call.purpose for call in calls] == closing
+    [calls] = await channel.differences([], {OFFER, dear}, [asked])
+    assert [call.purpose for call in calls] == [f"close:{dear.hex()}"]
+    [calls] = await channel.differences([SALE], {OFFER, dear}, [asked, replace(asked, channel_ref=None)])
+    assert [call.purpose for call in calls] == [f"close:{dear.hex()}"]
+    other = replace(asked, key="TB-7-2")  # its order key is another one's
+    [calls] = await channel.differences([], {OFFER, dear}, [other])
+    assert [call.purpose for call in calls] == closing
+    contracts.open_ = set()  # closed by now, which the log does not tell yet
+    assert await channel.differences([], {OFFER, dear}, []) == []
+
+
+async def test_a_payees_new_address_is_another_offer_and_a_shown_order_keeps_the_old_one(
+    contracts: Contracts, clock: Clock
+) -> None:
+    before = made(contracts, clock, token="test", treasury="0x" + TREASURY.hex())
+    old = offer_named(1_250, TREASURY_SPLIT)
+    contracts.open_ = {old}
+    asked = await shown(before)
+    after = made(contracts, clock, token="test", treasury="0x" + PAYEE.hex())
+
+    splits, offers = await after.differences([SALE], {old}, [asked])
+    assert [call.purpose.partition(":")[0] for call in (*splits, *offers)] == ["split", "offer"]
+    _, offers = await after.differences([SALE], {old}, [])
+    assert [call.purpose.partition(":")[0] for call in offers] == ["offer", "close"]
+
+
+def offer_named(price_minor: int, split: bytes = TERMS.split_id) -> bytes:
+    return offer_id(replace(TERMS, price=price_minor * 10**4, split_id=split), keccak)
 
 
 async def test_it_holds_and_tells_nothing_by_itself(channel: StablecoinChannel) -> None:

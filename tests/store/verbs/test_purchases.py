@@ -41,13 +41,13 @@ async def test_catalogue(store: Store, world: World, called: set[str]) -> None:
         assert await tx.catalogue.lock_listing(platform.id, "x1") == (listing, "digest of x1")
         assert not await tx.catalogue.add_listing(replace(listing, id="lst_2"), "another")
         shares = (Share(listing.merchant_id, 9_000), Share(None, 1_000))
-        assert await tx.catalogue.sold([listing.id, "lst_2"]) == [Sold(course.id, Money(9_900, "CNY"), shares)]
+        assert await tx.catalogue.on_sale() == [Sold(course.id, Money(9_900, "CNY"), shares)]
         withdrawn = replace(listing, state=ListingState.WITHDRAWN, price=None)
         assert await tx.catalogue.update_listing(withdrawn, "gone") == replace(withdrawn, version=2)
         assert await tx.catalogue.digests(platform.id) == {"x1": ("gone", "WITHDRAWN")}
         assert await tx.catalogue.course_of_listing(platform.id, "x1") == course.id
         assert await tx.catalogue.course_of_listing(other.id, "x1") is None
-        assert await tx.catalogue.sold([listing.id]) == []
+        assert await tx.catalogue.on_sale() == []
 
     await store.write(unit)
     course = await world.course()
@@ -82,6 +82,8 @@ async def test_orders(store: Store, world: World, called: set[str]) -> None:
         shares = (Share(order.merchant_id, 9_000), Share(None, 1_000))
         assert await tx.orders.sold_by(order.id) == Sold(order.course_id, order.total, shares)
         assert await tx.orders.sold_by("ord_none") is None
+        assert await tx.orders.payable(order.deadline_us - 1) == [Sold(order.course_id, order.total, shares)]
+        assert await tx.orders.payable(order.deadline_us) == []
         held = await tx.orders.lock(order.id)
         assert held == order
         attempt = world.attempt(order)
@@ -117,9 +119,12 @@ async def test_payments(store: Store, world: World, called: set[str]) -> None:
         assert not await tx.payments.insert(world.attempt(order, 2))
         assert await tx.payments.of_order(order.id) == [attempt]
         assert await tx.payments.by_id("pat_none") is None
+        assert await tx.payments.live_on("sandbox") == [attempt]
+        assert await tx.payments.live_on("stablecoin") == []
         charged = replace(attempt, state=AttemptState.CHARGED, heard_rank=6)
         assert await tx.payments.update(charged) == replace(charged, version=2)
         assert await tx.payments.by_id(attempt.id) == replace(charged, version=2)
+        assert await tx.payments.live_on("sandbox") == []
         assert await tx.payments.of_purchase("sandbox", "pi_1", START_US) is None
         assert await tx.payments.add_fact(attempt.id, fact) is Heard.NEW
         found = await tx.payments.of_purchase("sandbox", "pi_1", START_US)

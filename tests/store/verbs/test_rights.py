@@ -192,5 +192,21 @@ async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
         await log.settle(signed.purpose, TransactionState.CONFIRMED)
         assert await tx.anchors.unsettled(7, "0xgate") == []
 
+    async def put_on_sale(tx: Tx) -> None:
+        await tx.chain_log.add_blocks(blocks)
+        offers = [
+            ChainEvent(7, number, f"0xb{number}", index, "0xt", "0xshop", name, subject, {})
+            for number, index, name, subject in (
+                (1, 5, "OfferSet", "0xA"), (1, 6, "OfferSet", "0xB"), (2, 5, "OfferClosed", "0xA"),
+                (2, 6, "OfferClosed", "0xB"), (2, 7, "OfferSet", "0xB"), (3, 5, "OfferSet", "0xC"),
+            )
+        ]  # fmt: skip
+        for offer in offers:
+            assert await tx.chain_log.add_event(offer)
+        assert await tx.chain_log.open_offers(7, "0xshop") == ["0xB", "0xC"]
+        assert await tx.chain_log.open_offers(8, "0xshop") == []
+        assert await tx.chain_log.open_offers(7, "0xother") == []
+
     await store.write(unit)
+    await store.write(put_on_sale)
     assert left_out(ChainLog, called) == set()
