@@ -1,6 +1,7 @@
 """Benches on a fresh migrated store, of each engine in turn or of one."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -27,3 +28,11 @@ async def sqlite_store(sqlite_url: str) -> AsyncIterator[Store]:
 def embedded(sqlite_store: Store) -> Bench:
     """For what takes long and is the same on both engines."""
     return Bench(sqlite_store, World(sqlite_store))
+
+
+@pytest.fixture
+def shop(bench: Bench) -> Bench:
+    """A bench whose channels give money back, whole or in part."""
+    for channel in (bench.channel, bench.other):
+        channel.capabilities = replace(channel.capabilities, can_refund=True, can_refund_partly=True)
+    return bench

@@ -17,17 +17,9 @@ from hub.flows import notices, refunds
 from hub.flows.refund_plans import Asked, abilities, refundable
 from hub.flows.refunds import RefundRequest
 from tests.flows.benches import Bench
+from tests.flows.refunding import AT, ask, figures, given, paid_late, sold
 from tests.flows.scripted import DECLINED, PENDING, UNKNOWN, charged, contested, delivery, given_back, word_of_refund
-from tests.flows.test_refunds import AT, ask, figures, given, paid_late, sold
 from tests.world import SECOND_US, partner
-
-
-@pytest.fixture
-def shop(bench: Bench) -> Bench:
-    """A bench whose channels give money back, whole or in part."""
-    for channel in (bench.channel, bench.other):
-        channel.capabilities = replace(channel.capabilities, can_refund=True, can_refund_partly=True)
-    return bench
 
 
 async def again(bench: Bench, order: Order, amount: Money | None = None, ref: str = "again") -> PaymentAttempt:

@@ -24,8 +24,8 @@ from hub.ports import (
     SplitterCall,
 )
 from tests.flows.benches import Bench
+from tests.flows.refunding import given, now, sold
 from tests.flows.scripted import ScriptedChain
-from tests.flows.test_refunds import given, now, sold
 from tests.flows.test_sending import looked
 from tests.world import DAY_US
 
