@@ -1,4 +1,7 @@
-"""What is committed is what the sources give: artifacts, their hashes, the gas table."""
+"""What is committed is what the sources give: artifacts, their hashes, the gas table.
+
+`hub contracts build --check` compiles all of them, in CI; here their hashes are compared, and the smallest is compiled.
+"""
 
 import json
 import subprocess
@@ -10,15 +13,48 @@ from eth_utils import keccak
 
 from contracts import artifact, build
 from tests.contracts import gas
-from tests.contracts.evm import Hub
+from tests.contracts.evm import GATE, NOBODY, OWNER, STRANGER, Hub, deploy
 
 
-def test_committed_artifacts_equal_a_fresh_compile() -> None:
-    assert build.build(check=True) == []
+def test_each_artifact_names_the_sources_and_the_compiler_that_there_are() -> None:
+    assert build.outdated() == []
 
 
-def test_the_chain_holds_the_code_that_the_artifact_names(hub: Hub) -> None:
-    assert keccak(hub.evm.code(hub.address)) == artifact("entitlement_hub").runtime_hash
+def test_a_committed_artifact_equals_a_fresh_compile() -> None:
+    committed = (build.ARTIFACTS / "test_usd.json").read_text(encoding="utf-8")
+    assert build.compile_artifact(build.SOURCES / "test_usd.vy") == committed
+
+
+@pytest.mark.parametrize(
+    ("name", "immutables", "arguments"),
+    [
+        ("entitlement_hub", 0, (OWNER.address, GATE.address)),
+        ("checkout_splitter", 1, (OWNER.address, STRANGER.address, NOBODY)),
+        ("test_usd", 2, ()),
+    ],
+)
+def test_the_chain_holds_the_code_that_the_artifact_names(
+    hub: Hub, name: str, immutables: int, arguments: tuple[bytes, ...]
+) -> None:
+    code = hub.evm.code(deploy(hub.evm, artifact(name), *arguments))
+    assert keccak(code[: len(code) - 32 * immutables]) == artifact(name).runtime_hash
+
+
+def test_a_change_in_a_module_that_a_module_imports_makes_the_artifact_outdated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
+    monkeypatch.setattr(build, "ARTIFACTS", tmp_path / "artifacts")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "one.vy").write_text("from .parts import two\n@external\ndef f() -> uint8:\n    return two._f()\n")
+    (tmp_path / "parts" / "two.vy").write_text(
+        "from . import three\n@internal\ndef _f() -> uint8:\n    return three.N\n"
+    )
+    (tmp_path / "parts" / "three.vy").write_text("N: constant(uint8) = 42\n")
+    assert build.build(check=False) == ["one.json"]
+    assert (build.outdated(), build.build(check=True)) == ([], [])
+    (tmp_path / "parts" / "three.vy").write_text("N: constant(uint8) = 43\n")
+    assert (build.outdated(), build.build(check=True)) == (["one.json"], ["one.json"])
 
 
 def test_a_stale_missing_or_orphaned_artifact_is_named_and_mended(
@@ -28,16 +64,16 @@ def test_a_stale_missing_or_orphaned_artifact_is_named_and_mended(
     monkeypatch.setattr(build, "SOURCES", tmp_path)
     monkeypatch.setattr(build, "ARTIFACTS", artifacts)
     (tmp_path / "one.vy").write_text("# pragma version 0.4.3\nanswer: public(constant(uint256)) = 42\n")
-    assert build.build(check=True) == ["one.json"]
+    assert build.build(check=True) == build.outdated() == ["one.json"]
     assert not artifacts.exists()
     assert build.build(check=False) == ["one.json"]
     fresh = (artifacts / "one.json").read_bytes()
     (artifacts / "one.json").write_text("{}")
     (artifacts / "gone.json").write_text("{}")
-    assert build.build(check=True) == ["gone.json", "one.json"]
+    assert build.build(check=True) == build.outdated() == ["gone.json", "one.json"]
     assert build.build(check=False) == ["gone.json", "one.json"]
     assert {path.name: path.read_bytes() for path in artifacts.iterdir()} == {"one.json": fresh}
-    assert build.build(check=True) == []
+    assert build.build(check=True) == build.outdated() == []
 
 
 def test_reading_an_artifact_imports_no_compiler() -> None:

@@ -34,7 +34,7 @@ def test_an_act_is_a_call_of_the_contract(
 
 
 def test_roles_are_those_of_the_contract() -> None:
-    source = (Path(__file__).parents[2] / "contracts" / "entitlement_hub.vy").read_text(encoding="utf-8")
+    source = (Path(__file__).parents[2] / "contracts" / "entitlement" / "permissions.vy").read_text(encoding="utf-8")
     for name, bit in ROLES.items():
         assert f"{name.upper()}: public(constant(uint256)) = {bit}\n" in source
 
