@@ -124,20 +124,23 @@ class JsonRpcChain:
     async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
         return await self.sign(self._gateway, to=to_checksum_address(to), data=data, nonce=nonce)
 
-    async def sign(self, account: LocalAccount, *, to: str | None, data: bytes, nonce: int) -> SignedTransaction:
-        """A transaction without value, signed by `account`; `to` None creates a contract.
+    async def sign(
+        self, account: LocalAccount, *, to: str | None, data: bytes, nonce: int, value_wei: int = 0
+    ) -> SignedTransaction:
+        """A transaction signed by `account`; `to` None creates a contract.
 
         Gas and fee come from the node. Raises ChainRefused when it would revert or need more than GAS_MAX, and
         ChainUnavailable while the base fee is above `max_fee_wei`.
         """
         call = {"from": account.address, "data": _hex(data)} | ({} if to is None else {"to": to})
+        call |= {"value": hex(value_wei)} if value_wei else {}
         block, tip, estimate = await self._ask_all(*ASK_FEE, Question("eth_estimateGas", (call,)))
         max_fee_wei, tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
         gas = _number(_granted(estimate))
         if gas > GAS_MAX:
             raise ChainRefused(f"the transaction needs {gas} gas, more than {GAS_MAX}")
         gas = min(gas * GAS_MARGIN_PERCENT // 100, GAS_MAX)
-        return self._signed(account, to, data, nonce, gas, max_fee_wei, tip_wei)
+        return self._signed(account, to, data, nonce, gas, max_fee_wei, tip_wei, value_wei)
 
     async def sign_replacement(self, raw: str) -> SignedTransaction:
         before = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
@@ -157,7 +160,8 @@ class JsonRpcChain:
         return self._signed(self._gateway, self.sender, b"", nonce, PLAIN_GAS, max_fee_wei, tip_wei)
 
     def _signed(
-        self, account: LocalAccount, to: str | None, data: bytes, nonce: int, gas: int, max_fee_wei: int, tip_wei: int
+        self, account: LocalAccount, to: str | None, data: bytes, nonce: int, gas: int, max_fee_wei: int, tip_wei: int,
+        value_wei: int = 0,
     ) -> SignedTransaction:
         signed = Account.sign_transaction(
             {
@@ -165,7 +169,7 @@ class JsonRpcChain:
                 "chainId": self.chain_id,
                 "nonce": nonce,
                 **({} if to is None else {"to": to_checksum_address(to)}),
-                "value": 0,
+                "value": value_wei,
                 "data": data,
                 "gas": gas,
                 "maxFeePerGas": max_fee_wei,

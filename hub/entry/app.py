@@ -236,7 +236,7 @@ def _route(path: str) -> str:
     """What a path is counted as: never what a client made up."""
     if path in ("/graphql", "/healthz", "/readyz", "/metrics", "/.well-known/jwks.json", "/oauth/token"):
         return path
-    for start in ("/graphiql", "/channels", "/proofs"):
+    for start in ("/graphiql", "/channels", "/proofs", "/demo"):
         if path.startswith(start):
             return start
     return "other"

@@ -51,7 +51,9 @@ def _chain_side(settings: Settings) -> ChainSide:
     if settings.chain_url is None:
         owned = keys.prepare_embedded(settings.data)
         options = embedded.NodeOptions(
-            port=settings.chain_node_port, tx_gas=settings.chain_node_tx_gas, origins=settings.allowed_origins
+            port=settings.chain_node_port,
+            tx_gas=settings.chain_node_tx_gas,
+            origins=(settings.public_url, *settings.allowed_origins),  # the hub's own pages, and those that may call
         )
         node = embedded.EmbeddedNode(settings.data, options)
         client = JsonRpcChain(node.url, owned.gateway, max_fee_wei=settings.chain_max_fee_wei)

@@ -8,10 +8,13 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from hub.channels.stablecoin import CODE as STABLECOIN
+from hub.channels.stablecoin import TEST_TOKEN
 from hub.domain.catalogue import CourseKind, ListingDraft
 from hub.domain.catalogue import Platform as PlatformRecord
 from hub.entry.commands import mint
-from hub.entry.demo_client import Client, DemoFailed, pay_by_card
+from hub.entry.demo_client import LINK, Client, DemoFailed, pay_by_card
+from hub.entry.demo_learners import HONOURER, SELLER, demo_page, welcome
 from hub.entry.running import Running, running, serve_hub
 from hub.entry.settings import Settings
 from hub.entry.sign_in import SignIn, may_offer, own_names
@@ -19,7 +22,6 @@ from hub.flows.catalogue import connect_platform, import_listings
 from hub.ports import CatalogueEntry
 from hub.sandbox.server import introduce_hub
 
-SELLER, HONOURER = "lumen", "folio"
 SOLD, OPENED = "double-entry", "double-entry-reader"  # the same course on both shelves
 READER = "reader"  # the learner's account on the second platform is this with the number of the sale
 CARD = "4242 4242 4242 4242"
@@ -34,10 +36,6 @@ query { courses(first: 20, search: "double entry") { nodes { id title listings {
 LIST = """
 mutation($input: ListingUpsertInput!) { listingUpsert(input: $input) {
   listing { id isHonoured course { id } } userErrors { message } } }
-"""
-LINK = """
-mutation($input: IdentityLinkInput!) { identityLink(input: $input) {
-  member { id externalId user { id } } userErrors { message } } }
 """
 CHECKOUT = """
 mutation($input: CheckoutInput!) { checkout(input: $input) {
@@ -62,7 +60,7 @@ query($bundle: String!, $course: ID!) { verifyEntitlement(input: { proof: $bundl
 
 async def run_demo(settings: Settings, *, once: bool) -> int:
     """The sale, each step printed with its ids; then serve on, unless `once`. 1 if a step fails, with its reason."""
-    settings = replace(settings, chain_batch_ms=0)  # every sale is a batch of its own: nobody waits for a proof
+    settings = _demonstrating(settings)
     began = time.monotonic()
     say(f"data folder {settings.data.resolve()}: migrating, starting the sandbox peers and the chain …")
     async with running(settings, is_server=True) as hub:
@@ -76,14 +74,23 @@ async def run_demo(settings: Settings, *, once: bool) -> int:
                 raise _Sold
             _show(hub, tokens)
 
+        sign_in = _sign_in(hub)
         try:
-            await serve_hub(hub, on_ready=ready, sign_in=_sign_in(hub))
+            await serve_hub(hub, on_ready=ready, sign_in=sign_in, extra_routes=demo_page(hub) if sign_in else ())
         except _Sold:
             return 0
         except (DemoFailed, TimeoutError) as failed:
             say(f"THE SALE FAILED: {failed or f'not done within {SALE_WITHIN_S:.0f} s'}")
             return 1
     return 0
+
+
+def _demonstrating(settings: Settings) -> Settings:
+    """Every sale is a batch of its own, so that nobody waits for a proof; on a chain of our own coins are taken too."""
+    channels = dict(settings.channels)
+    if settings.chain_url is None:
+        channels.setdefault(STABLECOIN, {"token": TEST_TOKEN})
+    return replace(settings, chain_batch_ms=0, channels=channels)
 
 
 class _Sold(Exception):
@@ -99,6 +106,7 @@ async def _sale(hub: Running) -> dict[str, str]:
         # Nobody buys a course twice: each sale on one data folder has a learner of its own, the first plain `learner`.
         tokens["learner"] = await mint(hub.hub, as_="learner", user="learner" if number == 1 else f"learner-{number}")
         await _sell(hub, f"{READER}-{number}", tokens["learner"], partner, operator)
+        await welcome(hub, partner, operator)
     return {kind: tokens[kind] for kind in ("learner", "partner", "operator")}
 
 
@@ -251,6 +259,8 @@ def _sign_in(hub: Running) -> SignIn | None:
 def _show(hub: Running, tokens: dict[str, str]) -> None:
     """What is worth opening now: the IDE as each kind of caller, and the course on the platform that honours it."""
     say("")
+    if may_offer(hub.settings.host):
+        say(f"learners    {hub.origin}/demo")
     for kind, token in tokens.items():
         say(f"{kind:<11} {token}")
     for kind, token in tokens.items():

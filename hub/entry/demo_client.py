@@ -12,6 +12,10 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+LINK = """
+mutation($input: IdentityLinkInput!) { identityLink(input: $input) {
+  member { id externalId user { id } } userErrors { message } } }
+"""
 # A field of the pay page's form: hidden ones carry the guard against forged posts.
 _FORM = re.compile(
     r'<form method="post" action="(?P<action>[^"]+/card)"[^>]*>.*?name="csrf" value="(?P<csrf>[^"]*)"', re.S

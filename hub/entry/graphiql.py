@@ -6,7 +6,7 @@ page that is opened a few times a day must not weigh on the hub at rest.
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -46,23 +46,26 @@ def graphiql_routes(sign_in: SignIn | None = None) -> list[Route]:
     """
     bundle = files("hub.web") / "graphiql" / "bundle"
     return [
-        Route("/graphiql", _document(bundle / "index.html", "text/html"), methods=["GET"]),
-        Route("/graphiql/LICENSES.txt", _document(bundle / "LICENSES.txt", "text/plain"), methods=["GET"]),
+        Route("/graphiql", document(bundle / "index.html", "text/html"), methods=["GET"]),
+        Route("/graphiql/LICENSES.txt", document(bundle / "LICENSES.txt", "text/plain"), methods=["GET"]),
         Route("/graphiql/assets/{name}", _assets(bundle / "assets"), methods=["GET"]),
         sign_in_route(sign_in),
     ]
 
 
-def _document(file: Traversable, media_type: str) -> Callable[[Request], Response]:
+def document(
+    file: Traversable, media_type: str, security: Mapping[str, str] = SECURITY_HEADERS
+) -> Callable[[Request], Response]:
+    """What answers with a file of ours, asked for each time and sent when it has changed."""
     etag = f'"{hashlib.sha256(file.read_bytes()).hexdigest()}"'
-    headers = SECURITY_HEADERS | {"ETag": etag, "Cache-Control": PAGE_CACHING}
+    headers = {**security, "ETag": etag, "Cache-Control": PAGE_CACHING}
 
-    def document(request: Request) -> Response:
+    def answer(request: Request) -> Response:
         if _is_known(etag, request.headers.get("if-none-match", "")):
             return Response(status_code=304, headers=headers)
         return Response(file.read_bytes(), media_type=media_type, headers=headers)
 
-    return document
+    return answer
 
 
 def _assets(folder: Traversable) -> Callable[[Request], Response]:

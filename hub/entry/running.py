@@ -5,9 +5,11 @@ import contextlib
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+
+from starlette.routing import BaseRoute
 
 from hub.entry import wiring
 from hub.entry.app import create_app
@@ -85,11 +87,17 @@ async def running(settings: Settings, *, is_server: bool) -> AsyncIterator[Runni
         yield Running(hub, settings, chain, sandbox, worker, listener, metrics, origin)
 
 
-async def serve_hub(hub: Running, *, on_ready: Callable[[str], Awaitable[None]], sign_in: SignIn | None = None) -> None:
+async def serve_hub(
+    hub: Running,
+    *,
+    on_ready: Callable[[str], Awaitable[None]],
+    sign_in: SignIn | None = None,
+    extra_routes: Sequence[BaseRoute] = (),
+) -> None:
     """Serve GraphQL until a signal, or until what `on_ready` raises; the worker then claims nothing more."""
     from schema import schema  # the whole of Strawberry: not for commands that do not serve
 
-    app = create_app(hub.hub, hub.settings, schema=schema, sign_in=sign_in)
+    app = create_app(hub.hub, hub.settings, schema=schema, sign_in=sign_in, extra_routes=extra_routes)
     _settle()
     async with metrics_served(hub.hub, app.state.metrics, hub.metrics_listener):
         await serve(app, hub.settings, listener=hub.listener, on_ready=on_ready, on_drain=hub.worker.stop)

@@ -37,37 +37,44 @@ def may_offer(host: str) -> bool:
         return False
 
 
-def sign_in_route(sign_in: SignIn | None) -> Route:
-    """GET says `{"kinds": […]}`, empty where nothing is offered; POST `{"kind": …}` gives `{"token": …}`.
+def is_own_page(request: Request, hosts: frozenset[str]) -> bool:
+    """Whether the page that asks is one of ours, opened under one of these Host headers; so is a program.
 
-    A page of another origin gets no token: its browser names it, whomever HUB_ALLOWED_ORIGINS lets call the rest; and
-    one that has given its own name this machine's address comes with another Host.
+    A page of another origin is not: its browser names it, whomever HUB_ALLOWED_ORIGINS lets call the rest; nor is one
+    that has given its own name this machine's address: it comes with another Host.
     """
+    host, page = request.headers.get("host"), request.headers.get("origin")
+    return host in hosts and page in (None, f"http://{host}")
+
+
+def sign_in_route(sign_in: SignIn | None, path: str = PATH) -> Route:
+    """GET says `{"kinds": […]}`, empty where nothing is offered; POST `{"kind": …}` gives `{"token": …}`, to our
+    own pages alone."""
 
     async def answer(request: Request) -> Response:
-        host, page = request.headers.get("host"), request.headers.get("origin")
-        is_ours = sign_in is not None and host in sign_in.hosts and page in (None, f"http://{host}")
-        kinds = sign_in.kinds if sign_in is not None and is_ours else ()
+        kinds = sign_in.kinds if sign_in is not None and is_own_page(request, sign_in.hosts) else ()
         if request.method != "POST":
-            return _json({"kinds": kinds})
-        kind = await _kind(request)
+            return told({"kinds": kinds})
+        kind = await said(request, "kind")
         if sign_in is None or kind not in kinds:
-            return _json({"message": "this hub signs nobody in here: see `hub token`"}, 403)
-        return _json({"token": await sign_in.mint(kind)})
+            return told({"message": "this hub signs nobody in here: see `hub token`"}, 403)
+        return told({"token": await sign_in.mint(kind)})
 
-    return Route(PATH, answer, methods=["GET", "POST"])
+    return Route(path, answer, methods=["GET", "POST"])
 
 
-async def _kind(request: Request) -> str | None:
+async def said(request: Request, name: str) -> str | None:
+    """A text of the request's JSON body; None where there is none."""
     if request.headers.get("content-type") != "application/json":
         return None
     try:
         body = orjson.loads(await request.body())
     except orjson.JSONDecodeError:
         return None
-    kind = body.get("kind") if isinstance(body, dict) else None
-    return kind if isinstance(kind, str) else None
+    value = body.get(name) if isinstance(body, dict) else None
+    return value if isinstance(value, str) else None
 
 
-def _json(body: object, status: int = 200) -> Response:
+def told(body: object, status: int = 200) -> Response:
+    """An answer in JSON that nobody keeps."""
     return Response(orjson.dumps(body), status, media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -81,14 +81,17 @@ class Browser:
         self._pages: dict[str, Page] = {}  # by session; a worker's session leads to its page
         self._starting: set[asyncio.Task[None]] = set()
 
-    async def open(self, url: str) -> "Page":
-        """A new tab at `url`, watched from its first request on; returns when the document has loaded."""
+    async def open(self, url: str, *, extension: str = "") -> "Page":
+        """A new tab at `url`, watched from its first request on; returns when the document has loaded. `extension` is a
+        script that runs in each document before its own, as those that a browser's extensions bring."""
         target = await self.call("Target.createTarget", url="about:blank")
         session = (await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True))["sessionId"]
         page = Page(self, session)
         self._pages[session] = page
         await self._watch(session)
         await self.call("Page.enable", session)
+        if extension:
+            await self.call("Page.addScriptToEvaluateOnNewDocument", session, source=extension)
         await page.goto(url)
         return page
 
