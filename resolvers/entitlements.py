@@ -101,6 +101,12 @@ async def entitlement_claim(
 class MemberOfPlatform:
     platform_id: strawberry.ID = strawberry.field(description="Whose member.")
     external_id: str = strawberry.field(description="The platform's own id of them, at most 200 characters.")
+    may_be_new: bool = strawberry.field(
+        default=False,
+        description="Whether this may be somebody whom the hub does not know yet: what they are given waits for them, "
+        "and is theirs once they sign in through that platform or it links them. Nobody can say then that the id was "
+        "misspelt.",
+    )
 
 
 @strawberry.input(one_of=True, description="Whom a right is for: give exactly one.")
@@ -136,7 +142,8 @@ def _recipient(info: Info, to: TransferRecipient) -> Recipient:
     if to.member is not None:
         member = to.member.value
         external_id = storable(member.external_id, "to.member.externalId", MAX_EXTERNAL_ID)
-        return Recipient(None, id_of("Platform", member.platform_id, "to.member.platformId"), external_id)
+        platform_id = id_of("Platform", member.platform_id, "to.member.platformId")
+        return Recipient(None, platform_id, external_id, member.may_be_new)
     assert to.wallet is not None
     try:
         return Recipient(checksummed(to.wallet.value, info.context.hub.vault.keccak))

@@ -17,7 +17,7 @@ from hub.domain.people import (
 )
 from hub.domain.refusals import IdentityTaken, InvalidInput, NotFound, ProvisionalUser, Refusal
 from hub.domain.requests import Answer
-from hub.flows import audit, rivals
+from hub.flows import audit, handing, rivals
 from hub.flows.rivals import MadeMeanwhile
 from hub.ports import Hub, TokenRefused, Vault
 
@@ -33,7 +33,7 @@ async def upsert_member(
 ) -> Answer[Member]:
     """A platform's own record of a person. A new one gets a provisional User: it may hold grants, not spend."""
     owner = viewer.acting_for(platform_id)
-    if refusal := _external_id_fault(external_id) or (None if owner else NotFound("platformId")):
+    if refusal := _fault(external_id, owner):
         return Answer(refusal=refusal)
     assert owner is not None
     return await rivals.write(hub, put_member, owner, external_id, hub.draw(), hub.vault, by=viewer)
@@ -96,9 +96,10 @@ async def link_identity(
     hub: Hub, viewer: Viewer, *, external_id: str, user_token: str, platform_id: str | None = None
 ) -> Answer[Member]:
     """A platform's member and a User are one person: the platform vouches for the member by its key, the User for
-    themselves by a live token of the hub. A member that is somebody's with rights already stays theirs."""
+    themselves by a live token of the hub. A member that is somebody's with rights already stays theirs, but for gifts
+    to whom nobody has been yet: those go along."""
     owner = viewer.acting_for(platform_id)
-    if refusal := _external_id_fault(external_id) or (None if owner else NotFound("platformId")):
+    if refusal := _fault(external_id, owner):
         return Answer(refusal=refusal)
     try:
         proven = hub.tokens.verify_user_token(user_token, hub.clock.now_us())
@@ -139,8 +140,9 @@ async def link_member(
         return made
     if member.user_id == user_id:
         return Answer(member, is_replay=True)
-    if refusal := await _may_move(tx, member.user_id):
+    if refusal := await _may_move(tx, member.user_id, draw):
         return Answer(refusal=refusal)
+    await handing.follow(tx, member.user_id, user_id, draw, vault)
     await tx.people.link_member(member.id, user_id)
     await tx.people.move_identity(member_issuer(platform_id), external_id, user_id)
     name = await _name(tx, user_id, platform_id, vault)
@@ -153,12 +155,12 @@ async def link_member(
     return Answer(linked)
 
 
-async def _may_move(tx: "Tx", owner_id: str) -> Refusal | None:
-    """Only from a provisional User who holds nothing: anything else is a merge, which both of them must prove."""
+async def _may_move(tx: "Tx", owner_id: str, draw: Draw) -> Refusal | None:
+    """Only from a provisional User who holds gifts at most: anything else is a merge, which both of them must prove."""
     owner = await tx.people.user(owner_id)
-    if owner is None or owner.state is not UserState.PROVISIONAL or await tx.people.has_rights(owner_id):
+    if owner is None or owner.state is not UserState.PROVISIONAL:
         return IdentityTaken()
-    return None
+    return None if await handing.holds_nothing_but_gifts(tx, owner_id, draw) else IdentityTaken()
 
 
 async def _name(tx: "Tx", user_id: str, platform_id: str, vault: Vault) -> str:
@@ -191,10 +193,16 @@ _NOT_TRUSTED = InvalidInput("userToken", "the platform through which this token 
 _REMOVED = InvalidInput("externalId", "this account was removed: its externalId is never used again")
 
 
-def _external_id_fault(external_id: str) -> Refusal | None:
-    if not external_id.strip() or len(external_id) > MAX_EXTERNAL_ID or not is_storable(external_id):
-        reason = f"externalId has 1 to {MAX_EXTERNAL_ID} characters, none of them NUL or half a character"
+def _fault(external_id: str, owner: str | None) -> Refusal | None:
+    if reason := external_id_fault(external_id):
         return InvalidInput("externalId", reason)
+    return None if owner else NotFound("platformId")
+
+
+def external_id_fault(external_id: str) -> str | None:
+    """Why that is no platform's id of a member."""
+    if not external_id.strip() or len(external_id) > MAX_EXTERNAL_ID or not is_storable(external_id):
+        return f"externalId has 1 to {MAX_EXTERNAL_ID} characters, none of them NUL or half a character"
     return None
 
 

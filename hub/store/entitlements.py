@@ -125,6 +125,10 @@ class Entitlements:
     async def of(self, user_id: str, course_id: str) -> Entitlement | None:
         return await self._rx.one(_OF, entitlement_of, owner_id=user_id, right_to=course_id)
 
+    async def held_by(self, user_id: str) -> list[str]:
+        """The rights that a person has or has had, in the order of their ids."""
+        return await self._rx.many(_HELD_BY, str, owner_id=user_id)
+
     async def grants(self, entitlement_id: str) -> list[Grant]:
         return await self._rx.many(_GRANTS, grant_of, entitlement_id=entitlement_id)
 
@@ -215,6 +219,7 @@ _TARGETS = (
     .order_by(listing.c.platform_id, listing.c.id, member.c.id)
 )  # fmt: skip
 _OF = select(entitlement).where((_e.user_id == bindparam("owner_id")) & (_e.course_id == bindparam("right_to")))
+_HELD_BY = select(_e.id).where(_e.user_id == bindparam("owner_id")).order_by(_e.id)
 _PER_ORDER = (
     select(_g.source_ref, func.count()).where(_g.source == literal_column("'PURCHASE'")).group_by(_g.source_ref)
 )

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, Table, Text, UniqueConstraint, bindparam, literal_column, select, update
-from sqlalchemy import text as text_
+from sqlalchemy import ForeignKey, Table, UniqueConstraint, bindparam, literal_column, select, update
 
 from hub.domain.people import Identity, Member, User, UserState
 from hub.store.metadata import inserted, integer, metadata, text
@@ -114,10 +113,6 @@ class People:
         """The stored name under which the platform knows the user."""
         return await self._rx.one(_NAMED, str, owner_id=user_id, for_platform=platform_id)
 
-    async def has_rights(self, user_id: str) -> bool:
-        """Whether the user has any entitlement or order: then nothing of theirs is moved without them."""
-        return await self._rx.one(_HAS_RIGHTS, int, owner_id=user_id) is not None
-
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
@@ -168,7 +163,3 @@ _NAME = inserted(pairwise).on_conflict_do_nothing()
 _NAMED = select(pairwise.c.pairwise_id).where(
     (pairwise.c.user_id == bindparam("owner_id")) & (pairwise.c.platform_id == bindparam("for_platform"))
 )
-_HAS_RIGHTS = text_(
-    "SELECT 1 WHERE EXISTS (SELECT 1 FROM entitlement WHERE user_id = :owner_id)"
-    " OR EXISTS (SELECT 1 FROM order_ WHERE user_id = :owner_id)"
-).bindparams(bindparam("owner_id", type_=Text()))

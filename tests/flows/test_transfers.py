@@ -10,9 +10,9 @@ from hub.domain.catalogue import Listing
 from hub.domain.entitlements import GrantSource, GrantState
 from hub.domain.orders import FulfilmentStatus
 from hub.domain.people import Viewer
-from hub.domain.refusals import InvalidInput, NotFound, StateConflict
+from hub.domain.refusals import IdentityTaken, InvalidInput, NotFound, StateConflict
 from hub.domain.requests import Answer
-from hub.flows import entitlements, transfers
+from hub.flows import entitlements, people, transfers
 from hub.flows.transfers import Recipient
 from tests.flows.benches import Bench
 from tests.flows.test_claims import NOBODY, rights
@@ -156,6 +156,69 @@ async def test_member_of_a_platform_gets_it_without_holder(bench: Bench) -> None
     assert answer.refusal is None
     assert [grant.state for grant in await bench.grants(user.id, listing.course_id)] == [GrantState.ACTIVE]
     assert await rights(bench) == [(NOBODY, True), (NOBODY, False)]
+
+
+async def gift(bench: Bench, giver: Viewer, listing: Listing, to: Recipient, key: str = "g-1") -> Answer[Any]:
+    right = await right_of(bench, giver, listing)
+    assert right is not None
+    return await transfers.transfer(bench.hub, giver, entitlement_id=right, to=to, idempotency_key=key)
+
+
+async def test_gift_waits_for_somebody_whom_the_hub_did_not_know(bench: Bench) -> None:
+    listing, mine, theirs = await sold(bench)
+    platform = await bench.world.platform("kan")
+    to = Recipient(None, platform.id, "m-new", may_be_new=True)
+    assert (await gift(bench, mine, listing, to)).refusal is None
+    [(waiting, state)] = await bench.rows("SELECT u.id, u.state FROM user_ u JOIN member m ON m.user_id = u.id")
+    assert state == "PROVISIONAL"
+    assert [grant.state for grant in await bench.grants(waiting, listing.course_id)] == [GrantState.ACTIVE]
+    assert await holders(bench, listing, mine) == [False]
+    upserted = await people.upsert_member(bench.hub, partner(platform), external_id="m-new")
+    assert (upserted.is_replay, upserted.value and upserted.value.user_id) == (True, waiting)
+    token = bench.tokens.issue_user_token(str(theirs.user_id), bench.clock.now_us(), 60)
+    linked_ = await people.link_identity(bench.hub, partner(platform), external_id="m-new", user_token=token)
+    assert (linked_.refusal, linked_.value and linked_.value.user_id) == (None, theirs.user_id)
+    assert await holders(bench, listing, mine, theirs) == [False, True]
+    assert [grant.state for grant in await bench.grants(waiting, listing.course_id)] == [GrantState.TRANSFERRED]
+    assert [leaf for leaf in await rights(bench) if not leaf[1]] == [(NOBODY, False)]
+
+
+async def test_gift_to_an_account_that_was_removed_or_is_no_name_goes_nowhere(bench: Bench) -> None:
+    listing, mine, _ = await sold(bench)
+    platform = await bench.world.platform("kan")
+    await people.upsert_member(bench.hub, partner(platform), external_id="m-gone")
+    await people.remove_member(bench.hub, partner(platform), external_id="m-gone")
+    gone = Recipient(None, platform.id, "m-gone", may_be_new=True)
+    assert (await gift(bench, mine, listing, gone)).refusal == NotFound("to")
+    blank = await gift(bench, mine, listing, replace(gone, external_id=" "), "g-2")
+    assert isinstance(blank.refusal, InvalidInput)
+    assert blank.refusal.path == ("input", "to", "member", "externalId")
+    assert await holders(bench, listing, mine) == [True]
+
+
+async def test_right_that_has_ended_makes_nobody_known(bench: Bench) -> None:
+    listing, mine, _ = await sold(bench)
+    await handed(bench, mine, listing, 2)
+    platform = await bench.world.platform("kan")
+    answer = await gift(bench, mine, listing, Recipient(None, platform.id, "m-new", may_be_new=True))
+    assert answer.refusal == StateConflict("ENDED", "entitlementTransfer")
+    assert await bench.one("SELECT count(*) FROM member") == 0
+
+
+async def test_suspended_gift_keeps_its_account_where_it_is(bench: Bench) -> None:
+    listing, mine, theirs = await sold(bench)
+    platform = await bench.world.platform("kan")
+    await gift(bench, mine, listing, Recipient(None, platform.id, "m-new", may_be_new=True))
+
+    async def suspend(tx: Any) -> None:
+        from sqlalchemy import text
+
+        await tx.run(text("UPDATE grant_ SET state = 'SUSPENDED', suspended_by = 'dsp_1' WHERE source = 'TRANSFER'"))
+
+    await bench.store.write(suspend)
+    token = bench.tokens.issue_user_token(str(theirs.user_id), bench.clock.now_us(), 60)
+    answer = await people.link_identity(bench.hub, partner(platform), external_id="m-new", user_token=token)
+    assert answer.refusal == IdentityTaken()
 
 
 async def test_expired_right_is_not_handed_on(bench: Bench) -> None:

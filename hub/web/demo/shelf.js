@@ -49,7 +49,7 @@ async function recorded(page, id) {
 
 async function handOn(page, right) {
   const dialog = $('hand-on');
-  const { platform, member, wallet } = dialog.querySelector('form').elements;
+  const { platform, member, wallet, new: mayBeNew } = dialog.querySelector('form').elements;
   platform.replaceChildren(...page.catalogue.platforms.nodes.map(({ id, name }) =>
     element('option', { value: id, textContent: name })));
   dialog.returnValue = '';
@@ -57,7 +57,7 @@ async function handOn(page, right) {
   await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
   if (dialog.returnValue !== 'give') return;
   const to = wallet.value ? { wallet: wallet.value.trim() }
-    : { member: { platformId: platform.value, externalId: member.value.trim() } };
+    : { member: { platformId: platform.value, externalId: member.value.trim(), mayBeNew: mayBeNew.checked } };
   await page.mutate(HAND_ON, { entitlementId: right.id, to, idempotencyKey: crypto.randomUUID() });
   await page.refresh();
   say('Handed on. 已转让');

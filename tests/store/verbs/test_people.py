@@ -42,7 +42,6 @@ async def test_people(store: Store, world: World, called: set[str]) -> None:
         held = await tx.people.lock_member(platform.id, "m-7")
         assert held is not None
         assert (held.user_id, held.version) == (other.id, 2)
-        assert not await tx.people.has_rights(user.id)
         assert await tx.people.activate(other.id)
         assert not await tx.people.activate(other.id)
         stored = await tx.people.identity(member_issuer(platform.id), "m-7")
@@ -54,9 +53,6 @@ async def test_people(store: Store, world: World, called: set[str]) -> None:
         assert await tx.people.end_identity("https://id.example", user.id, START_US)
 
     await store.write(unit)
-    order = await world.order()
-    async with store.reading() as rx:
-        assert await rx.people.has_rights(order.user_id)
     assert left_out(People, called) == set()
 
 

@@ -55,6 +55,7 @@ async def test_entitlements(store: Store, world: World, called: set[str]) -> Non
         right = await tx.entitlements.touch(world.right(sold.user_id, sold.course_id))
         assert await tx.entitlements.add_grant(world.grant(right, sold.id))
         assert await tx.entitlements.given_by(sold.id) == [right.id]
+        assert await tx.entitlements.held_by(sold.user_id) == [right.id]
 
     await store.write(given)
     assert left_out(Entitlements, called) == set()
