@@ -63,7 +63,7 @@ class Grant:
     ends_at_us: int | None
     version: int
     created_at_us: int
-    suspended_by: frozenset[str] = frozenset()  # causes that hold it back: the ids of open disputes
+    suspended_by: frozenset[str] = frozenset()  # causes that hold it back: ids of open disputes, chain:<attempt>
     revoked_by: frozenset[str] = frozenset()  # causes that ended it: "refund", ids of lost disputes, STAFF
 
     def is_open(self, now_us: int) -> bool:

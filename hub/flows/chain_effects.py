@@ -4,24 +4,32 @@ Effects go by what an event is about (a root, an order key), never by its place:
 again or read from the first block anew changes nothing twice. What cannot be taken back waits until its block is final.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hub.domain.chain_log import REVOKING, ChainEvent, Cost, Depth, revokes
-from hub.domain.events import Change, OrderRecorded
+from hub.domain.events import Audience, Change, OrderRecorded
 from hub.domain.ids import Draw
-from hub.domain.orders import ChainStatus
-from hub.domain.payments import AttemptState
+from hub.domain.orders import ChainStatus, Order
+from hub.domain.payments import AttemptState, PaymentAttempt
 from hub.domain.reconciliation import BreakKind
 from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf, TransactionState
 from hub.flows.attempts import ANEW, RESOLVE
 from hub.flows.breaks import open_break
-from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
+from hub.flows.entitlements import (
+    audiences_of,
+    restore_grants_of,
+    resume_grants_of,
+    revoke_grants_of,
+    suspend_grants_of,
+)
 from hub.ports import Vault
 
 if TYPE_CHECKING:
     from hub.store.transactions import Tx
 
+MoveGrants = Callable[["Tx", Order, str, list[Audience], Draw], Awaitable[Order]]
 STABLECOIN = "stablecoin"  # the channel whose purchases are settled by their buyers
 # An attempt lives for half an hour; what was settled later than this after it was made nobody waits for.
 WAITED_FOR_US = 24 * 3600 * 1_000_000
@@ -41,7 +49,7 @@ async def stands(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, d
         case "Revoked" | "RootRevoked":
             await _revoked(tx, event, depth, draw, vault)
         case "Settled":
-            await _settled(tx, event, depth, draw)
+            await _settled(tx, event, depth, draw, vault)
 
 
 async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
@@ -51,22 +59,48 @@ async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: V
             await _unanchored(tx, event, draw)
         case "Revoked" | "RootRevoked":
             await _unrevoked(tx, event, depth, draw, vault)
+        case "Settled":
+            await _unsettled(tx, event, draw, vault)
 
 
 # ---- direct settlements ----------------------------------------------------------------------------------------------
 
 
-async def _settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw) -> None:
+async def _settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
     """A buyer's own transaction may have bought what one of our attempts waits for: it is asked about at once, and its
     channel decides, even of one that had ended without money by then, as by the word of a node that lagged. Nobody
     waits for this one: whoever settled it was not us."""
     attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
-    if attempt is not None:
-        if attempt.is_settled and attempt.state is not AttemptState.CHARGED:
-            tx.tasks.add(RESOLVE, attempt.id, {"attempt": attempt.id, ANEW: True}, draw.now_us)
-        await tx.tasks.hasten(RESOLVE, attempt.id, draw.now_us)
-    elif depth is Depth.FINAL and not await tx.chain_log.is_ours(event.transaction_hash):
-        await _tell_staff(tx, event, "an order was settled by a transaction that is not ours", draw)
+    if attempt is None:
+        if depth is Depth.FINAL and not await tx.chain_log.is_ours(event.transaction_hash):
+            await _tell_staff(tx, event, "an order was settled by a transaction that is not ours", draw)
+        return
+    if attempt.state is AttemptState.CHARGED:
+        if depth >= Depth.CONFIRMED:
+            await _move_bought(tx, attempt, resume_grants_of, draw, vault)
+        return
+    if attempt.is_settled:
+        tx.tasks.add(RESOLVE, attempt.id, {"attempt": attempt.id, ANEW: True}, draw.now_us)
+    await tx.tasks.hasten(RESOLVE, attempt.id, draw.now_us)
+
+
+async def _unsettled(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
+    """A purchase that was taken for paid is gone, in a block deeper than its channel waits for: what it gave is held
+    back until it is in a block again, and a person is told. Its money stays in the books until that person decides."""
+    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    if attempt is None or attempt.state is not AttemptState.CHARGED:
+        return
+    await _move_bought(tx, attempt, suspend_grants_of, draw, vault)
+    detail = f"the chain has taken back purchase {event.subject}, which had paid {attempt.key}: its right is held back"
+    await open_break(tx, BreakKind.CHAIN, attempt.id, attempt.order_id, detail, draw)
+
+
+async def _move_bought(tx: "Tx", attempt: PaymentAttempt, move: MoveGrants, draw: Draw, vault: Vault) -> None:
+    order = await tx.orders.lock(attempt.order_id)
+    assert order is not None, attempt.order_id
+    after = await move(tx, order, f"chain:{attempt.id}", await audiences_of(tx, order, vault), draw)
+    if after != order:
+        await tx.orders.update(after)
 
 
 # ---- roots -----------------------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""A purchase that the chain tells of after its attempt has ended without money, as by the word of a node that lags."""
+"""Purchases that the chain tells of late, or takes back after they were taken for paid."""
 
 from dataclasses import replace
 
 import pytest
 
-from hub.domain.payments import Outcome, Stage
+from hub.domain.orders import Order
+from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
 from hub.flows import anchors, indexing
 from tests.flows.benches import Bench
 from tests.flows.scripted import charged, result
@@ -55,3 +56,44 @@ async def test_a_voided_attempt_whose_block_goes_stays_voided_and_is_left_alone(
     await bench.work()
     assert await bench.rows("SELECT state FROM payment_attempt") == [("VOIDED",)]
     assert bench.channel.count("query") == asked + 1
+
+
+@pytest.fixture
+async def bought(bench: Bench) -> Order:
+    """An order that was paid on chain, as the chain's log tells too."""
+    bench.channel.code = "stablecoin"
+    viewer = await bench.world.learner()
+    order = await bench.order(viewer, await bench.world.listing())
+
+    def paid(attempt: PaymentAttempt) -> Result:
+        return replace(charged(attempt), channel_ref=KEY, movement_ref=KEY)
+
+    bench.channel.then("create", paid)
+    await bench.pay(viewer, order, channel="stablecoin")
+    await anchors.keep_contract(bench.hub, bench.chain.known)
+    await settled(bench)
+    return await bench.order_now(order.id)
+
+
+async def test_a_right_whose_purchase_the_chain_takes_back_waits_and_stands_again_with_it(
+    bench: Bench, bought: Order
+) -> None:
+    async def grant() -> tuple[str, set[str]]:
+        [one] = await bench.grants(bought.user_id, bought.course_id)
+        return one.state, set(one.suspended_by)
+
+    [attempt] = await bench.attempts(bought.id)
+    assert (await grant(), await bench.breaks()) == (("ACTIVE", set()), [])
+
+    bench.chain.fork()
+    while await indexing.look(bench.hub):
+        pass
+    assert await grant() == ("SUSPENDED", {f"chain:{attempt.id}"})
+    [found] = await bench.breaks()
+    assert (found.kind, found.subject_id, found.order_id) == ("CHAIN", attempt.id, bought.id)
+    assert (await bench.order_now(bought.id)).status == "PAID", "a person decides over the money"
+
+    await settled(bench)
+    assert await grant() == ("ACTIVE", set())
+    assert await bench.breaks() == [found]
+    assert await bench.states(bought.id) == ["CHARGED"]
