@@ -16,6 +16,7 @@ KIND_ORDERS: Final = 1  # of an anchored root: its leaves are orders
 ROLE_GATEWAY: Final = 1
 ROLE_PAUSER: Final = 2
 ROLE_REVOKER: Final = 4
+ROLE_SIGNER: Final = 8
 MAX_PROOF: Final = 32  # siblings; the contract's calldata holds no more
 
 AbiEntry: TypeAlias = dict[str, object]
@@ -53,6 +54,11 @@ def revoke(root: bytes, word: int, mask: int) -> bytes:
 def set_role(account: str, roles: int) -> bytes:
     """`setRole`: replaces all roles of an account."""
     return _call("setRole", account, roles)
+
+
+def set_successor(contract: str) -> bytes:
+    """`setSuccessor`: the old one names the new one."""
+    return _call("setSuccessor", contract)
 
 
 def roles(account: str) -> bytes:

@@ -15,7 +15,7 @@ RANGES_AT_ONCE: Final = 10  # of logs in one batch: providers count what is in a
 NOT_SETTLED: Final = (0, False, False)
 VERSION_WITHOUT_ONE: Final = "1"  # of a token that has no version()
 
-CarryOut = Callable[[str, str, bytes], Awaitable[ChainReceipt | None]]  # purpose, contract, calldata
+CarryOut = Callable[[str, SplitterCall], Awaitable[ChainReceipt | None]]  # contract, call
 
 
 class Node(Protocol):
@@ -119,7 +119,7 @@ class JsonRpcCheckout:
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
         if self._carry_out is None:
             raise ChainUnavailable("nothing is sent from here")
-        return await self._carry_out(call.purpose, self.splitter, call.data)
+        return await self._carry_out(self.splitter, call)
 
     @property
     def splitter(self) -> str:

@@ -3,24 +3,33 @@
 from collections.abc import Sequence
 from typing import Final
 
-from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from contracts import abi
 from hub.chain import calls, splitter_calls
 from hub.chain.client import JsonRpcChain
-from hub.chain.deployment import NONCES_LOOKED_AT, Deployment, mined
+from hub.chain.deployment import NONCES_LOOKED_AT, Deployment, first_block
+from hub.chain.keys import ChainKeys
+from hub.chain.offices import owner_calls, wanted
 from hub.chain.rpc import Answer, Question
+from hub.chain.transacting import mined
+from hub.domain.records import KeyRole
 from hub.ports import ChainUnavailable
 
 TEST_TOKEN: Final = "test"  # instead of an address: TestUSD, on the embedded node alone
 # Words that a contract's own code ends with after deployment, and that its artifact's hash leaves out: immutables.
+OFFICES: Final = {
+    KeyRole.SELLER: splitter_calls.ROLE_SELLER,
+    KeyRole.REVOKER: splitter_calls.ROLE_REFUNDER,
+    KeyRole.PAUSER: splitter_calls.ROLE_PAUSER,
+}
+NOBODY: Final = "0x" + "00" * 20
 OWN_WORDS: Final = {splitter_calls.SPLITTER: 1, splitter_calls.TEST_USD: 2}
 
 
 async def deploy_checkout(
-    chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment], *, token: str, appoints: bool = False
+    chain: JsonRpcChain, keys: ChainKeys, known: Sequence[Deployment], *, token: str, appoints: bool = False
 ) -> tuple[Deployment, str, list[Deployment]]:
     """The splitter of the hub that `chain` asks, the token it sells for, and all that the caller has to record.
 
@@ -31,31 +40,32 @@ async def deploy_checkout(
     found: list[Deployment] = []
     address = token
     if token == TEST_TOKEN:
-        coin = await _there(chain, deployer, known, splitter_calls.TEST_USD) or await _created(
-            chain, deployer, splitter_calls.TEST_USD
+        coin = await _there(chain, keys, known, splitter_calls.TEST_USD) or await _created(
+            chain, keys, splitter_calls.TEST_USD
         )
         found.append(coin)
         address = coin.address
     address = to_checksum_address(address)
-    splitter = await _there(chain, deployer, known, splitter_calls.SPLITTER) or await _created(
-        chain, deployer, splitter_calls.SPLITTER, deployer.address, chain.contract, chain.sender
+    splitter = await _there(chain, keys, known, splitter_calls.SPLITTER) or await _created(
+        chain, keys, splitter_calls.SPLITTER, keys.deployer.address, chain.contract, NOBODY
     )
     found.append(splitter)
     if not appoints and any(one.address == splitter.address for one in known):
         return splitter, address, found
-    await _in_office(chain, deployer, splitter.address)
+    await _in_office(chain, keys, splitter.address)
     if not await _asked(chain, splitter.address, "isTaken", address):
-        await _told(chain, deployer, splitter.address, abi.call(splitter_calls.SPLITTER, "setToken", address, True))
+        await owner_calls(chain, keys, splitter.address, abi.call(splitter_calls.SPLITTER, "setToken", address, True))
     return splitter, address, found
 
 
 async def _there(
-    chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment], name: str
+    chain: JsonRpcChain, keys: ChainKeys, known: Sequence[Deployment], name: str
 ) -> Deployment | None:
     """One that is recorded, or that this deployer made without its being recorded; for the splitter, one of our hub."""
     recorded = [one for one in known if (one.chain_id, one.name) == (chain.chain_id, name)]
-    count = await chain.count_transactions(deployer.address, "latest")
-    made = [calls.creation_address(deployer.address, nonce) for nonce in range(count)[-NONCES_LOOKED_AT:]]
+    deployer = keys.deployer.address
+    count = await chain.count_transactions(deployer, "latest")
+    made = [calls.creation_address(deployer, nonce) for nonce in range(count)[-NONCES_LOOKED_AT:]]
     addresses = [*(one.address for one in reversed(recorded)), *reversed(made)]
     if not addresses:
         return None
@@ -67,30 +77,29 @@ async def _there(
             continue
         if name == splitter_calls.SPLITTER and await _asked(chain, address, "hub") != chain.contract.lower():
             continue
-        return Deployment(chain.chain_id, address, name, keccak(code), begins_at.get(address, 0))
+        begins = begins_at[address] if address in begins_at else await first_block(chain, address)
+        return Deployment(chain.chain_id, address, name, keccak(code), begins)
     return None
 
 
-async def _created(chain: JsonRpcChain, deployer: LocalAccount, name: str, *arguments: object) -> Deployment:
-    nonce = await chain.count_transactions(deployer.address, "latest")  # a waiting one is repeated, not doubled
+async def _created(chain: JsonRpcChain, keys: ChainKeys, name: str, *arguments: object) -> Deployment:
+    nonce = await chain.count_transactions(keys.deployer.address, "latest")  # a waiting one is repeated, not doubled
     code = abi.creation(name, *arguments)
-    receipt = await mined(chain, await chain.sign(deployer, to=None, data=code, nonce=nonce))
-    address = calls.creation_address(deployer.address, nonce)
+    receipt = await mined(chain, await chain.sign(keys.deployer, to=None, data=code, nonce=nonce))
+    address = calls.creation_address(keys.deployer.address, nonce)
     (lies,) = await chain.look_up(Question("eth_getCode", (address, "latest")))
     return Deployment(chain.chain_id, address, name, keccak(_octets(lies)), receipt.block_number)
 
 
-async def _in_office(chain: JsonRpcChain, deployer: LocalAccount, splitter: str) -> None:
-    """The hub takes the splitter's word for a purchase. A role is given to it, and none is taken away."""
+async def _in_office(chain: JsonRpcChain, keys: ChainKeys, splitter: str) -> None:
+    """The hub takes the splitter's word for a purchase, and the splitter that of this hub's keys. The gateway is none
+    of them, unless one key does all."""
     roles = await chain.roles_of(splitter)
-    if roles & splitter_calls.ROLE_MINTER:
-        return
-    await _told(chain, deployer, chain.contract, calls.set_role(splitter, roles | splitter_calls.ROLE_MINTER))
-
-
-async def _told(chain: JsonRpcChain, deployer: LocalAccount, to: str, data: bytes) -> None:
-    nonce = await chain.count_transactions(deployer.address, "latest")
-    await mined(chain, await chain.sign(deployer, to=to, data=data, nonce=nonce))
+    if not roles & splitter_calls.ROLE_MINTER:
+        await owner_calls(chain, keys, chain.contract, calls.set_role(splitter, roles | splitter_calls.ROLE_MINTER))
+    for account, bits in ({keys.gateway.address: 0} | wanted(keys, OFFICES)).items():
+        if await _asked(chain, splitter, "roles", account) != bits:
+            await owner_calls(chain, keys, splitter, abi.call(splitter_calls.SPLITTER, "setRole", account, bits))
 
 
 async def _asked(chain: JsonRpcChain, splitter: str, function: str, *arguments: object) -> object:

@@ -1,17 +1,18 @@
 """The Chain port over JSON-RPC: any EVM node by URL, the embedded one like all others. The one code path."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
 from hub.chain import calls
+from hub.chain.keys import ChainKeys
 from hub.chain.rpc import CALL_TIMEOUT_MS, Answer, Json, NodeSaidNo, Question, Rpc
+from hub.chain.signing import Key
+from hub.domain.records import KeyRole
 from hub.ports import (
     AnchorState,
     ChainReceipt,
@@ -55,7 +56,7 @@ ASK_FEE: Final = (Question("eth_getBlockByNumber", ("latest", False)), Question(
 class JsonRpcChain:
     """The hub's contract on one chain, asked and told through one node. See `hub.ports.Chain`.
 
-    `locate` gives the node's URL (`lambda: url`, or `EmbeddedNode.url`); `gateway` signs. With `chain_id` and
+    `locate` gives the node's URL (`lambda: url`, or `EmbeddedNode.url`); `keys` sign. With `chain_id` and
     `contract` (as recorded) the node is checked against them before the first use and after each failure, since
     another node may have taken the address; without `chain_id` the node's own is taken.
     """
@@ -63,7 +64,7 @@ class JsonRpcChain:
     def __init__(
         self,
         locate: Callable[[], str],
-        gateway: LocalAccount,
+        keys: ChainKeys,
         *,
         chain_id: int | None = None,
         contract: str | None = None,
@@ -71,7 +72,7 @@ class JsonRpcChain:
         timeout_ms: int = CALL_TIMEOUT_MS,
     ) -> None:
         self._rpc = Rpc(locate, timeout_ms=timeout_ms)
-        self._gateway = gateway
+        self._keys = keys
         self._chain_id = chain_id
         self._contract = None if contract is None else to_checksum_address(contract)
         self._max_fee_wei = max_fee_wei
@@ -93,7 +94,17 @@ class JsonRpcChain:
 
     @property
     def sender(self) -> str:
-        return str(self._gateway.address)
+        return self.address_of(KeyRole.GATEWAY)
+
+    @property
+    def senders(self) -> Mapping[str, str]:
+        roles: dict[str, list[str]] = {}
+        for role, key in self._keys.held.items():
+            roles.setdefault(key.address, []).append(role)
+        return {address: "+".join(names) for address, names in roles.items()}
+
+    def address_of(self, role: KeyRole) -> str:
+        return self._key(role).address
 
     def use_contract(self, address: str) -> None:
         """Ask this contract from now on: what `deploy` says once it is there."""
@@ -110,29 +121,30 @@ class JsonRpcChain:
     async def next_nonce(self) -> int:
         return await self.count_transactions(self.sender, "pending")
 
-    async def mined_nonce(self) -> int:
-        return await self.count_transactions(self.sender, "latest")
+    async def mined_nonce(self, sender: str) -> int:
+        return await self.count_transactions(sender, "latest")
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         """Raises ChainRefused "… anchored" for a root that is there already: then `anchored` tells, and all is well."""
-        return await self.sign(self._gateway, to=self.contract, data=calls.anchor(root, count, data_hash), nonce=nonce)
+        return await self.sign_call(self.contract, calls.anchor(root, count, data_hash), nonce)
 
     async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
-        to = to_checksum_address(contract)
-        return await self.sign(self._gateway, to=to, data=calls.revoke(root, word, mask), nonce=nonce)
+        return await self.sign_call(contract, calls.revoke(root, word, mask), nonce, KeyRole.REVOKER)
 
-    async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
-        return await self.sign(self._gateway, to=to_checksum_address(to), data=data, nonce=nonce)
+    async def sign_call(
+        self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY
+    ) -> SignedTransaction:
+        return await self.sign(self._key(by), to=to_checksum_address(to), data=data, nonce=nonce)
 
     async def sign(
-        self, account: LocalAccount, *, to: str | None, data: bytes, nonce: int, value_wei: int = 0
+        self, key: Key, *, to: str | None, data: bytes, nonce: int, value_wei: int = 0
     ) -> SignedTransaction:
-        """A transaction signed by `account`; `to` None creates a contract.
+        """A transaction signed by `key`; `to` None creates a contract.
 
         Gas and fee come from the node. Raises ChainRefused when it would revert or need more than GAS_MAX, and
         ChainUnavailable while the base fee is above `max_fee_wei`.
         """
-        call = {"from": account.address, "data": _hex(data)} | ({} if to is None else {"to": to})
+        call = {"from": key.address, "data": _hex(data)} | ({} if to is None else {"to": to})
         call |= {"value": hex(value_wei)} if value_wei else {}
         block, tip, estimate = await self._ask_all(*ASK_FEE, Question("eth_estimateGas", (call,)))
         max_fee_wei, tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
@@ -140,9 +152,10 @@ class JsonRpcChain:
         if gas > GAS_MAX:
             raise ChainRefused(f"the transaction needs {gas} gas, more than {GAS_MAX}")
         gas = min(gas * GAS_MARGIN_PERCENT // 100, GAS_MAX)
-        return self._signed(account, to, data, nonce, gas, max_fee_wei, tip_wei, value_wei)
+        return await self._signed(key, to, data, nonce, gas, max_fee_wei, tip_wei, value_wei)
 
-    async def sign_replacement(self, raw: str) -> SignedTransaction:
+    async def sign_replacement(self, raw: str, sender: str) -> SignedTransaction:
+        key = self._key_of(sender)
         before = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
         block, tip = await self._ask_all(*ASK_FEE)
         now_fee_wei, now_tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
@@ -150,20 +163,21 @@ class JsonRpcChain:
         max_fee_wei = max(now_fee_wei, before["maxFeePerGas"] * OUTBID_PERCENT // 100 + 1)
         if max_fee_wei > self._max_fee_wei:
             raise ChainUnavailable(f"to outbid itself it would need {max_fee_wei} wei, above {self._max_fee_wei}")
-        return self._signed(
-            self._gateway, _hex(before["to"]), before["data"], before["nonce"], before["gas"], max_fee_wei, tip_wei
+        return await self._signed(
+            key, _hex(before["to"]), before["data"], before["nonce"], before["gas"], max_fee_wei, tip_wei
         )
 
-    async def sign_nothing(self, nonce: int) -> SignedTransaction:
+    async def sign_nothing(self, nonce: int, sender: str) -> SignedTransaction:
+        key = self._key_of(sender)
         block, tip = await self._ask_all(*ASK_FEE)
         max_fee_wei, tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
-        return self._signed(self._gateway, self.sender, b"", nonce, PLAIN_GAS, max_fee_wei, tip_wei)
+        return await self._signed(key, sender, b"", nonce, PLAIN_GAS, max_fee_wei, tip_wei)
 
-    def _signed(
-        self, account: LocalAccount, to: str | None, data: bytes, nonce: int, gas: int, max_fee_wei: int, tip_wei: int,
+    async def _signed(
+        self, key: Key, to: str | None, data: bytes, nonce: int, gas: int, max_fee_wei: int, tip_wei: int,
         value_wei: int = 0,
-    ) -> SignedTransaction:
-        signed = Account.sign_transaction(
+    ) -> SignedTransaction:  # fmt: skip
+        return await key.transaction(
             {
                 "type": 2,
                 "chainId": self.chain_id,
@@ -174,12 +188,20 @@ class JsonRpcChain:
                 "gas": gas,
                 "maxFeePerGas": max_fee_wei,
                 "maxPriorityFeePerGas": tip_wei,
-            },
-            account.key,
+            }
         )
-        return SignedTransaction(
-            hash=_hex(signed.hash), raw=_hex(signed.raw_transaction), nonce=nonce, sender=str(account.address)
-        )
+
+    def _key(self, role: KeyRole) -> Key:
+        if (key := self._keys.of(role)) is None:
+            raise ChainRefused(f"this hub has no {role}'s key: see `hub docs contracts`")
+        return key
+
+    def _key_of(self, sender: str) -> Key:
+        """Also of a gateway that was replaced, as long as its key is there."""
+        for key in self._keys.held.values():
+            if key.address == sender:
+                return key
+        raise ChainUnavailable(f"{sender} is no key of this hub any more: what it signed can only be sent again")
 
     async def send(self, transaction: SignedTransaction) -> None:
         """Raises ChainRefused when this transaction can never be mined, as when another one took its nonce."""
@@ -250,9 +272,9 @@ class JsonRpcChain:
         data = calls.claim(claim)
         return None if data is None else _hex(data)
 
-    async def roles_of(self, account: str) -> int:
-        """Sum of the role bits that the contract knows of an account."""
-        return calls.number_in("roles", await self._ask(self._view(calls.roles(account))))
+    async def roles_of(self, account: str, contract: str = "") -> int:
+        """Sum of the role bits that an EntitlementHub, by default the present one, knows of an account."""
+        return calls.number_in("roles", await self._ask(self._view(calls.roles(account), contract)))
 
     # ---- asking the node ----
 

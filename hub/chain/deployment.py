@@ -1,22 +1,20 @@
 """Putting the contract on a chain once, however often it is asked for: at each start, or by `hub contracts deploy`."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eth_account.signers.local import LocalAccount
-
 from hub.chain import calls
 from hub.chain.client import JsonRpcChain
-from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, SignedTransaction
+from hub.chain.keys import ChainKeys
+from hub.chain.offices import owner_calls, put_in_office
+from hub.chain.rpc import NodeSaidNo, Question
+from hub.chain.transacting import mined
+from hub.ports import ChainRefused, ChainUnavailable
 
 log = logging.getLogger(__name__)
 
-GATEWAY_ROLES: Final = calls.ROLE_GATEWAY | calls.ROLE_PAUSER | calls.ROLE_REVOKER
-MINED_WITHIN_S: Final = 180.0  # fifteen blocks of a chain with a block each 12 s
-ASK_EVERY_S: Final = 0.25
 NONCES_LOOKED_AT: Final = 64  # of the deployer, which does nothing but deploy and set roles
 
 
@@ -35,27 +33,42 @@ class Deployment:
 
 
 async def deploy(
-    chain: JsonRpcChain, deployer: LocalAccount, known: Sequence[Deployment], *, appoints: bool = False
+    chain: JsonRpcChain,
+    keys: ChainKeys,
+    known: Sequence[Deployment],
+    *,
+    appoints: bool = False,
+    succeeds: bool = False,
+    from_block: int | None = None,
 ) -> Deployment:
     """This version's EntitlementHub on that chain; `chain` asks it from now on.
 
-    `chain` comes without a contract: which one it is, is decided here. The gateway is put in office at a new one; at a
-    recorded one only if the caller `appoints`: an owner who took roles away, as from a stolen key, means it.
+    `chain` comes without a contract: which one it is, is decided here. This hub's keys are put in office at a new one;
+    at a recorded one only if the caller `appoints`: an owner who took roles away, as from a stolen key, means it.
+    `succeeds`: the one before it names it as its successor.
 
     `known` are the recorded ones of all chains, oldest first; one that fits is given back, else one that this deployer
-    made before without its being recorded, else a new one: the caller records what it gets. Idempotent, also after a
-    crash anywhere. Raises ChainUnavailable (run it again) or ChainRefused (the reason is the node's or the contract's).
+    made before without its being recorded, else a new one: the caller records what it gets. `from_block` is the block
+    of an unrecorded one, where the node cannot tell it. Idempotent, also after a crash anywhere. Raises
+    ChainUnavailable (run it again) or ChainRefused (the reason is the node's or the contract's).
     """
     await chain.connect()
     recorded = await _recorded(chain, known)
-    deployment = recorded or await _unrecorded(chain, deployer) or await _create(chain, deployer)
+    deployment = recorded or await _unrecorded(chain, keys, from_block) or await _create(chain, keys)
     chain.use_contract(deployment.address)
     await chain.connect()
+    former = [
+        one.address
+        for one in known
+        if (one.chain_id, one.name) == (chain.chain_id, calls.CONTRACT) and one.address != deployment.address
+    ]
     if appoints or recorded is None:
-        await _put_in_office(chain, deployer)
+        await put_in_office(chain, keys, former)
     elif not await chain.roles_of(chain.sender) & calls.ROLE_GATEWAY:
         log.warning("%s may not anchor: it is no gateway of %s; `hub contracts deploy` or its owner can make it one",
                     chain.sender, deployment.address)  # fmt: skip
+    if succeeds and former:
+        await owner_calls(chain, keys, former[-1], calls.set_successor(deployment.address))
     return deployment
 
 
@@ -73,45 +86,43 @@ async def _recorded(chain: JsonRpcChain, known: Sequence[Deployment]) -> Deploym
     return ours[-1]
 
 
-async def _unrecorded(chain: JsonRpcChain, deployer: LocalAccount) -> Deployment | None:
+async def _unrecorded(chain: JsonRpcChain, keys: ChainKeys, from_block: int | None) -> Deployment | None:
     """Its address follows from deployer and nonce, so one that a crash left without record is found again."""
-    nonces = range(await chain.count_transactions(deployer.address, "latest"))[-NONCES_LOOKED_AT:]
-    addresses = tuple(calls.creation_address(deployer.address, nonce) for nonce in nonces)
+    deployer = keys.deployer.address
+    nonces = range(await chain.count_transactions(deployer, "latest"))[-NONCES_LOOKED_AT:]
+    addresses = tuple(calls.creation_address(deployer, nonce) for nonce in nonces)
     found = await chain.code_hashes(addresses) if addresses else ()
     for address, code_hash in zip(addresses, found, strict=True):
         if code_hash == calls.entitlement_hub().runtime_hash:
-            return _deployment(chain, address, from_block=0)
+            block = await first_block(chain, address) if from_block is None else from_block
+            return _deployment(chain, address, from_block=block)
     return None
 
 
-async def _create(chain: JsonRpcChain, deployer: LocalAccount) -> Deployment:
-    if await chain.balance_wei(deployer.address) == 0:
-        raise ChainUnavailable(f"the deployer {deployer.address} has no funds on chain {chain.chain_id}: send it some")
-    nonce = await chain.count_transactions(deployer.address, "latest")  # a waiting one is repeated, not doubled
-    code = calls.creation(deployer.address, chain.sender)
-    receipt = await mined(chain, await chain.sign(deployer, to=None, data=code, nonce=nonce))
-    return _deployment(chain, calls.creation_address(deployer.address, nonce), from_block=receipt.block_number)
+async def first_block(chain: JsonRpcChain, address: str) -> int:
+    """The block that put a contract there, by halving. Raises ChainRefused where the node forgets what was."""
+    (head,) = await chain.look_up(Question("eth_blockNumber"))
+    before, there = -1, int(str(head), 16)
+    while there - before > 1:
+        middle = (before + there) // 2
+        (code,) = await chain.look_up(Question("eth_getCode", (address, hex(middle))))
+        if isinstance(code, NodeSaidNo):
+            raise ChainRefused(
+                f"the node cannot tell in which block {address} was made, as it keeps no old states ({code}): "
+                "say it by `hub contracts deploy --from-block NUMBER`"
+            )
+        before, there = (before, middle) if code not in ("0x", None) else (middle, there)
+    return there
 
 
-async def _put_in_office(chain: JsonRpcChain, deployer: LocalAccount) -> None:
-    if await chain.roles_of(chain.sender) == GATEWAY_ROLES:
-        return
-    nonce = await chain.count_transactions(deployer.address, "latest")
-    call = calls.set_role(chain.sender, GATEWAY_ROLES)
-    await mined(chain, await chain.sign(deployer, to=chain.contract, data=call, nonce=nonce))
-
-
-async def mined(chain: JsonRpcChain, transaction: SignedTransaction) -> ChainReceipt:
-    await chain.send(transaction)
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + MINED_WITHIN_S
-    while (receipt := await chain.receipt(transaction.hash)) is None:
-        if loop.time() > deadline:
-            raise ChainUnavailable(f"{transaction.hash} is not in a block after {MINED_WITHIN_S:.0f} s: run it again")
-        await asyncio.sleep(ASK_EVERY_S)
-    if not receipt.is_ok:
-        raise ChainRefused(f"{transaction.hash} failed in block {receipt.block_number}")
-    return receipt
+async def _create(chain: JsonRpcChain, keys: ChainKeys) -> Deployment:
+    deployer = keys.deployer.address
+    if await chain.balance_wei(deployer) == 0:
+        raise ChainUnavailable(f"the deployer {deployer} has no funds on chain {chain.chain_id}: send it some")
+    nonce = await chain.count_transactions(deployer, "latest")  # a waiting one is repeated, not doubled
+    code = calls.creation(deployer, chain.sender)
+    receipt = await mined(chain, await chain.sign(keys.deployer, to=None, data=code, nonce=nonce))
+    return _deployment(chain, calls.creation_address(deployer, nonce), from_block=receipt.block_number)
 
 
 def _deployment(chain: JsonRpcChain, address: str, *, from_block: int) -> Deployment:

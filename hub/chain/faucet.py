@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eth_account.signers.local import LocalAccount as Key
 from eth_utils.address import to_checksum_address
 
 from contracts import abi
 from hub.chain import splitter_calls as calls
 from hub.chain.client import JsonRpcChain
-from hub.chain.deployment import mined
 from hub.chain.rpc import Question
+from hub.chain.signing import Key
+from hub.chain.transacting import mined
 from hub.ports import ChainUnavailable
 
 COINS: Final = 500 * 10**6  # ten courses of the demo's dearest shelf

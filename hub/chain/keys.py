@@ -1,4 +1,5 @@
-"""The keys that act on chain: made at the first start of the embedded chain, before it, or brought by the operator.
+"""The keys that act on chain, one a role: made at the first start of the embedded chain, brought by the operator to any
+other, or held by a signing service.
 
 One file a role in `DIR/keys`: `<role>.key` (hex, for its owner's eyes only) or `<role>.json` (a keystore, version 3,
 under a password). No key is ever in a log, an error or the database.
@@ -10,7 +11,7 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,23 @@ from eth_account.signers.local import LocalAccount
 from eth_keys.backends import get_backend
 from eth_keys.backends.coincurve import CoinCurveECCBackend, is_coincurve_available
 
+from hub.chain.rpc import Rpc
+from hub.chain.signing import FileKey, Key, remote_key
+from hub.domain.records import KeyRole
+
 FOLDER: Final = "keys"
 GENESIS: Final = "genesis.json"
-ROLES: Final = ("deployer", "gateway")
+# The embedded chain has one for each; whoever brings keys needs these, and more for what else their hub does.
+MADE: Final = (
+    KeyRole.DEPLOYER,
+    KeyRole.GATEWAY,
+    KeyRole.REVOKER,
+    KeyRole.SELLER,
+    KeyRole.PAUSER,
+    KeyRole.SIGNER,
+)
+NEEDED: Final = (KeyRole.DEPLOYER, KeyRole.GATEWAY, KeyRole.REVOKER)
+PAYING: Final = (KeyRole.DEPLOYER, KeyRole.GATEWAY, KeyRole.REVOKER, KeyRole.SELLER, KeyRole.PAUSER)  # for gas
 OWNER_ONLY: Final = 0o600
 ALLOC_WEI: Final = 10_000 * 10**18  # each on the embedded chain; an anchor costs 0.00005 ether at the node's fees
 # Random chain ids lie above every registered one and below what wallets take (MetaMask: 4,503,599,627,370,476).
@@ -51,38 +66,90 @@ class KeyFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChainKeys:
-    """`deployer` owns the contract, `gateway` anchors and revokes. Their repr shows no key."""
+    """The keys of this hub by their roles; one key may have several. Its repr shows none."""
 
-    deployer: LocalAccount
-    gateway: LocalAccount
+    held: Mapping[KeyRole, Key]
+
+    @property
+    def deployer(self) -> Key:
+        return self.held[KeyRole.DEPLOYER]
+
+    @property
+    def gateway(self) -> Key:
+        return self.held[KeyRole.GATEWAY]
+
+    def of(self, role: KeyRole) -> Key | None:
+        """None: this hub does nothing in this role."""
+        return self.held.get(role)
 
 
-def prepare_embedded(data: Path, *, draw: Callable[[int], bytes] = secrets.token_bytes) -> ChainKeys:
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the operator says of keys: passwords of keystore files, and the accounts that a signing service holds."""
+
+    passwords: Mapping[KeyRole, str] = field(default_factory=dict, repr=False)
+    service: Rpc | None = None
+    addresses: Mapping[KeyRole, str] = field(default_factory=dict)
+
+
+def prepare_embedded(
+    data: Path, *, outside: Outside | None = None, draw: Callable[[int], bytes] = secrets.token_bytes
+) -> ChainKeys:
     """The keys of the embedded chain; at the first start they are made, and after them `genesis.json` that funds them.
 
     Safe to call at each start and by several processes at once: whoever comes first decides. Raises KeyFault, also when
-    a key is missing while the chain exists, since a new one would have neither money nor roles there.
+    the deployer's or the gateway's is missing while the chain exists: a new one would have neither money nor roles
+    there. Those of other roles are made at any time, as folders of earlier releases have none: see `hub.chain.offices`.
     """
+    outside = outside or Outside()
     folder = data / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (data / GENESIS).exists():
-        for role in ROLES:
-            if not (folder / f"{role}.json").exists():
-                _write_once(folder / f"{role}.key", "0x" + draw(32).hex() + "\n")
-    keys = load(data)
-    if not (data / GENESIS).exists():
+    is_new = not (data / GENESIS).exists()
+    for role in MADE:
+        is_made = is_new or role not in (KeyRole.DEPLOYER, KeyRole.GATEWAY)
+        if is_made and role not in outside.addresses and not (folder / f"{role}.json").exists():
+            _write_once(folder / f"{role}.key", "0x" + draw(32).hex() + "\n")
+    keys = load(data, outside)
+    if is_new:
         chain_id = CHAIN_ID_MIN + int.from_bytes(draw(8)) % CHAIN_ID_RANGE
-        alloc = {account.address: str(ALLOC_WEI) for account in (keys.deployer, keys.gateway)}
+        alloc = {keys.held[role].address: str(ALLOC_WEI) for role in PAYING}
         _write_once(data / GENESIS, json.dumps({"chainId": chain_id, "alloc": alloc}, indent=1) + "\n")
     return keys
 
 
-def load(data: Path, *, passwords: Mapping[str, str] | None = None) -> ChainKeys:
-    """The keys in `data`/keys, for any chain; `passwords` opens keystore files, by role. Raises KeyFault."""
-    deployer, gateway = (_load(data / FOLDER, role, (passwords or {}).get(role, "")) for role in ROLES)
-    if deployer.address == gateway.address:
-        raise KeyFault(f"{data / FOLDER}: deployer and gateway are the same account; give each a key of its own")
-    return ChainKeys(deployer, gateway)
+def load(data: Path, outside: Outside | None = None) -> ChainKeys:
+    """The keys in `data`/keys and at the signing service, for any chain. Raises KeyFault."""
+    outside = outside or Outside()
+    found = {role: key for role in KeyRole if (key := _key(data / FOLDER, role, outside)) is not None}
+    keys = ChainKeys(found)
+    for one, other in ((KeyRole.DEPLOYER, KeyRole.GATEWAY), (KeyRole.GATEWAY, KeyRole.SIGNER)):
+        if one in found and other in found and found[one].address == found[other].address:
+            raise KeyFault(f"{data / FOLDER}: {one} and {other} are the same account; give each a key of its own")
+    return keys
+
+
+def _key(folder: Path, role: KeyRole, outside: Outside) -> Key | None:
+    if (address := outside.addresses.get(role)) is not None:
+        if outside.service is None:
+            raise KeyFault(f"the {role}'s key is {address}, and HUB_CHAIN_SIGNER_URL does not say who holds it")
+        key: Key = remote_key(outside.service, address)
+        where = "HUB_CHAIN_SIGNER_ADDRESSES"
+    else:
+        path = _file_of(folder, role)
+        if path is None:
+            if role in NEEDED:
+                other = "" if role is not KeyRole.REVOKER else ", or link it to gateway.key to let one key do both"
+                raise KeyFault(f"{folder / role}.key is missing: put the {role}'s key there, or its keystore as "
+                               f"{role}.json{other}")  # fmt: skip
+            return None
+        key, where = FileKey(_read(path, outside.passwords.get(role, ""))), str(path)
+    if key.address in WELL_KNOWN:
+        raise KeyFault(f"{where} is a published development key ({key.address}): anybody can use it; make your own")
+    return key
+
+
+def _file_of(folder: Path, role: KeyRole) -> Path | None:
+    return next((path for kind in ("json", "key") if (path := folder / f"{role}.{kind}").exists()), None)
 
 
 def slow_signatures() -> str | None:
@@ -94,25 +161,18 @@ def slow_signatures() -> str | None:
     )
 
 
-def _load(folder: Path, role: str, password: str) -> LocalAccount:
-    plain, keystore = folder / f"{role}.key", folder / f"{role}.json"
-    path = keystore if keystore.exists() else plain
-    if not path.exists():
-        raise KeyFault(f"{plain} is missing: put the {role}'s key there, or its keystore as {keystore.name}")
+def _read(path: Path, password: str) -> LocalAccount:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise KeyFault(f"{path} can be read by others: chmod 600 it, and change the key if somebody did")
     text = path.read_text(encoding="ascii")
     try:
-        key = (
-            Account.decrypt(json.loads(text), password)
-            if path == keystore
-            else bytes.fromhex(text.strip().removeprefix("0x"))
+        is_keystore = path.suffix == ".json"
+        key = Account.decrypt(json.loads(text), password) if is_keystore else bytes.fromhex(
+            text.strip().removeprefix("0x")
         )
         account: LocalAccount = Account.from_key(key)
     except Exception:  # whatever these libraries raise may quote the key
         raise KeyFault(f"{path} holds no key that can be read; a keystore needs its password") from None
-    if account.address in WELL_KNOWN:
-        raise KeyFault(f"{path} is a published development key ({account.address}): anybody can use it; make your own")
     return account
 
 

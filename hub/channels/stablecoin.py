@@ -22,6 +22,7 @@ from hub.channels.stablecoin_offers import Shelf
 from hub.domain.checkout import Purchase, Sale, money_of, offer_id, order_key, wallet_of
 from hub.domain.money import CURRENCIES, MAX_PRICE_MINOR, Money
 from hub.domain.payments import CaptureMethod, NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
+from hub.domain.records import KeyRole
 from hub.domain.refunds import Refund
 from hub.domain.statements import StatementLine
 from hub.ports import (
@@ -292,7 +293,7 @@ class StablecoinChannel:
             return None
         terms, parts = known
         purchase = self._purchase(attempt, paid.payer)
-        return SplitterCall(f"refund:{key.hex()}", words.refund_call(terms, purchase, parts))
+        return SplitterCall(f"refund:{key.hex()}", words.refund_call(terms, purchase, parts), KeyRole.REVOKER)
 
     # ---- what is on sale ---------------------------------------------------------------------------------------------
 

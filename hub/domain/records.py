@@ -20,6 +20,18 @@ class BatchState(StrEnum):
         return self in (BatchState.CONFIRMED, BatchState.FINALIZED)
 
 
+class KeyRole(StrEnum):
+    """What a key is for. Each pays for what it sends; a signer sends nothing."""
+
+    DEPLOYER = "deployer"  # owns the contracts, until it hands them over
+    GATEWAY = "gateway"  # anchors batches, and brings to the chain what anybody may bring
+    REVOKER = "revoker"  # takes back: revocations, and refunds of what was bought on chain
+    SELLER = "seller"  # puts on sale what is bought on chain
+    PAUSER = "pauser"  # stops the contracts
+    SIGNER = "signer"  # signs the results of orders that are settled one by one
+    FORMER = "former"  # a gateway that was replaced: ends what it had begun
+
+
 class TransactionState(StrEnum):
     """How far a transaction is; it is stored before it is sent."""
 

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
-from hub.chain import checkout_deployment, deployment, embedded, keys
+from hub.chain import checkout_deployment, deployment, embedded, keys, offices
 from hub.chain.checkout import JsonRpcCheckout
 from hub.chain.client import JsonRpcChain
-from hub.domain.records import KnownContract
+from hub.chain.rpc import Rpc
+from hub.domain.records import KeyRole, KnownContract
 from hub.entry.checkout import confirmations_of, token_of
 from hub.entry.settings import Settings
 from hub.flows.anchors import keep_contract
@@ -28,9 +29,12 @@ class ChainSide:
     node: embedded.EmbeddedNode | None
     checkout: JsonRpcCheckout | None = None  # of a hub that sells on chain
     token: str | None = None  # that it sells for
+    signer: Rpc | None = None  # the service that holds keys
 
     async def aclose(self) -> None:
         await self.client.aclose()
+        if self.signer is not None:
+            await self.signer.aclose()
         if self.node is not None:
             await self.node.aclose()
 
@@ -48,35 +52,39 @@ def _chain_side(settings: Settings) -> ChainSide:
     """The embedded node, or any node by URL."""
     if slower := keys.slow_signatures():
         log.warning(slower)
+    signer_url = settings.chain_signer_url
+    service = None if signer_url is None else Rpc(lambda: signer_url)
+    outside = keys.Outside(_passwords(settings), service, dict(settings.chain_signer_addresses))
     if settings.chain_url is None:
-        owned = keys.prepare_embedded(settings.data)
+        owned = keys.prepare_embedded(settings.data, outside=outside)
         options = embedded.NodeOptions(
             port=settings.chain_node_port,
             tx_gas=settings.chain_node_tx_gas,
             origins=(settings.public_url, *settings.allowed_origins),  # the hub's own pages, and those that may call
         )
         node = embedded.EmbeddedNode(settings.data, options)
-        client = JsonRpcChain(node.url, owned.gateway, max_fee_wei=settings.chain_max_fee_wei)
-        return ChainSide(client, owned, node)
+        client = JsonRpcChain(node.url, owned, max_fee_wei=settings.chain_max_fee_wei)
+        return ChainSide(client, owned, node, signer=service)
     url = settings.chain_url
-    passwords = {
-        role: password
-        for role, password in (
-            ("gateway", settings.chain_gateway_password),
-            ("deployer", settings.chain_deployer_password),
-        )
-        if password is not None
-    }
-    brought = keys.load(settings.data, passwords=passwords)
+    brought = keys.load(settings.data, outside)
     client = JsonRpcChain(
-        lambda: url, brought.gateway, chain_id=settings.chain_id, max_fee_wei=settings.chain_max_fee_wei
+        lambda: url, brought, chain_id=settings.chain_id, max_fee_wei=settings.chain_max_fee_wei
     )
-    return ChainSide(client, brought, None)
+    return ChainSide(client, brought, None, signer=service)
 
 
-async def bring_up(hub: Hub, side: ChainSide, *, appoints: bool = False) -> KnownContract:
+def _passwords(settings: Settings) -> dict[KeyRole, str]:
+    """By role; a former gateway's is what it was when that was the gateway."""
+    names = {role: KeyRole.GATEWAY if role is KeyRole.FORMER else role for role in KeyRole}
+    given = {role: getattr(settings, f"chain_{name}_password") for role, name in names.items()}
+    return {role: password for role, password in given.items() if password is not None}
+
+
+async def bring_up(
+    hub: Hub, side: ChainSide, *, appoints: bool = False, succeeds: bool = False, from_block: int | None = None
+) -> KnownContract:
     """Start or join the node and deploy the contract if it is not there; what is there keeps its roles unless the
-    caller `appoints`. Raises ChainUnavailable, ChainRefused."""
+    caller `appoints`. `succeeds`, `from_block`: see `deployment.deploy`. Raises ChainUnavailable, ChainRefused."""
     if side.node is not None:
         await side.node.start()
     await side.client.connect()
@@ -86,10 +94,16 @@ async def bring_up(hub: Hub, side: ChainSide, *, appoints: bool = False) -> Know
         deployment.Deployment(one.chain_id, one.address, one.name, bytes.fromhex(one.code_hash), one.from_block)
         for one in recorded
     ]
-    deployed = await deployment.deploy(side.client, side.keys.deployer, known, appoints=appoints)
+    # A folder of our own chain from before there were so many roles: its new keys take up their offices now, once.
+    unpaid = await offices.unpaid(side.client, side.keys) if side.node is not None else []
+    appoints = appoints or bool(unpaid)
+    deployed = await deployment.deploy(
+        side.client, side.keys, known, appoints=appoints, succeeds=succeeds, from_block=from_block
+    )
     contract = _known(deployed, hub.clock.now_us())
     await keep_contract(hub, contract)
     await _open_checkout(hub, side, known, appoints=appoints)
+    await offices.pay(side.client, side.keys, unpaid)
     return contract
 
 
@@ -100,7 +114,7 @@ async def _open_checkout(
     if side.checkout is None or side.token is None:
         return
     splitter, token, found = await checkout_deployment.deploy_checkout(
-        side.client, side.keys.deployer, known, token=side.token, appoints=appoints
+        side.client, side.keys, known, token=side.token, appoints=appoints
     )
     for one in found:
         await keep_contract(hub, _known(one, hub.clock.now_us()))

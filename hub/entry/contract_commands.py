@@ -8,26 +8,26 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from eth_account.signers.local import LocalAccount
 from eth_utils.address import is_checksum_address, to_checksum_address
 
 from contracts import abi
 from hub.chain.client import JsonRpcChain
-from hub.chain.deployment import mined
+from hub.chain.offices import owner_calls
 from hub.chain.rpc import Question
+from hub.domain.records import KeyRole
 from hub.entry.chain import ChainSide, bring_up
 from hub.entry.commands import opened
 from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
 from hub.flows.sending import finished
-from hub.ports import ChainReceipt, ChainUnavailable, Hub
+from hub.ports import ChainReceipt, ChainUnavailable, Hub, SignedTransaction
 
 HUB: Final = "entitlement_hub"
 ROLES: Final[Mapping[str, int]] = {"gateway": 1, "pauser": 2, "revoker": 4, "signer": 8, "minter": 16}
 GRACE_S: Final = 3_600  # a removed signer's results under way are settled by then; the contract takes 7 days at most
 NOBODY: Final = "0x" + "00" * 20
-# What the gateway's key may do itself; everything else is the owner's.
-GATEWAYS: Final = frozenset({"pause", "unpause"})
+# What the pauser's key does; everything else is the owner's.
+PAUSERS: Final = frozenset({"pause", "unpause"})
 SENT_WITHIN_S: Final = 180.0
 ASK_EVERY_S: Final = 0.25
 
@@ -40,10 +40,10 @@ async def act(settings: Settings, action: str, words: Sequence[str], *, prints: 
         if prints:
             print(f"to    {contract.address}\nchain {contract.chain_id}\ndata  0x{data.hex()}")
             return 0
-        if action in GATEWAYS:
-            receipt = await _by_gateway(hub, contract.address, action, data)
+        if action in PAUSERS:
+            receipt = await _by_pauser(hub, contract.address, action, data)
         else:
-            receipt = await _by_owner(side.client, side.keys.deployer, contract.address, data)
+            receipt = await owner_calls(side.client, side.keys, contract.address, data)
     print(f"hub: {action} is done in block {receipt.block_number} by {receipt.hash}")
     return 0
 
@@ -76,15 +76,14 @@ def _role(name: str) -> int:
     return ROLES[name]
 
 
-async def _by_owner(chain: JsonRpcChain, owner: LocalAccount, contract: str, data: bytes) -> ChainReceipt:
-    nonce = await chain.count_transactions(owner.address, "latest")
-    return await mined(chain, await chain.sign(owner, to=contract, data=data, nonce=nonce))
-
-
-async def _by_gateway(hub: Hub, contract: str, action: str, data: bytes) -> ChainReceipt:
-    """In the order of the gateway's other transactions, which a running hub may be sending."""
+async def _by_pauser(hub: Hub, contract: str, action: str, data: bytes) -> ChainReceipt:
+    """In the order of that key's other transactions, which a running hub may be sending."""
     purpose, deadline = f"{action}:{hub.draw().id('act')}", time.monotonic() + SENT_WITHIN_S
-    while (receipt := await finished(hub, purpose, lambda nonce: hub.chain.sign_call(contract, data, nonce))) is None:
+
+    async def sign(nonce: int) -> SignedTransaction:
+        return await hub.chain.sign_call(contract, data, nonce, KeyRole.PAUSER)
+
+    while (receipt := await finished(hub, purpose, sign, by=KeyRole.PAUSER)) is None:
         if time.monotonic() > deadline:
             raise ChainUnavailable(f"{action} is in no block after {SENT_WITHIN_S:.0f} s; a running hub sends it again")
         await asyncio.sleep(ASK_EVERY_S)
@@ -102,7 +101,7 @@ async def print_status(settings: Settings) -> int:
         contract = await bring_up(hub, side)
         async with hub.store.reading() as rx:
             known = await rx.anchors.contracts(contract.chain_id)
-            waiting = await rx.anchors.unsettled(contract.chain_id, hub.chain.sender)
+            waiting = await rx.anchors.unsettled(contract.chain_id)
         for line in await _roles_of(side, contract.address):
             print(line)
         now_us = hub.clock.now_us()
@@ -125,11 +124,11 @@ async def _roles_of(side: ChainSide, contract: str) -> list[str]:
     ]
     lines = [f"owner    {owner}", f"paused   {'yes' if paused else 'no'}"]
     lines += [f"{name:<8} {who}" for name, who in (("proposed", proposed), ("followed", successor)) if who != NOBODY]
-    for name, account in (("gateway", side.keys.gateway), ("deployer", side.keys.deployer)):
-        bits = await chain.roles_of(account.address)
+    for address, names in chain.senders.items():
+        bits = await chain.roles_of(address)
         held = " ".join(role for role, bit in ROLES.items() if bits & bit) or "no role"
-        ether = await chain.balance_wei(account.address) / 10**18
-        lines.append(f"{name:<8} {account.address} {held}; {ether:.6f} ether for gas")
+        ether = await chain.balance_wei(address) / 10**18
+        lines.append(f"{names:<8} {address} {held}; {ether:.6f} ether for gas")
     return lines
 
 

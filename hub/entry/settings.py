@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from hub.domain.anchors import MAX_LEAVES
 from hub.domain.money import Money, from_decimal
 from hub.domain.people import ViewerKind
+from hub.domain.records import KeyRole
 from hub.entry.pricing import MAX_COST
 
 DEFAULT_DATA = Path("hub-data")
@@ -41,6 +42,7 @@ DEFAULT_COST_MAXIMUM, DEFAULT_COST_RESTORE = 50_000, 2_500
 DEFAULT_ATTEMPTS_PER_MINUTE = 120  # payments and sign-ins of one caller: nobody buys faster by hand
 DEFAULT_SLOW_OPERATION_MS = 1_000
 MAX_RATE = 10**9  # as good as no bound
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)  # an account on any chain here
 LIKE = 0.8  # a name so close to one of ours is a slip, and not another program's variable
 # Scheme of a bus → the extra that brings its client.
 BUSES: Mapping[str, str] = MappingProxyType({
@@ -107,6 +109,12 @@ class Settings:
     chain_id: int | None  # the node must be of this chain; None: of whichever it says at the first start
     chain_gateway_password: str | None = field(repr=False)  # opens the gateway's key if that is a keystore file
     chain_deployer_password: str | None = field(repr=False)
+    chain_revoker_password: str | None = field(repr=False)
+    chain_seller_password: str | None = field(repr=False)
+    chain_pauser_password: str | None = field(repr=False)
+    chain_signer_password: str | None = field(repr=False)
+    chain_signer_url: str | None = field(repr=False)  # a signing service that holds keys; None: all are files
+    chain_signer_addresses: tuple[tuple[KeyRole, str], ...]  # the accounts that it holds, by what they are for
     chain_max_fee_wei: int  # a unit of gas; dearer blocks are waited out
     chain_confirmations: int | str  # blocks, a transaction's own among them, or "safe": what the node calls safe
     documents: str  # "open": any within the limits; "apq": these by their hash too; "trusted": those of manifests alone
@@ -174,6 +182,12 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "chain_node_tx_gas": DEFAULT_NODE_TX_GAS,
         "chain_gateway_password": None,
         "chain_deployer_password": None,
+        "chain_revoker_password": None,
+        "chain_seller_password": None,
+        "chain_pauser_password": None,
+        "chain_signer_password": None,
+        "chain_signer_url": None,
+        "chain_signer_addresses": (),
         "chain_batch_ms": DEFAULT_BATCH_MS,
         "chain_batch_size": MAX_LEAVES,
         "chain_batch_value": (),
@@ -325,6 +339,16 @@ def _chain_url(text: str) -> str:
     if _split(text).scheme not in ("http", "https"):
         raise ValueError("must be an http:// or https:// URL of an EVM node's JSON-RPC")
     return text
+
+
+def _chain_signer_addresses(text: str) -> tuple[tuple[KeyRole, str], ...]:
+    addresses = {}
+    for part in text.split(","):
+        name, _, address = part.strip().partition("=")
+        if name not in [*KeyRole] or not ADDRESS.fullmatch(address):
+            raise ValueError(f"roles with their accounts, as gateway=0x…,revoker=0x…; the roles: {', '.join(KeyRole)}")
+        addresses[KeyRole(name)] = address
+    return tuple(addresses.items())
 
 
 def _chain_node_tx_gas(text: str) -> int:
@@ -494,6 +518,12 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "chain_node_tx_gas": _chain_node_tx_gas,
     "chain_gateway_password": str,
     "chain_deployer_password": str,
+    "chain_revoker_password": str,
+    "chain_seller_password": str,
+    "chain_pauser_password": str,
+    "chain_signer_password": str,
+    "chain_signer_url": _chain_url,
+    "chain_signer_addresses": _chain_signer_addresses,
     "chain_batch_ms": _chain_batch_ms,
     "chain_batch_size": _chain_batch_size,
     "chain_batch_value": _chain_batch_value,

@@ -98,8 +98,9 @@ async def sale_of(hub: Hub, order_id: str) -> Sale | None:
     return None if sold is None else _sale(hub, sold)
 
 
-async def carry_out(hub: Hub, purpose: str, contract: str, data: bytes, *, depth: int) -> ChainReceipt | None:
-    """A call by the gateway: signed once, committed, sent until a block holds it. One that failed may be tried anew.
+async def carry_out(hub: Hub, contract: str, call: SplitterCall, *, depth: int) -> ChainReceipt | None:
+    """A call by the key that it is for: signed once, committed, sent until a block holds it. One that failed may be
+    tried anew.
 
     None: come back, as its bytes may still take effect. So may those that a node refuses, and those that failed in a
     block less than `depth` deep, its own counted as one. Raises ChainRefused when nothing of it is signed.
@@ -107,20 +108,20 @@ async def carry_out(hub: Hub, purpose: str, contract: str, data: bytes, *, depth
     await hub.chain.connect()
 
     async def sign(nonce: int) -> SignedTransaction:
-        return await hub.chain.sign_call(contract, data, nonce)
+        return await hub.chain.sign_call(contract, call.data, nonce, call.by)
 
     try:
-        receipt = await transacted(hub, purpose, sign)
+        receipt = await transacted(hub, call.purpose, sign, by=call.by)
     except ChainRefused as refused:
         async with hub.store.reading() as rx:
-            if await rx.anchors.transaction(purpose) is None:
+            if await rx.anchors.transaction(call.purpose) is None:
                 raise
-        log.warning("%s was refused and may still get into a block: %s", purpose, refused)
+        log.warning("%s was refused and may still get into a block: %s", call.purpose, refused)
         return None
     if receipt is None or (not receipt.is_ok and receipt.confirmations < depth):
         return None
     state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
-    await hub.store.write(settle_transaction, purpose, state)
+    await hub.store.write(settle_transaction, call.purpose, state)
     return receipt
 
 

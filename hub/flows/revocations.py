@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hub.domain import anchors
 from hub.domain.chain_log import REVOKING, revokes
-from hub.domain.records import AnchorBatch, RecordedLeaf, TransactionState
+from hub.domain.records import AnchorBatch, KeyRole, RecordedLeaf, TransactionState
 from hub.flows import indexing
 from hub.flows.sending import Sign, settle_transaction, transacted
 from hub.ports import Hub, SignedTransaction
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hub.store.tasks import LeasedTask
 
 LOOK_AGAIN_US = 1_000_000
-REFUSED_AGAIN_US = 60_000_000  # a paused or impoverished gateway needs a person
+REFUSED_AGAIN_US = 60_000_000  # a paused or impoverished revoker needs a person
 KIND = "revoke_leaf"  # the key of such a Task is the leaf's id
 
 
@@ -35,7 +35,9 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
     # What is signed is followed to its end all the same: its nonce is taken, and its row waits to be settled.
     if purpose is None and await hub.chain.is_revoked(batch.root, leaf.index, batch.contract):
         return await _handed_over(hub, batch, leaf.index)
-    receipt = await transacted(hub, purpose or _purpose(batch, leaf), _signer(hub, batch, leaf.index))
+    receipt = await transacted(
+        hub, purpose or _purpose(batch, leaf), _signer(hub, batch, leaf.index), by=KeyRole.REVOKER
+    )
     if receipt is None:
         return hub.clock.now_us() + LOOK_AGAIN_US
     state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
@@ -70,7 +72,7 @@ def _purpose(batch: AnchorBatch, leaf: RecordedLeaf) -> str:
 async def _under_way(hub: Hub, batch: AnchorBatch, index: int) -> str | None:
     """The purpose of a transaction that is on its way to this word: it is waited for, not doubled."""
     async with hub.store.reading() as rx:
-        unsettled = await rx.anchors.unsettled(hub.chain.chain_id, hub.chain.sender)
+        unsettled = await rx.anchors.unsettled(hub.chain.chain_id)
     return next((one.purpose for one in unsettled if one.purpose.startswith(_word_of(batch, index))), None)
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from hub.domain.records import ChainTransaction, TransactionState
+from hub.domain.records import ChainTransaction, KeyRole, TransactionState
 from hub.ports import ChainReceipt, ChainRefused, Hub, NonceTaken, SignedTransaction
 
 if TYPE_CHECKING:
@@ -32,17 +32,20 @@ Sign = Callable[[int], Awaitable[SignedTransaction]]
 Keep = Callable[["Tx", ChainTransaction, "Draw"], Awaitable[None]]
 
 
-async def transacted(hub: Hub, purpose: str, sign: Sign, keep: Keep | None = None) -> ChainReceipt | None:
+async def transacted(
+    hub: Hub, purpose: str, sign: Sign, keep: Keep | None = None, *, by: KeyRole = KeyRole.GATEWAY
+) -> ChainReceipt | None:
     """What became of the transaction of a purpose, signed with the nonce that `sign` is given if it is not yet. None:
     it is in no block yet; come back.
 
-    `keep` is run in the unit that stores the signed bytes. Raises ChainRefused for this purpose alone.
+    `by` is whose key `sign` takes: each key has nonces of its own. What is signed already stays its sender's, also
+    when another key has come into this role since. `keep` is run in the unit that stores the signed bytes. Raises
+    ChainRefused for this purpose alone.
     """
     async with hub.store.reading() as rx:
         stored = await rx.anchors.transaction(purpose)
-        known_nonce = await rx.anchors.next_nonce(hub.chain.chain_id, hub.chain.sender)
     if stored is None:
-        signed = await sign(max(known_nonce, await hub.chain.mined_nonce()))
+        signed = await sign(await _next_nonce(hub, hub.chain.address_of(by)))
         draw = hub.draw()
         stored = _stored(purpose, hub.chain.chain_id, signed, draw.now_us)
         if not await hub.store.write(keep_signed, stored, keep, draw):
@@ -69,13 +72,19 @@ async def transacted(hub: Hub, purpose: str, sign: Sign, keep: Keep | None = Non
     return receipt
 
 
-async def finished(hub: Hub, purpose: str, sign: Sign) -> ChainReceipt | None:
+async def finished(hub: Hub, purpose: str, sign: Sign, *, by: KeyRole = KeyRole.GATEWAY) -> ChainReceipt | None:
     """The same for a purpose whose receipt ends it: its row is settled with it."""
-    receipt = await transacted(hub, purpose, sign)
+    receipt = await transacted(hub, purpose, sign, by=by)
     if receipt is not None:
         state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
         await hub.store.write(settle_transaction, purpose, state)
     return receipt
+
+
+async def _next_nonce(hub: Hub, sender: str) -> int:
+    async with hub.store.reading() as rx:
+        known = await rx.anchors.next_nonce(hub.chain.chain_id, sender)
+    return max(known, await hub.chain.mined_nonce(sender))
 
 
 async def _receipt_of(hub: Hub, stored: ChainTransaction, purpose: str) -> ChainReceipt | None:
@@ -97,15 +106,15 @@ async def _send_in_order(hub: Hub, wanted: ChainTransaction) -> None:
     with it whose end is told. A nonce without any is filled. Raises ChainRefused for `wanted` alone; it waits while one
     before it is refused, until that one's nonce is filled too.
     """
-    mined = await hub.chain.mined_nonce()
+    mined = await hub.chain.mined_nonce(wanted.sender)
     async with hub.store.reading() as rx:
         held = {
             one.nonce: one
             for one in await rx.anchors.transactions_from(wanted.chain_id, wanted.sender, mined, wanted.nonce)
         }
-        fillers = [one for one in await rx.anchors.unsettled(wanted.chain_id, wanted.sender) if _is_filler(one)]
+        fillers = [one for one in await rx.anchors.unsettled(wanted.chain_id) if _is_filler(one)]
     for filler in fillers:
-        if filler.nonce < mined:  # it has no Task of its own
+        if filler.sender == wanted.sender and filler.nonce < mined:  # it has no Task of its own
             await hub.store.write(settle_transaction, filler.purpose, TransactionState.CONFIRMED)
     for nonce in range(mined, min(wanted.nonce, mined + FILLED_AT_ONCE)):
         earlier = held.get(nonce)
@@ -126,13 +135,13 @@ async def _send_in_order(hub: Hub, wanted: ChainTransaction) -> None:
 
 async def _outbid(hub: Hub, chain_id: int, sender: str) -> None:
     """The transaction that all others of a sender wait for, for more money if it has waited too long itself."""
-    mined = await hub.chain.mined_nonce()
+    mined = await hub.chain.mined_nonce(sender)
     async with hub.store.reading() as rx:
         waiting = await rx.anchors.transactions_from(chain_id, sender, mined, mined)
     for first in waiting:
         if _age_us(hub, first) < OUTBID_AFTER_US:
             continue
-        dearer = await hub.chain.sign_replacement(first.raw)
+        dearer = await hub.chain.sign_replacement(first.raw, first.sender)
         if await hub.store.write(replace_signed, first, dearer, None, hub.draw()):
             log.info("%s waited too long and is sent again for more: %s", first.purpose, dearer.hash)
             try:
@@ -143,7 +152,7 @@ async def _outbid(hub: Hub, chain_id: int, sender: str) -> None:
 
 async def _fill_gap(hub: Hub, wanted: ChainTransaction, nonce: int) -> None:
     """Nothing under a nonce that was never used: a node once told a greater one than was due."""
-    nothing = await hub.chain.sign_nothing(nonce)
+    nothing = await hub.chain.sign_nothing(nonce, wanted.sender)
     draw = hub.draw()
     stored = _stored(_filler(wanted, nonce), wanted.chain_id, nothing, draw.now_us)
     if await hub.store.write(keep_signed, stored, None, draw):
@@ -153,7 +162,7 @@ async def _fill_gap(hub: Hub, wanted: ChainTransaction, nonce: int) -> None:
 
 async def _fill(hub: Hub, stored: ChainTransaction) -> None:
     """Nothing under a nonce that nothing else will use, so that what lies behind goes on; the purpose is free again."""
-    nothing = await hub.chain.sign_nothing(stored.nonce)
+    nothing = await hub.chain.sign_nothing(stored.nonce, stored.sender)
     if await hub.store.write(replace_signed, stored, nothing, _filler(stored, stored.nonce), hub.draw()):
         log.warning("nonce %d of %s is filled: no node takes %s", stored.nonce, stored.sender, stored.purpose)
         await hub.chain.send(nothing)

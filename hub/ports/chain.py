@@ -1,7 +1,10 @@
 """The chain as the gateway uses it: transactions signed and sent, roots and leaves looked up."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from hub.domain.records import KeyRole
 
 
 class ChainUnavailable(Exception):
@@ -79,31 +82,39 @@ class Chain(Protocol):
     def sender(self) -> str:
         """The gateway's address: it signs anchors."""
 
+    @property
+    def senders(self) -> Mapping[str, str]:
+        """Of each account that the hub has a key of, its roles: names with + between them."""
+
+    def address_of(self, role: KeyRole) -> str:
+        """The account that acts in this role. Raises ChainRefused for one without a key."""
+
     async def connect(self) -> None:
         """Check the chain id and that the recorded contract has code. Idempotent."""
 
     async def next_nonce(self) -> int:
         """The node's count of the gateway's transactions, pending ones included."""
 
-    async def mined_nonce(self) -> int:
-        """The same without the pending ones: the nonce that the next block needs."""
+    async def mined_nonce(self, sender: str) -> int:
+        """How many transactions of this account are in blocks: the nonce that the next block needs."""
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         """`anchor(root, count, dataHash, 1)`, signed with the gateway's key. Nothing is sent."""
 
     async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
         """`revoke(root, word, mask)` to the EntitlementHub that holds the root, be it an older one; signed with the
-        gateway's key. Nothing is sent."""
+        revoker's key. Nothing is sent."""
 
-    async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
-        """Any call, signed with the gateway's key. Nothing is sent."""
+    async def sign_call(self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY) -> SignedTransaction:
+        """Any call, signed with the key of that role. Nothing is sent. Raises ChainRefused for a role without key."""
 
-    async def sign_replacement(self, raw: str) -> SignedTransaction:
+    async def sign_replacement(self, raw: str, sender: str) -> SignedTransaction:
         """The same call under the same nonce for an eighth more a gas, or for today's fee if that is more. Raises
         ChainUnavailable when that is above the ceiling. Nothing is sent."""
 
-    async def sign_nothing(self, nonce: int) -> SignedTransaction:
-        """A transfer of nothing to the gateway itself, to fill a nonce that nothing else will. Nothing is sent."""
+    async def sign_nothing(self, nonce: int, sender: str) -> SignedTransaction:
+        """A transfer of nothing from this account to itself, to fill a nonce that nothing else will. Nothing is sent.
+        Raises ChainUnavailable for an account that is none of the hub's any more, as does `sign_replacement`."""
 
     async def send(self, transaction: SignedTransaction) -> None:
         """Hand the raw bytes to the node. "Already known" and "nonce too low with this hash mined" are success. Raises

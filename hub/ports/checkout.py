@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from hub.domain.checkout import Part, Sale, Terms
 from hub.domain.payments import PaymentAttempt
+from hub.domain.records import KeyRole
 from hub.ports.chain import ChainReceipt
 
 
@@ -57,10 +58,11 @@ class Obstacle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SplitterCall:
-    """A call of the splitter by the hub's gateway. `purpose` names it for ever: it is carried out once."""
+    """A call of the splitter by the hub's key for such calls. `purpose` names it for ever: it is carried out once."""
 
     purpose: str
     data: bytes
+    by: KeyRole = KeyRole.SELLER
 
 
 class Checkout(Protocol):

@@ -261,9 +261,10 @@ class Anchors:
         binds = {"on_chain": chain_id, "of_sender": sender, "first": first, "last": last}
         return await self._rx.many(_FROM_NONCE, _transaction_of, **binds)
 
-    async def unsettled(self, chain_id: int, sender: str) -> list[ChainTransaction]:
-        """Signed and not yet seen in a block, in the order of their nonces: what is sent again after a restart."""
-        return await self._rx.many(_UNSETTLED, _transaction_of, on_chain=chain_id, of_sender=sender)
+    async def unsettled(self, chain_id: int) -> list[ChainTransaction]:
+        """Signed and not yet seen in a block, by sender and in the order of their nonces: what is sent again after a
+        restart."""
+        return await self._rx.many(_UNSETTLED, _transaction_of, on_chain=chain_id)
 
     async def contracts(self, chain_id: int) -> list[KnownContract]:
         """Every hub contract known on a chain, the newest last: old ones stay listed for ever."""
@@ -469,8 +470,11 @@ _REPLACED = (
 )
 _UNSETTLED = (
     select(chain_transaction)
-    .where(_ours & _t.state.in_([literal_column("'SIGNED'"), literal_column("'SENT'")]))
-    .order_by(_t.nonce)
+    .where(
+        (_t.chain_id == bindparam("on_chain"))
+        & _t.state.in_([literal_column("'SIGNED'"), literal_column("'SENT'")])
+    )
+    .order_by(_t.sender, _t.nonce)
 )
 _FROM_NONCE = (
     select(chain_transaction)

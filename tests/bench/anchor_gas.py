@@ -21,10 +21,10 @@ async def run(*, quick: bool) -> AsyncIterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="tongbao-bench-") as folder:
         keys = prepare_embedded(Path(folder))
         node = EmbeddedNode(Path(folder))
-        chain = JsonRpcChain(node.url, keys.gateway)
+        chain = JsonRpcChain(node.url, keys)
         try:
             await node.start()
-            await deploy(chain, keys.deployer, ())
+            await deploy(chain, keys, ())
             for size in QUICK_SIZES if quick else SIZES:
                 for figure in figures_of(size, await anchored(chain, size)):
                     yield figure

@@ -18,8 +18,10 @@ from hub.channels import stablecoin_words as words
 from hub.domain.checkout import Part, Purchase, Terms, offer_id, order_key, split_id
 from hub.ports import ChainUnavailable, Obstacle, Paid, SplitterCall
 from tests.chain import nodes
+from tests.chain.keyring import keyring
 
 DEPLOYER, GATEWAY, BUYER = nodes.SENDERS[:3]
+KEYS = keyring(DEPLOYER, GATEWAY)
 BUYER_ADDRESS = bytes.fromhex(BUYER.address[2:])
 DEADLINE = 4_000_000_000
 PARTS = (Part(bytes([8]) * 20, 10_000),)
@@ -34,15 +36,15 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Node]:
 
 @pytest.fixture
 async def chain(node: nodes.Node) -> AsyncIterator[JsonRpcChain]:
-    chain = JsonRpcChain(lambda: node.url, GATEWAY)
-    await deploy(chain, DEPLOYER, ())
+    chain = JsonRpcChain(lambda: node.url, KEYS)
+    await deploy(chain, KEYS, ())
     yield chain
     await chain.aclose()
 
 
 @pytest.fixture
 async def checkout(chain: JsonRpcChain) -> JsonRpcCheckout:
-    splitter, token, _ = await deploy_checkout(chain, DEPLOYER, (), token=TEST_TOKEN)
+    splitter, token, _ = await deploy_checkout(chain, KEYS, (), token=TEST_TOKEN)
     checkout = JsonRpcCheckout(chain, DEPTH)
     checkout.use(splitter.address, token, splitter.from_block)
     return checkout
@@ -59,11 +61,11 @@ def sent(node: nodes.Node, sender: LocalAccount, to: str, data: bytes) -> dict[s
 
 
 async def test_deploying_again_finds_both_recorded_or_not(chain: JsonRpcChain, node: nodes.Node) -> None:
-    first = await deploy_checkout(chain, DEPLOYER, (), token=TEST_TOKEN)
+    first = await deploy_checkout(chain, KEYS, (), token=TEST_TOKEN)
     nonce = node.nonce(DEPLOYER)
 
-    unrecorded = await deploy_checkout(chain, DEPLOYER, (), token=TEST_TOKEN)
-    recorded = await deploy_checkout(chain, DEPLOYER, first[2], token=TEST_TOKEN)
+    unrecorded = await deploy_checkout(chain, KEYS, (), token=TEST_TOKEN)
+    recorded = await deploy_checkout(chain, KEYS, first[2], token=TEST_TOKEN)
 
     assert node.nonce(DEPLOYER) == nonce
     assert (unrecorded[0].address, unrecorded[1]) == (first[0].address, first[1])
@@ -74,7 +76,7 @@ async def test_deploying_again_finds_both_recorded_or_not(chain: JsonRpcChain, n
 async def test_a_token_of_somebody_elses_is_listed_and_not_deployed(chain: JsonRpcChain, node: nodes.Node) -> None:
     foreign = to_checksum_address("0x" + "ab" * 20)
 
-    splitter, token, found = await deploy_checkout(chain, DEPLOYER, (), token=foreign.lower())
+    splitter, token, found = await deploy_checkout(chain, KEYS, (), token=foreign.lower())
 
     assert (token, [one.name for one in found]) == (foreign, ["checkout_splitter"])
     call = {"to": splitter.address, "data": "0x" + abi.call("checkout_splitter", "isTaken", foreign).hex()}
@@ -82,13 +84,13 @@ async def test_a_token_of_somebody_elses_is_listed_and_not_deployed(chain: JsonR
 
 
 async def test_a_splitter_of_another_hub_is_not_this_ones(chain: JsonRpcChain, node: nodes.Node) -> None:
-    splitter, _, found = await deploy_checkout(chain, DEPLOYER, (), token=TEST_TOKEN)
+    splitter, _, found = await deploy_checkout(chain, KEYS, (), token=TEST_TOKEN)
     creation = abi.creation("entitlement_hub", DEPLOYER.address, GATEWAY.address)
     hub = await _created(node, creation)
-    other = JsonRpcChain(lambda: node.url, GATEWAY, contract=hub)
+    other = JsonRpcChain(lambda: node.url, KEYS, contract=hub)
     await other.connect()
 
-    theirs, _, _ = await deploy_checkout(other, DEPLOYER, found, token=TEST_TOKEN)
+    theirs, _, _ = await deploy_checkout(other, KEYS, found, token=TEST_TOKEN)
     await other.aclose()
 
     assert theirs.address != splitter.address

@@ -22,9 +22,11 @@ from hexbytes import HexBytes
 from hub.chain import calls
 from hub.chain.client import JsonRpcChain
 from hub.ports import ChainRefused, ChainUnavailable, SignedTransaction
+from tests.chain.keyring import keyring
 
 GWEI = 10**9
 GATEWAY = Account.from_key(bytes([1]) * 32)
+KEYS = keyring(GATEWAY, GATEWAY)
 CONTRACT = "0x" + "cc" * 20  # not checksummed, as some database might give it back
 ROOT = bytes([9]) * 32
 CHAIN_ID = 5
@@ -116,7 +118,7 @@ def node() -> Iterator[FakeNode]:
 
 @pytest.fixture
 async def chain(node: FakeNode) -> AsyncIterator[JsonRpcChain]:
-    chain = JsonRpcChain(lambda: node.url, GATEWAY, chain_id=CHAIN_ID, timeout_ms=2_000)
+    chain = JsonRpcChain(lambda: node.url, KEYS, chain_id=CHAIN_ID, timeout_ms=2_000)
     yield chain
     await chain.aclose()
 
@@ -127,7 +129,7 @@ async def hub_chain(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     known = replace(calls.entitlement_hub(), runtime_hash=keccak(b"\1"))
     monkeypatch.setattr(calls, "entitlement_hub", lambda: known)
     node.says("eth_getCode", "0x01")
-    chain = JsonRpcChain(lambda: node.url, GATEWAY, chain_id=CHAIN_ID, contract=CONTRACT, max_fee_wei=30 * GWEI)
+    chain = JsonRpcChain(lambda: node.url, KEYS, chain_id=CHAIN_ID, contract=CONTRACT, max_fee_wei=30 * GWEI)
     yield chain
     await chain.aclose()
 
@@ -137,9 +139,12 @@ def test_using_a_node_by_url_imports_no_evm_and_web3_only_then() -> None:
 import asyncio, sys
 import hub.chain.client, hub.chain.calls, hub.chain.embedded, hub.chain.keys, hub.chain.deployment
 from eth_account import Account
+from hub.chain.signing import FileKey
+from hub.domain.records import KeyRole
+keys = hub.chain.keys.ChainKeys({KeyRole.GATEWAY: FileKey(Account.from_key(bytes([1]) * 32))})
 assert "web3" not in sys.modules, "importing the client imports web3"
 async def use(url):
-    chain = hub.chain.client.JsonRpcChain(lambda: url, Account.from_key(bytes([1]) * 32))
+    chain = hub.chain.client.JsonRpcChain(lambda: url, keys)
     await chain.connect()
     assert await chain.next_nonce() == 7
     await chain.aclose()
@@ -260,7 +265,7 @@ async def test_dead_node_is_unavailable_and_its_url_is_not_told(chain: JsonRpcCh
 async def test_silent_node_is_unavailable_in_time(node: FakeNode) -> None:
     released = threading.Event()
     node.answers["eth_chainId"] = lambda _: released.wait(10) and None
-    chain = JsonRpcChain(lambda: node.url, GATEWAY, timeout_ms=200)
+    chain = JsonRpcChain(lambda: node.url, KEYS, timeout_ms=200)
     await chain._rpc._opened()  # web3's import is not what is timed
     start = time.monotonic()
 

@@ -10,13 +10,16 @@ import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
 
+from hub.chain import calls
 from hub.chain.client import JsonRpcChain
-from hub.chain.deployment import GATEWAY_ROLES, deploy
+from hub.chain.deployment import deploy
 from hub.domain.anchors import Leaf, Tree, plant, revocation_bit
 from hub.ports import AnchorState, ChainRefused, ChainUnavailable, LeafClaim, SignedTransaction
 from tests.chain import nodes
+from tests.chain.keyring import keyring
 
 DEPLOYER, GATEWAY = nodes.SENDERS[:2]
+KEYS = keyring(DEPLOYER, GATEWAY)
 NO_END = 2**56 - 1
 NOBODY = bytes(20)
 MINED_WITHIN_S = 10.0
@@ -52,8 +55,8 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 async def chain(url: str) -> AsyncIterator[JsonRpcChain]:
     """A client whose contract is deployed, by the first test that asks."""
-    chain = JsonRpcChain(lambda: url, GATEWAY)
-    await deploy(chain, DEPLOYER, ())
+    chain = JsonRpcChain(lambda: url, KEYS)
+    await deploy(chain, KEYS, ())
     yield chain
     await chain.aclose()
 
@@ -200,44 +203,44 @@ async def test_revoked_leaf_ends_and_its_siblings_stand(chain: JsonRpcChain) -> 
 
 
 async def test_deploying_again_finds_the_one_contract(url: str, chain: JsonRpcChain) -> None:
-    other = JsonRpcChain(lambda: url, GATEWAY)
+    other = JsonRpcChain(lambda: url, KEYS)
     sent = await chain.count_transactions(DEPLOYER.address, "latest")
 
-    found = await deploy(other, DEPLOYER, ())  # as after a crash before the record
-    given = await deploy(other, DEPLOYER, (replace(found, address=chain.contract, from_block=1),))
+    found = await deploy(other, KEYS, ())  # as after a crash before the record
+    given = await deploy(other, KEYS, (replace(found, address=chain.contract, from_block=1),))
 
     assert found.address == chain.contract
     assert given == replace(found, from_block=1)
     assert await chain.count_transactions(DEPLOYER.address, "latest") == sent
-    assert await chain.roles_of(GATEWAY.address) == GATEWAY_ROLES
+    assert await chain.roles_of(GATEWAY.address) == calls.ROLE_GATEWAY | calls.ROLE_REVOKER | calls.ROLE_PAUSER
     await other.aclose()
 
 
 async def test_recorded_contract_that_is_gone_is_not_silently_replaced(url: str, chain: JsonRpcChain) -> None:
-    other = JsonRpcChain(lambda: url, GATEWAY)
-    recorded = replace(await deploy(other, DEPLOYER, ()), address=GATEWAY.address)
+    other = JsonRpcChain(lambda: url, KEYS)
+    recorded = replace(await deploy(other, KEYS, ()), address=GATEWAY.address)
 
     with pytest.raises(ChainRefused, match=GATEWAY.address):
-        await deploy(other, DEPLOYER, (recorded,))
+        await deploy(other, KEYS, (recorded,))
 
     await other.aclose()
 
 
 async def test_deployer_without_funds_is_told_its_address(url: str) -> None:
     poor = Account.from_key(bytes([99]) * 32)
-    other = JsonRpcChain(lambda: url, GATEWAY)
+    other = JsonRpcChain(lambda: url, KEYS)
 
     with pytest.raises(ChainUnavailable, match=poor.address):
-        await deploy(other, poor, ())
+        await deploy(other, keyring(poor, GATEWAY), ())
 
     assert await other.count_transactions(poor.address, "pending") == 0
     await other.aclose()
 
 
 async def test_contract_and_chain_are_checked_before_use(url: str, chain: JsonRpcChain) -> None:
-    right = JsonRpcChain(lambda: url, GATEWAY, chain_id=chain.chain_id, contract=chain.contract)
-    wrong_chain = JsonRpcChain(lambda: url, GATEWAY, chain_id=chain.chain_id + 1, contract=chain.contract)
-    wrong_place = JsonRpcChain(lambda: url, GATEWAY, chain_id=chain.chain_id, contract=GATEWAY.address)
+    right = JsonRpcChain(lambda: url, KEYS, chain_id=chain.chain_id, contract=chain.contract)
+    wrong_chain = JsonRpcChain(lambda: url, KEYS, chain_id=chain.chain_id + 1, contract=chain.contract)
+    wrong_place = JsonRpcChain(lambda: url, KEYS, chain_id=chain.chain_id, contract=GATEWAY.address)
 
     await right.connect()
     for wrong in (wrong_chain, wrong_place):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from hub.chain.keys import ALLOC_WEI, WELL_KNOWN, KeyFault, load, prepare_embedded
+from hub.chain.keys import ALLOC_WEI, WELL_KNOWN, KeyFault, Outside, load, prepare_embedded
+from hub.domain.records import KeyRole
+from tests.chain.keyring import account_of
 
 MNEMONIC = "test " * 11 + "junk"
 
@@ -17,13 +19,16 @@ MNEMONIC = "test " * 11 + "junk"
 def test_first_start_makes_keys_and_a_genesis_that_funds_them(tmp_path: Path) -> None:
     keys = prepare_embedded(tmp_path, draw=drawing())
 
-    assert keys.deployer.key == bytes([1]) * 32
-    assert keys.gateway.key == bytes([2]) * 32
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["deployer.key", "gateway.key", "genesis.json", "keys"]
-    assert [mode(path) for path in sorted((tmp_path / "keys").iterdir())] == [0o600, 0o600]
+    roles = ["deployer", "gateway", "pauser", "revoker", "seller", "signer"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["genesis.json", "keys"]
+    assert sorted(path.stem for path in (tmp_path / "keys").glob("*.key")) == sorted(keys.held) == roles
+    assert {mode(path) for path in (tmp_path / "keys").iterdir()} == {0o600}
+    assert len({key.address for key in keys.held.values()}) == 6
+    assert account_of(keys.deployer).key == bytes([1]) * 32
+    assert account_of(keys.gateway).key == bytes([2]) * 32
     assert json.loads((tmp_path / "genesis.json").read_text()) == {
-        "chainId": 2**40 + 0x0303030303030303 % 2**51,
-        "alloc": {keys.deployer.address: str(ALLOC_WEI), keys.gateway.address: str(ALLOC_WEI)},
+        "chainId": 2**40 + 0x0707070707070707 % 2**51,
+        "alloc": {key.address: str(ALLOC_WEI) for role, key in keys.held.items() if role != "signer"},
     }
 
 
@@ -33,7 +38,7 @@ def test_later_start_changes_nothing(tmp_path: Path) -> None:
 
     again = prepare_embedded(tmp_path)
 
-    assert (again.deployer.key, again.gateway.key) == (first.deployer.key, first.gateway.key)
+    assert again == first
     assert (tmp_path / "genesis.json").read_bytes() == before
 
 
@@ -52,16 +57,16 @@ def test_start_that_was_cut_short_is_completed(tmp_path: Path) -> None:
 
     keys = prepare_embedded(tmp_path)
 
-    assert keys.deployer.key == bytes([1]) * 32
+    assert account_of(keys.deployer).key == bytes([1]) * 32
 
 
 def test_starts_at_once_agree(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         keys = list(threads.map(lambda _: prepare_embedded(tmp_path), range(8)))
 
-    assert len({bytes(pair.deployer.key) + bytes(pair.gateway.key) for pair in keys}) == 1
+    assert len({tuple(key.address for key in ring.held.values()) for ring in keys}) == 1
     assert keys[0].gateway.address in json.loads((tmp_path / "genesis.json").read_text())["alloc"]
-    assert len(list((tmp_path / "keys").iterdir())) == 2
+    assert len(list((tmp_path / "keys").iterdir())) == 6
 
 
 def test_lost_key_of_a_living_chain_is_told_and_not_replaced(tmp_path: Path) -> None:
@@ -103,17 +108,53 @@ def test_one_key_for_both_roles_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_one_key_may_do_what_several_are_for_but_not_sign_results_too(tmp_path: Path) -> None:
+    prepare_embedded(tmp_path)
+    folder = tmp_path / "keys"
+    for role in ("revoker", "seller", "pauser"):
+        (folder / f"{role}.key").unlink()
+        (folder / f"{role}.key").symlink_to("gateway.key")
+
+    keys = load(tmp_path)
+
+    assert len({key.address for key in keys.held.values()}) == 3  # deployer, signer, and the one for all the rest
+    put(folder / "signer.key", (folder / "gateway.key").read_text())
+    with pytest.raises(KeyFault, match="gateway and signer are the same account"):
+        load(tmp_path)
+
+
+def test_folder_of_an_earlier_release_gets_the_keys_that_it_lacks(tmp_path: Path) -> None:
+    first = prepare_embedded(tmp_path)
+    for role in ("revoker", "seller", "pauser", "signer"):
+        (tmp_path / "keys" / f"{role}.key").unlink()
+
+    again = prepare_embedded(tmp_path)
+
+    assert (again.deployer, again.gateway) == (first.deployer, first.gateway)
+    assert len({key.address for key in [*again.held.values(), *first.held.values()]}) == 10
+
+
+def test_who_brings_keys_needs_three_and_may_have_a_revoker_of_its_own_or_not(tmp_path: Path) -> None:
+    prepare_embedded(tmp_path)
+    for role in ("seller", "pauser", "signer"):
+        (tmp_path / "keys" / f"{role}.key").unlink()
+    assert sorted(load(tmp_path).held) == ["deployer", "gateway", "revoker"]
+    (tmp_path / "keys" / "revoker.key").unlink()
+    with pytest.raises(KeyFault, match=r"revoker\.key is missing: .* or link it to gateway\.key"):
+        load(tmp_path)
+
+
 def test_keystore_opens_with_its_password_alone(tmp_path: Path) -> None:
     prepare_embedded(tmp_path)
     (tmp_path / "keys" / "gateway.key").unlink()
     keystore = Account.encrypt(bytes([5]) * 32, "open sesame", kdf="pbkdf2", iterations=1_000)
     put(tmp_path / "keys" / "gateway.json", json.dumps(keystore))
 
-    keys = load(tmp_path, passwords={"gateway": "open sesame"})
+    keys = load(tmp_path, Outside({KeyRole.GATEWAY: "open sesame"}))
 
-    assert keys.gateway.key == bytes([5]) * 32
+    assert account_of(keys.gateway).key == bytes([5]) * 32
     with pytest.raises(KeyFault, match="needs its password"):
-        load(tmp_path, passwords={"gateway": "wrong"})
+        load(tmp_path, Outside({KeyRole.GATEWAY: "wrong"}))
 
 
 @pytest.mark.parametrize("text", ["", "0x", "0x" + "0" * 64, "not a key at all", "0x" + "f" * 63])
@@ -131,7 +172,7 @@ def test_unreadable_key_is_told_without_its_text(tmp_path: Path, text: str) -> N
 def test_no_key_shows_in_print(tmp_path: Path) -> None:
     keys = prepare_embedded(tmp_path)
 
-    assert bytes(keys.gateway.key).hex() not in repr(keys)
+    assert bytes(account_of(keys.gateway).key).hex() not in repr(keys)
 
 
 def drawing() -> Callable[[int], bytes]:

@@ -18,11 +18,13 @@ from hub.domain.records import KnownContract
 from hub.flows import anchors, indexing
 from hub.ports import Hub
 from hub.store.database import open_store
+from tests.chain.keyring import keyring
 from tests.chain.nodes import SENDERS, Peer, anvil_running, running, signed
 from tests.flows.benches import Bench
 from tests.world import START_US, World
 
 DEPLOYER, GATEWAY, STRANGER = SENDERS[:3]
+KEYS = keyring(DEPLOYER, GATEWAY)
 EPOCH = 7
 CONFIRMATIONS = 3
 BEYOND_FINALITY = 2 * EPOCH + 2  # blocks on top of one that is then final
@@ -100,9 +102,9 @@ async def emptied(tx: Any, name: str) -> None:
 
 async def on_chain(node: Peer, url: str) -> AsyncIterator[OnChain]:
     store = await open_store(url)
-    client = JsonRpcChain(lambda: f"http://127.0.0.1:{node.port}", GATEWAY)
+    client = JsonRpcChain(lambda: f"http://127.0.0.1:{node.port}", KEYS)
     bench = OnChain(store, World(store), node=node, client=client)
-    deployed = await deploy(client, DEPLOYER, ())
+    deployed = await deploy(client, KEYS, ())
     known = KnownContract(
         deployed.chain_id, deployed.address, deployed.name, deployed.code_hash.hex(), deployed.from_block, START_US
     )

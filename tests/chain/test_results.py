@@ -16,8 +16,10 @@ from hub.chain.deployment import deploy
 from hub.chain.results import MAX_DEADLINE_S, PaymentResult, digest, settle, sign, signer_of, typed_data
 from hub.ports import ChainRefused
 from tests.chain import nodes
+from tests.chain.keyring import keyring
 
 DEPLOYER, GATEWAY, SIGNER, HOLDER = nodes.SENDERS[:4]
+KEYS = keyring(DEPLOYER, GATEWAY)
 NO_END = 2**56 - 1
 ROLE_SIGNER = 8
 CHAIN_ID, CONTRACT = 7, "0x" + "c0" * 20
@@ -34,8 +36,8 @@ def result(deadline: int = 0) -> PaymentResult:
 
 
 async def test_a_result_signed_by_a_signer_settles_once_and_anybody_may_send_it(node: nodes.Node) -> None:
-    chain = JsonRpcChain(lambda: node.url, GATEWAY)
-    await deploy(chain, DEPLOYER, ())
+    chain = JsonRpcChain(lambda: node.url, KEYS)
+    await deploy(chain, KEYS, ())
     office = calls.set_role(SIGNER.address, ROLE_SIGNER)
     node.mined(nodes.signed(DEPLOYER, node.nonce(DEPLOYER), to=chain.contract, data=office))
     now = int(node.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)

@@ -11,7 +11,9 @@ import pytest
 from eth_account import Account
 
 from hub.chain.keys import prepare_embedded
+from hub.domain.records import KeyRole
 from hub.entry.serving import listen
+from tests.chain.keyring import account_of
 from tests.entry.hubs import House, done, refused, until
 from tests.entry.toys import settings_of
 
@@ -222,7 +224,10 @@ def bring_keys(data: Path, keys: Any) -> None:
     """The operator's own: the deployer's key as it is, the gateway's under a password."""
     folder = data / "keys"
     folder.mkdir(parents=True)
-    sealed = Account.encrypt(keys.gateway.key, PASSWORD, kdf="pbkdf2", iterations=2)
-    for name, text in (("deployer.key", keys.deployer.key.hex()), ("gateway.json", json.dumps(sealed))):
+    sealed = Account.encrypt(account_of(keys.gateway).key, PASSWORD, kdf="pbkdf2", iterations=2)
+    deployer, revoker = (account_of(keys.held[role]).key.hex() for role in (KeyRole.DEPLOYER, KeyRole.REVOKER))
+    for name, text in (
+        ("deployer.key", deployer), ("revoker.key", revoker), ("gateway.json", json.dumps(sealed))
+    ):  # fmt: skip
         (folder / name).write_text(text)
         (folder / name).chmod(0o600)

@@ -25,6 +25,7 @@ from vyper.compiler import compile_code  # type: ignore[import-untyped]  # the c
 
 from hub.chain import keys
 from hub.entry.demo_client import Client
+from tests.chain.keyring import account_of
 from tests.entry.hubs import CHECKOUT, House, put_on_sale, reached, until
 from tests.entry.npm import installed
 from tests.entry.test_stablecoin_sale import ETHER, Node
@@ -90,7 +91,7 @@ async def sale(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sale]:
             "node": f"http://127.0.0.1:{port}",
             "roots": [first["root"], bundle["root"]],
         }
-        await node.send(keys.load(house.data).deployer, account().address, "0x", ETHER)
+        await node.send(account_of(keys.load(house.data).deployer), account().address, "0x", ETHER)
         sale = Sale(folder, node, first, bundle, trusted, told["token"]["claimCall"])
         await until(lambda: ended(sale), what="the former record has ended")
         yield sale

@@ -21,10 +21,12 @@ from hub.flows.refunds import RefundRequest
 from hub.ports import Hub, LeafClaim
 from hub.store.database import open_store
 from tests.chain import nodes
+from tests.chain.keyring import keyring
 from tests.flows.benches import Bench
 from tests.world import World, operator
 
 DEPLOYER, GATEWAY = nodes.SENDERS[:2]
+KEYS = keyring(DEPLOYER, GATEWAY)
 FIRST = Path(__file__).parents[1] / "contracts" / "generations" / "entitlement_hub_1.json"  # of the first release
 
 
@@ -51,7 +53,7 @@ class House:
         """As a start of that version does it."""
         self.patch.setattr(calls, "entitlement_hub", lambda: artifact)
         self.chain._contract = None  # a start knows of none
-        deployed = await deploy(self.chain, DEPLOYER, self.contracts)
+        deployed = await deploy(self.chain, KEYS, self.contracts)
         self.contracts.append(deployed)
         code_hash = deployed.code_hash.hex()
         self.chain.known = KnownContract(  # type: ignore[attr-defined]  # what the bench records with a batch
@@ -87,7 +89,7 @@ async def house(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     store = await open_store(sqlite_url)
     with nodes.running(tmp_path) as node:
         url = f"http://127.0.0.1:{node.ready['port']}"
-        chain = JsonRpcChain(lambda: url, GATEWAY)
+        chain = JsonRpcChain(lambda: url, KEYS)
         bench = RealBench(store, World(store), chain=chain)  # type: ignore[arg-type]  # a chain, where a scripted one is usual
         yield House(bench, chain, monkeypatch, [])
         await chain.aclose()

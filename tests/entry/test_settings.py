@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hub.domain.money import Money
 from hub.domain.people import ViewerKind
+from hub.domain.records import KeyRole
 from hub.entry.settings import Entities, Mode, SettingRefused, Settings, SqliteSync, read_settings, url_of
 
 VARIABLES = [f"HUB_{field.name.upper()}" for field in fields(Settings) if field.name not in ("channels", "unknown")]
@@ -30,6 +31,12 @@ def test_a_fresh_clone_needs_no_setting() -> None:
         chain_node_tx_gas=8_000_000,
         chain_gateway_password=None,
         chain_deployer_password=None,
+        chain_revoker_password=None,
+        chain_seller_password=None,
+        chain_pauser_password=None,
+        chain_signer_password=None,
+        chain_signer_url=None,
+        chain_signer_addresses=(),
         chain_batch_ms=30_000,
         chain_batch_size=1_024,
         chain_batch_value=(),
@@ -75,6 +82,12 @@ def test_every_setting_has_its_variable() -> None:
             "HUB_CHAIN_NODE_TX_GAS": "16000000",
             "HUB_CHAIN_GATEWAY_PASSWORD": "s3cret",
             "HUB_CHAIN_DEPLOYER_PASSWORD": "s3cret",
+            "HUB_CHAIN_REVOKER_PASSWORD": "s3cret",
+            "HUB_CHAIN_SELLER_PASSWORD": "s3cret",
+            "HUB_CHAIN_PAUSER_PASSWORD": "s3cret",
+            "HUB_CHAIN_SIGNER_PASSWORD": "s3cret",
+            "HUB_CHAIN_SIGNER_URL": "https://keys.test/s3cret",
+            "HUB_CHAIN_SIGNER_ADDRESSES": f"gateway=0x{'aA' * 20}, signer=0x{'bb' * 20}",
             "HUB_CHAIN_BATCH_MS": "0",
             "HUB_CHAIN_BATCH_SIZE": "100",
             "HUB_CHAIN_BATCH_VALUE": "CNY:100000.00, JPY:5000",
@@ -119,6 +132,12 @@ def test_every_setting_has_its_variable() -> None:
         chain_node_tx_gas=16_000_000,
         chain_gateway_password="s3cret",
         chain_deployer_password="s3cret",
+        chain_revoker_password="s3cret",
+        chain_seller_password="s3cret",
+        chain_pauser_password="s3cret",
+        chain_signer_password="s3cret",
+        chain_signer_url="https://keys.test/s3cret",
+        chain_signer_addresses=((KeyRole.GATEWAY, f"0x{'aA' * 20}"), (KeyRole.SIGNER, f"0x{'bb' * 20}")),
         chain_batch_ms=0,
         chain_batch_size=100,
         chain_batch_value=(Money(10_000_000, "CNY"), Money(5_000, "JPY")),

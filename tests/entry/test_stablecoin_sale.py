@@ -18,6 +18,7 @@ from eth_utils.crypto import keccak
 from contracts import abi
 from hub.chain import keys
 from hub.entry.demo_client import Client
+from tests.chain.keyring import account_of
 from tests.entry.hubs import CREATE, House, Serving, Sold, put_on_sale, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -97,7 +98,7 @@ async def market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mark
         places = await until(lambda: deployed(house), within_s=60, what="the contracts are deployed")
         chain = Node(f"http://127.0.0.1:{json.loads((house.data / 'node.json').read_text())['port']}")
         wallet = Account.from_key(keccak(b"a learner's wallet"))
-        payer = keys.load(house.data).deployer
+        payer = account_of(keys.load(house.data).deployer)
         await chain.send(payer, wallet.address, "0x", ETHER)
         mint = abi.call("test_usd", "mint", wallet.address, 500 * 10**6)
         await chain.send(payer, places["test_usd"], "0x" + mint.hex())
@@ -173,7 +174,7 @@ async def test_another_wallet_brings_an_authorization_and_the_signer_has_the_rig
     made = market.wallet.sign_typed_data(full_message=told["sign"])
     [one] = told["transactions"]
     signature = "".join(number.to_bytes(32, "big").hex() for number in (made.v, made.r, made.s))
-    relayer = keys.load(market.house.data).deployer
+    relayer = account_of(keys.load(market.house.data).deployer)
     assert (await market.chain.send(relayer, one["to"], one["data"] + signature))["status"] == "0x1"
 
     await paid(market, order)

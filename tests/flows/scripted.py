@@ -16,7 +16,7 @@ from hub.domain.events import Logged
 from hub.domain.money import Money
 from hub.domain.payments import Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import Viewer
-from hub.domain.records import KnownContract
+from hub.domain.records import KeyRole, KnownContract
 from hub.domain.refunds import Refund
 from hub.domain.webhooks import Sent, SentOutcome
 from hub.ports import (
@@ -235,19 +235,23 @@ class Told:
         return {(root, word * 256 + place) for place in range(256) if mask >> place & 1}
 
 
+ACCOUNTS = {KeyRole.GATEWAY: "0x" + "aa" * 20, KeyRole.REVOKER: "0x" + "ab" * 20, KeyRole.SELLER: "0x" + "ac" * 20}
+
+
 @dataclass
 class ScriptedChain:
     """A chain that keeps roots in memory: one block per sent transaction, in the order of nonces."""
 
     chain_id: int = 1337
     contract: str = "0x" + "c0" * 20
-    sender: str = "0x" + "aa" * 20
+    accounts: dict[KeyRole, str] = field(default_factory=lambda: dict(ACCOUNTS))
     roots: dict[bytes, int] = field(default_factory=dict)
     revoked: set[tuple[bytes, int]] = field(default_factory=set)
     sent: list[str] = field(default_factory=list)  # hashes, every send
     mined: dict[str, ChainReceipt] = field(default_factory=dict)
     signed: dict[str, Callable[[], None]] = field(default_factory=dict)
     nonces: dict[str, int] = field(default_factory=dict)
+    signers: dict[str, str] = field(default_factory=dict)  # accounts, by the hashes of what they have signed
     telling: dict[str, "Told"] = field(default_factory=dict)  # the event of a transaction, by its hash
     final: int = 0  # the newest block that is final
     branch: int = 0  # how often a block was taken back
@@ -265,12 +269,22 @@ class ScriptedChain:
             raise ChainUnavailable("away")
 
     async def next_nonce(self) -> int:
-        self._answer()
-        return self._used
+        return await self.mined_nonce(self.sender)
 
-    async def mined_nonce(self) -> int:
+    @property
+    def sender(self) -> str:
+        return self.accounts[KeyRole.GATEWAY]
+
+    @property
+    def senders(self) -> dict[str, str]:
+        return {address: role for role, address in self.accounts.items()}
+
+    def address_of(self, role: KeyRole) -> str:
+        return self.accounts[role]
+
+    async def mined_nonce(self, sender: str) -> int:
         self._answer()
-        return self._used
+        return self._used(sender)
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         assert root not in self.roots, "a root is anchored once"
@@ -282,33 +296,40 @@ class ScriptedChain:
         assert contract == self.contract
         bits = {(root, word * 256 + place) for place in range(256) if mask >> place & 1}
         told = Told("Revoked", f"0x{root.hex()}", {"word": str(word), "mask": str(mask)})
-        return self._sign(f"revoke {root.hex()} {word} {mask}", nonce, lambda: self.revoked.update(bits), told)
+        return self._sign(f"revoke {root.hex()} {word} {mask}", nonce, lambda: self.revoked.update(bits), told,
+                          self.accounts[KeyRole.REVOKER])  # fmt: skip
 
-    async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
-        return self._sign(f"call {to} {data.hex()}", nonce, lambda: None)
+    async def sign_call(
+        self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY
+    ) -> SignedTransaction:
+        return self._sign(f"call {to} {data.hex()}", nonce, lambda: None, None, self.accounts[by])
 
-    async def sign_replacement(self, raw: str) -> SignedTransaction:
+    async def sign_replacement(self, raw: str, sender: str) -> SignedTransaction:
         before = raw.removeprefix("raw of ")
         told = self.telling.get(before)
-        return self._sign(f"dearer {before}", self.nonces[before], self.signed[before], told)
+        return self._sign(f"dearer {before}", self.nonces[before], self.signed[before], told, sender)
 
-    async def sign_nothing(self, nonce: int) -> SignedTransaction:
-        return self._sign("nothing", nonce, lambda: None)
+    async def sign_nothing(self, nonce: int, sender: str) -> SignedTransaction:
+        return self._sign("nothing", nonce, lambda: None, None, sender)
 
-    def _sign(self, what: str, nonce: int, act: Callable[[], None], told: "Told | None" = None) -> SignedTransaction:
+    def _sign(
+        self, what: str, nonce: int, act: Callable[[], None], told: "Told | None" = None, sender: str = ""
+    ) -> SignedTransaction:
         self._answer()
-        hash_ = "0x" + hashlib.sha256(f"{what} {nonce}".encode()).hexdigest()
+        sender = sender or self.sender
+        hash_ = "0x" + hashlib.sha256(f"{what} {nonce} {sender}".encode()).hexdigest()
+        self.signers[hash_] = sender
         if told is not None:
             self.telling[hash_] = told
         self.signed[hash_], self.nonces[hash_] = act, nonce
-        return SignedTransaction(hash_, f"raw of {hash_}", nonce, self.sender)
+        return SignedTransaction(hash_, f"raw of {hash_}", nonce, sender)
 
     async def send(self, transaction: SignedTransaction) -> None:
         self._answer()
         self.sent.append(transaction.hash)
         if transaction.hash in self.mined or self.holds_back:
             return
-        assert transaction.nonce == self._used, "a gap in the nonces holds up all behind it"
+        assert transaction.nonce == self._used(transaction.sender), "a gap in the nonces holds up all behind it"
         self.signed[transaction.hash]()
         self.mined[transaction.hash] = self._mined(transaction.hash)
 
@@ -346,10 +367,9 @@ class ScriptedChain:
         self.branch += 1
         self.mined[f"{NOTHING}{self.branch}"] = self._mined(f"{NOTHING}{self.branch}")
 
-    @property
-    def _used(self) -> int:
-        """Nonces of ours that are in blocks."""
-        return sum(not hash_.startswith(NOTHING) for hash_ in self.mined)
+    def _used(self, sender: str) -> int:
+        """Nonces of this account that are in blocks."""
+        return sum(self.signers.get(hash_) == sender for hash_ in self.mined)
 
     def _mined(self, hash_: str) -> ChainReceipt:
         block = len(self.mined) + 1

@@ -235,6 +235,7 @@ async def test_refusal_of_an_earlier_nonce_is_blamed_on_its_own_batch_and_the_la
 async def test_nonce_that_another_transaction_took_holds_up_nobody_but_its_own_batch(bench: Bench) -> None:
     first, second = await two_batches_signed(bench)
     send, chain = bench.chain.send, bench.chain
+    chain.signers["0xforeign"] = chain.sender
     chain.mined["0xforeign"] = ChainReceipt("0xforeign", True, 1, "0xb1", 50_000, 10**9, 1)
 
     async def taken(transaction: SignedTransaction) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from hub.domain.records import KeyRole
 from hub.flows.sending import FILL, FILL_AFTER_US, OUTBID_AFTER_US, TAKEN_AFTER_US, finished, transacted
 from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, NonceTaken, SignedTransaction
 from tests.flows.benches import Bench
@@ -12,8 +13,10 @@ from tests.flows.scripted import ScriptedChain
 TO = "0x" + "dd" * 20
 
 
-async def looked(bench: Bench, purpose: str) -> ChainReceipt | None:
-    return await transacted(bench.hub, purpose, lambda nonce: bench.chain.sign_call(TO, purpose.encode(), nonce))
+async def looked(bench: Bench, purpose: str, by: KeyRole = KeyRole.GATEWAY) -> ChainReceipt | None:
+    return await transacted(
+        bench.hub, purpose, lambda nonce: bench.chain.sign_call(TO, purpose.encode(), nonce, by), by=by
+    )
 
 
 async def kept(bench: Bench) -> list[tuple[Any, ...]]:
@@ -82,7 +85,7 @@ async def test_above_the_ceiling_it_waits_with_its_old_bytes(bench: Bench) -> No
     bench.chain.holds_back = True
     assert await looked(bench, "one") is None
 
-    async def too_dear(raw: str) -> SignedTransaction:
+    async def too_dear(raw: str, sender: str) -> SignedTransaction:
         raise ChainUnavailable("above the ceiling")
 
     bench.chain.sign_replacement = too_dear  # type: ignore[method-assign]  # gas is dear today
@@ -97,10 +100,10 @@ async def test_two_processes_outbid_a_transaction_once(bench: Bench) -> None:
     assert await looked(bench, "one") is None
     sign = bench.chain.sign_replacement
 
-    async def overtaken(raw: str) -> SignedTransaction:
+    async def overtaken(raw: str, sender: str) -> SignedTransaction:
         bench.chain.sign_replacement = sign  # type: ignore[method-assign]  # the other's own
         assert await looked(bench, "one") is None  # the other process, between our look and our commit
-        return await sign(raw)
+        return await sign(raw, sender)
 
     bench.chain.sign_replacement = overtaken  # type: ignore[method-assign]  # overtaken only once
     bench.clock.pass_us(OUTBID_AFTER_US)
@@ -113,6 +116,7 @@ async def test_a_nonce_that_was_used_for_something_else_is_given_up(bench: Bench
     bench.chain.holds_back = True
     assert await looked(bench, "one") is None
     bench.chain.holds_back = False
+    bench.chain.signers["0xforeign"] = bench.chain.sender
     bench.chain.mined["0xforeign"] = ChainReceipt("0xforeign", True, 1, "0xb1", 50_000, 10**9, 1)
     refusing(bench, await hash_of(bench, "one"), NonceTaken("nonce too low"))
     assert await looked(bench, "one") is None
@@ -152,9 +156,9 @@ class Pool(ScriptedChain):
     async def send(self, transaction: SignedTransaction) -> None:
         self._answer()
         self.sent.append(transaction.hash)
-        if transaction.hash in self.mined or transaction.nonce > self._used:
+        if transaction.hash in self.mined or transaction.nonce > self._used(transaction.sender):
             return
-        if transaction.nonce < self._used:
+        if transaction.nonce < self._used(transaction.sender):
             raise NonceTaken("nonce too low")
         self.signed[transaction.hash]()
         self.mined[transaction.hash] = self._mined(transaction.hash)
@@ -179,7 +183,7 @@ async def test_what_a_fork_took_back_is_sent_again_though_its_end_was_told(poole
 async def test_a_nonce_that_a_node_named_too_high_is_reached_by_filling_those_before_it(pooled: Bench) -> None:
     honest = pooled.chain.mined_nonce
 
-    async def seven() -> int:
+    async def seven(sender: str) -> int:
         return 7
 
     pooled.chain.mined_nonce = seven  # type: ignore[method-assign]  # wrong only once
@@ -207,8 +211,8 @@ async def refused_first(bench: Bench) -> None:
     """A transaction that is signed and kept, and that the node takes neither then nor later."""
     sign = bench.chain.sign_call
 
-    async def marked(to: str, data: bytes, nonce: int) -> SignedTransaction:
-        signed = await sign(to, data, nonce)
+    async def marked(to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY) -> SignedTransaction:
+        signed = await sign(to, data, nonce, by)
         refusing(bench, signed.hash, ChainRefused("tx fee exceeds the configured cap"))
         return signed
 

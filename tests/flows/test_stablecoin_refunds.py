@@ -11,6 +11,7 @@ from hub.domain.checkout import Part, Sale, Terms
 from hub.domain.orders import Order
 from hub.domain.payments import PaymentAttempt, Result
 from hub.domain.people import Viewer
+from hub.domain.records import KeyRole
 from hub.domain.refunds import Refund
 from hub.flows import offers
 from hub.flows.sending import FILL_AFTER_US
@@ -43,8 +44,10 @@ class Pool(ScriptedChain):
     refuses: bool = False
     depth: int = DEPTH
 
-    async def sign_call(self, to: str, data: bytes, nonce: int) -> SignedTransaction:
-        signed = await super().sign_call(to, data, nonce)
+    async def sign_call(
+        self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY
+    ) -> SignedTransaction:
+        signed = await super().sign_call(to, data, nonce, by)
         if to == SPLITTER:
             self.refunds.add(signed.hash)
         return signed
@@ -87,7 +90,7 @@ class Splitter:
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
         if self.is_away:
             raise ChainUnavailable("away")
-        return await offers.carry_out(self.bench.hub, call.purpose, SPLITTER, call.data, depth=DEPTH)
+        return await offers.carry_out(self.bench.hub, SPLITTER, call, depth=DEPTH)
 
 
 @pytest.fixture
@@ -146,7 +149,7 @@ async def test_a_refund_whose_process_died_before_it_was_signed_is_asked_for_aga
     class Killed(BaseException):
         pass
 
-    async def die(to: str, data: bytes, nonce: int) -> SignedTransaction:
+    async def die(to: str, data: bytes, nonce: int, by: KeyRole) -> SignedTransaction:
         raise Killed
 
     sign, splitter.chain.sign_call = splitter.chain.sign_call, die  # type: ignore[method-assign]  # dies in the middle
@@ -196,7 +199,7 @@ async def test_a_refund_that_is_signed_has_not_failed_by_a_nodes_no(splitter: Sp
     refund = await given(bench, seller, order)
     assert refund.state == "PENDING"
     splitter.chain.refuses = False
-    assert await looked(bench, "other") is not None  # sends all that lies before it
+    assert await looked(bench, "other", KeyRole.REVOKER) is not None  # sends all that lies before it
     assert splitter.chain.paid_back == 1
     await later(bench)
     assert (await now(bench, refund)).state == "SUCCEEDED"

@@ -16,6 +16,7 @@ from hub.domain.anchors import Leaf, plant
 from hub.domain.records import KnownContract
 from hub.store.anchors import anchor_batch, leaf
 from hub.store.orders import order as order_table
+from tests.chain.keyring import keyring
 from tests.resolvers.conftest import Api
 from tests.resolvers.scenes import Market, buy, market
 from tests.world import learner, operator, partner
@@ -242,8 +243,9 @@ async def test_a_silent_chain_nulls_its_own_field_within_its_deadline(
     is_known = kind.startswith("a socket")
     monkeypatch.setattr("resolvers.entitlements.CHAIN_WITHIN_S", 0.2)
     async with silent_node() as url:
+        keys = keyring(Account.from_key(b"d" * 32), Account.from_key(b"k" * 32))
         chain = JsonRpcChain(
-            lambda: url, Account.from_key(b"k" * 32), chain_id=api.chain.chain_id if is_known else None,
+            lambda: url, keys, chain_id=api.chain.chain_id if is_known else None,
             contract=api.chain.contract,
         )  # fmt: skip
         deaf = replace(api, hub=replace(api.hub, chain=chain))

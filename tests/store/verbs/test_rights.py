@@ -116,17 +116,17 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert await tx.anchors.add_transaction(signed)
         assert not await tx.anchors.add_transaction(signed)
         assert await tx.anchors.next_nonce(1337, "0xgate") == 1
-        assert await tx.anchors.unsettled(1337, "0xgate") == [signed]
+        assert await tx.anchors.unsettled(1337) == [signed]
         dearer = SignedTransaction("0xdear", "0xraw2", 0, "0xgate")
         assert await tx.anchors.replace_transaction(signed, dearer, START_US + 1)
         assert not await tx.anchors.replace_transaction(signed, dearer, START_US + 1)
         assert await tx.anchors.replaced_hashes(signed, signed.purpose) == ["0xhash"]
         signed_again = replace(signed, hash="0xdear", raw="0xraw2", signed_at_us=START_US + 1)
-        assert await tx.anchors.unsettled(1337, "0xgate") == [signed_again]
+        assert await tx.anchors.unsettled(1337) == [signed_again]
         assert await tx.anchors.transactions_from(1337, "0xgate", 0, 0) == [signed_again]
         assert await tx.anchors.transactions_from(1337, "0xgate", 1, 9) == []
         await tx.anchors.move_transaction(signed.purpose, TransactionState.CONFIRMED)
-        assert await tx.anchors.unsettled(1337, "0xgate") == []
+        assert await tx.anchors.unsettled(1337) == []
         assert await tx.anchors.transaction(signed.purpose) == replace(signed_again, state=TransactionState.CONFIRMED)
         assert await tx.anchors.add_contract(contract)
         assert not await tx.anchors.add_contract(contract)
@@ -191,7 +191,7 @@ async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
         assert await log.is_ours("0xhash")
         assert not await log.is_ours("0xother")
         await log.settle(signed.purpose, TransactionState.CONFIRMED)
-        assert await tx.anchors.unsettled(7, "0xgate") == []
+        assert await tx.anchors.unsettled(7) == []
 
     async def put_on_sale(tx: Tx) -> None:
         await tx.chain_log.add_blocks(blocks)
