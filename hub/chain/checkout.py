@@ -7,11 +7,13 @@ from eth_utils.address import to_checksum_address
 
 from contracts import abi
 from hub.chain import splitter_calls as calls
+from hub.chain.blocks import FINAL_WITHOUT_TAG
 from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
 from hub.domain.checkout import Part, Terms
 from hub.ports import ChainReceipt, ChainUnavailable, CheckoutPlace, Obstacle, Paid, PurchaseStanding, SplitterCall
 
 RANGES_AT_ONCE: Final = 10  # of logs in one batch: providers count what is in a batch, and take few
+TAGS: Final = ("safe", "finalized")  # instead of a number of confirmations
 NOT_SETTLED: Final = (0, False, False)
 VERSION_WITHOUT_ONE: Final = "1"  # of a token that has no version()
 
@@ -29,9 +31,10 @@ class Node(Protocol):
 
 
 class JsonRpcCheckout:
-    """See `hub.ports.Checkout`. `confirmations` counts a transaction's own block as one."""
+    """See `hub.ports.Checkout`. `confirmations` counts a transaction's own block as one; or it is one of TAGS, by which
+    the node names its newest block that counts."""
 
-    def __init__(self, node: Node, confirmations: int) -> None:
+    def __init__(self, node: Node, confirmations: int | str) -> None:
         self._node = node
         self.confirmations = confirmations
         self._splitter: str | None = None
@@ -39,6 +42,11 @@ class JsonRpcCheckout:
         self._from_block = 0
         self._place: CheckoutPlace | None = None
         self._carry_out: CarryOut | None = None
+
+    @property
+    def depth(self) -> int:
+        """How many blocks deep a call that failed has failed for good."""
+        return self.confirmations if isinstance(self.confirmations, int) else FINAL_WITHOUT_TAG
 
     def use(self, splitter: str, token: str, from_block: int) -> None:
         """Ask these contracts from now on; `from_block`: the splitter's logs begin there."""
@@ -86,14 +94,12 @@ class JsonRpcCheckout:
         return _integer(said)
 
     async def standing(self, order_key: bytes) -> PurchaseStanding:
-        (latest,) = await self._node.look_up(Question("eth_getBlockByNumber", ("latest", False)))
-        head = _number(_field(latest, "number"))
-        deep = max(head - self.confirmations + 1, 0)
+        head, deep = await self.heads()
         settled = (self._node.contract, calls.HUB, "settled", (order_key,))
         refunded = (self.splitter, calls.SPLITTER, "isRefunded", (order_key,))
         now = await self._views(settled, refunded, block=hex(head))
         then = now if deep == head else await self._views_before(settled, refunded, block=deep)
-        (confirmed,) = await self._node.look_up(Question("eth_getBlockByNumber", (hex(deep), False)))
+        (confirmed,) = await self._node.look_up(_block(hex(deep)))
         bought_at, was_bought_at = _bought_at(now[0]), _bought_at(then[0])
         return PurchaseStanding(
             bought_at=bought_at,
@@ -103,6 +109,18 @@ class JsonRpcCheckout:
             is_refund_confirmed=now[1] is True and then[1] is True,
             confirmed_at=_number(_field(confirmed, "timestamp")),
         )
+
+    async def heads(self) -> tuple[int, int]:
+        """The newest block, and the newest that is so deep that it counts."""
+        if isinstance(self.confirmations, int):
+            (latest,) = await self._node.look_up(_block("latest"))
+            head = _number(_field(latest, "number"))
+            return head, max(head - self.confirmations + 1, 0)
+        latest, tagged = await self._node.look_up(_block("latest"), _block(self.confirmations))
+        if isinstance(tagged, NodeSaidNo) or tagged is None:
+            raise ChainUnavailable(f"the node calls no block {self.confirmations}")
+        head = _number(_field(latest, "number"))
+        return head, min(_number(_field(tagged, "number")), head)  # the two answers may be of different moments
 
     async def paid(self, order_key: bytes) -> Paid | None:
         log = await self._newest_log(calls.PURCHASED, order_key)
@@ -200,6 +218,10 @@ class JsonRpcCheckout:
             for first, last in ranges
         ]
         return await self._node.look_up(*(Question("eth_getLogs", (one,)) for one in criteria))
+
+
+def _block(name: str) -> Question:
+    return Question("eth_getBlockByNumber", (name, False))
 
 
 def _newest_in(logs: Json) -> tuple[list[bytes], bytes] | None:

@@ -321,6 +321,7 @@ class StablecoinChannel:
         """Whether the chain answers, and what the token can."""
         try:
             place = await self.checkout.place()
+            await self.checkout.standing(bytes(32))  # what a node cannot tell of confirmed blocks shows here
         except ChainUnavailable as unavailable:
             return [Finding("reach", False, str(unavailable))]
         token = f"{place.token_name} (0x{place.token.hex()}), {place.decimals} decimals"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from hub.chain.checkout import JsonRpcCheckout
+from hub.chain.checkout import TAGS, JsonRpcCheckout
 from hub.chain.checkout_deployment import TEST_TOKEN
 from hub.channels.connecting import OnChain
 from hub.channels.stablecoin import CODE
@@ -28,14 +28,17 @@ def token_of(settings: Settings) -> str | None:
     return token
 
 
-def confirmations_of(settings: Settings) -> int:
-    """How many blocks a purchase needs, its own among them. Raises SettingRefused."""
+def confirmations_of(settings: Settings) -> int | str:
+    """How many blocks a purchase needs, its own among them; or what the node has to call its block. Raises
+    SettingRefused."""
     text = settings.channels.get(CODE, {}).get("confirmations")
     if text is None:
         return OWN_CONFIRMATIONS if settings.chain_url is None else CONFIRMATIONS
+    if text in TAGS:
+        return text
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_CONFIRMATIONS:
         name = "HUB_CHANNEL_STABLECOIN_CONFIRMATIONS"
-        raise SettingRefused(name, f"a number of blocks from 1 to {MOST_CONFIRMATIONS}")
+        raise SettingRefused(name, f"safe, finalized, or a number of blocks from 1 to {MOST_CONFIRMATIONS}")
     return int(text)
 
 
@@ -54,7 +57,7 @@ class CheckoutDesk:
 
     def belong_to(self, hub: Hub) -> None:
         self._hub[:] = [hub]
-        self.checkout.send_by(partial(offers.carry_out, hub, depth=self.checkout.confirmations))
+        self.checkout.send_by(partial(offers.carry_out, hub, depth=self.checkout.depth))
 
     async def _sale_of(self, order_id: str) -> Sale | None:
         return await offers.sale_of(self._hub[0], order_id)

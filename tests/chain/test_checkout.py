@@ -235,6 +235,45 @@ async def test_logs_that_are_nowhere_are_none_and_those_that_a_node_never_gives_
                 await checkout.paid(bytes(32))
 
 
+class Tagged:
+    """A node whose newest block is 100, and what it calls safe and finalized; nothing was ever bought."""
+
+    chain_id, contract = 1, "0x" + "c0" * 20
+
+    def __init__(self, **numbers: int) -> None:
+        self.numbers = {"latest": 100, **numbers}
+        self.looked_at: list[str] = []
+
+    async def look_up(self, *questions: Question) -> list[Answer]:
+        return [self.answer(question) for question in questions]
+
+    def answer(self, question: Question) -> Answer:
+        if question.method == "eth_call":
+            self.looked_at.append(str(question.params[1]))
+            return "0x" + bytes(96).hex()
+        name = str(question.params[0])
+        number = int(name, 16) if name.startswith("0x") else self.numbers.get(name)
+        return None if number is None else {"number": hex(number), "timestamp": hex(1_000 + number)}
+
+
+@pytest.mark.parametrize(("confirmations", "deep", "depth"), [(12, 89, 12), ("safe", 70, 64), ("finalized", 40, 64)])
+async def test_what_counts_is_so_many_blocks_deep_or_what_the_node_names(
+    confirmations: int | str, deep: int, depth: int
+) -> None:
+    node = Tagged(safe=70, finalized=40)
+    checkout = JsonRpcCheckout(node, confirmations)
+    checkout.use("0x" + "5a" * 20, "0x" + "70" * 20, 1)
+    assert (await checkout.standing(bytes(32))).confirmed_at == 1_000 + deep
+    assert (set(node.looked_at), checkout.depth) == ({hex(100), hex(deep)}, depth)
+
+
+async def test_a_node_that_calls_no_block_safe_is_told_of() -> None:
+    checkout = JsonRpcCheckout(Tagged(), "safe")
+    checkout.use("0x" + "5a" * 20, "0x" + "70" * 20, 1)
+    with pytest.raises(ChainUnavailable, match="calls no block safe"):
+        await checkout.standing(bytes(32))
+
+
 async def test_a_purchase_that_a_reorg_takes_away_is_none(checkout: JsonRpcCheckout, node: nodes.Node) -> None:
     key, _ = await bought(checkout, node, b"shallow")
     assert (await checkout.standing(key)).bought_at is not None
