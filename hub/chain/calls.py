@@ -1,14 +1,13 @@
-"""The contract's functions as bytes: calls encoded and answers decoded against the committed ABI."""
+"""EntitlementHub's functions as bytes, in the hub's own words; and what a node says that a contract answered."""
 
-from functools import cache
-from typing import Final, TypeAlias
+from typing import Final, cast
 
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError, EncodingError
+from eth_abi.abi import encode
+from eth_abi.exceptions import EncodingError
 from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
-from contracts import Artifact, artifact
+from contracts import Artifact, abi
 from hub.ports import AnchorState, ChainUnavailable, LeafClaim
 
 CONTRACT: Final = "entitlement_hub"
@@ -19,18 +18,15 @@ ROLE_REVOKER: Final = 4
 ROLE_SIGNER: Final = 8
 MAX_PROOF: Final = 32  # siblings; the contract's calldata holds no more
 
-AbiEntry: TypeAlias = dict[str, object]
 
-
-@cache
 def entitlement_hub() -> Artifact:
-    """The committed artifact, read once."""
-    return artifact(CONTRACT)
+    """The committed artifact."""
+    return abi.compiled(CONTRACT)
 
 
 def creation(owner: str, gateway: str) -> bytes:
     """The creation code with its arguments: `owner` sets roles, `gateway` anchors."""
-    return entitlement_hub().bytecode + encode(_types(_entry("constructor"), "inputs"), (owner, gateway))
+    return abi.creation(CONTRACT, owner, gateway)
 
 
 def creation_address(sender: str, nonce: int) -> str:
@@ -43,37 +39,37 @@ def creation_address(sender: str, nonce: int) -> str:
 
 def anchor(root: bytes, count: int, data_hash: bytes) -> bytes:
     """`anchor` of a batch of orders."""
-    return _call("anchor", root, count, data_hash, KIND_ORDERS)
+    return abi.call(CONTRACT, "anchor", root, count, data_hash, KIND_ORDERS)
 
 
 def revoke(root: bytes, word: int, mask: int) -> bytes:
     """`revoke` of up to 256 leaves of one word."""
-    return _call("revoke", root, word, mask)
+    return abi.call(CONTRACT, "revoke", root, word, mask)
 
 
 def set_role(account: str, roles: int) -> bytes:
     """`setRole`: replaces all roles of an account."""
-    return _call("setRole", account, roles)
+    return abi.call(CONTRACT, "setRole", account, roles)
 
 
 def set_successor(contract: str) -> bytes:
     """`setSuccessor`: the old one names the new one."""
-    return _call("setSuccessor", contract)
+    return abi.call(CONTRACT, "setSuccessor", contract)
 
 
 def roles(account: str) -> bytes:
     """`roles` of an account; read the answer with `number_in`."""
-    return _call("roles", account)
+    return abi.call(CONTRACT, "roles", account)
 
 
 def anchored(root: bytes) -> bytes:
     """`anchored`; read the answer with `anchor_in`."""
-    return _call("anchored", root)
+    return abi.call(CONTRACT, "anchored", root)
 
 
 def revoked(root: bytes, index: int) -> bytes:
     """The revocation word that holds the leaf's bit; read the answer with `number_in`."""
-    return _call("revoked", int.from_bytes(root[:20]), index >> 8)
+    return abi.call(CONTRACT, "revoked", int.from_bytes(root[:20]), index >> 8)
 
 
 def verify(claim: LeafClaim) -> bytes | None:
@@ -90,7 +86,8 @@ def _about_leaf(name: str, claim: LeafClaim) -> bytes | None:
     if len(claim.proof) > MAX_PROOF:
         return None
     try:
-        return _call(
+        return abi.call(
+            CONTRACT,
             name,
             claim.root,
             claim.index,
@@ -115,51 +112,29 @@ SIGNATURE_IS_VALID: Final = "0x1626ba7e" + "00" * 28  # its yes; every other ans
 
 def anchor_in(answer: object) -> tuple[AnchorState, bool]:
     """What `anchored` answered: the state, and whether the whole root is revoked."""
-    ((count, kind, at, is_revoked),) = _decoded("anchored", answer)
+    count, kind, at, is_revoked = cast(tuple[int, int, int, bool], said(CONTRACT, "anchored", answer))
     return AnchorState(count=count, kind=kind, anchored_at=at), is_revoked
 
 
 def number_in(name: str, answer: object) -> int:
     """What the function called `name` answered: one number."""
-    (number,) = _decoded(name, answer)
+    number = said(CONTRACT, name, answer)
     assert isinstance(number, int)
     return number
 
 
 def truth_in(name: str, answer: object) -> bool:
     """What the function called `name` answered: yes or no."""
-    (truth,) = _decoded(name, answer)
+    truth = said(CONTRACT, name, answer)
     assert isinstance(truth, bool)
     return truth
 
 
-def _call(name: str, *arguments: object) -> bytes:
-    types = _types(_entry(name), "inputs")
-    selector = keccak(text=f"{name}({','.join(types)})")[:4]
-    return selector + encode(types, arguments)
-
-
-def _decoded(name: str, answer: object) -> tuple:  # type: ignore[type-arg]  # eth_abi gives what the ABI says
+def said(contract: str, function: str, answer: object) -> object:
+    """What a node says that a view answered. Raises ChainUnavailable for what is no answer at all."""
     if not isinstance(answer, str):
-        raise ChainUnavailable(f"the node answered {name} with something else than bytes")
+        raise ChainUnavailable(f"the node answered {function} with something else than bytes")
     try:
-        return decode(_types(_entry(name), "outputs"), bytes.fromhex(answer.removeprefix("0x")))
-    except (DecodingError, ValueError) as error:  # an account without code answers nothing
-        raise ChainUnavailable(f"the node answered {name} with {len(answer)} characters that do not fit") from error
-
-
-@cache
-def _entry(name: str) -> AbiEntry:
-    return next(entry for entry in entitlement_hub().abi if name in (entry.get("name"), entry["type"]))
-
-
-def _types(entry: AbiEntry, side: str) -> tuple[str, ...]:
-    return tuple(_type(parameter) for parameter in entry.get(side, ()))  # type: ignore[attr-defined]  # an ABI is JSON, whose lists its type does not tell apart
-
-
-def _type(parameter: dict[str, object]) -> str:
-    kind = str(parameter["type"])
-    if not kind.startswith("tuple"):
-        return kind
-    parts = ",".join(_type(part) for part in parameter["components"])  # type: ignore[attr-defined]  # an ABI is JSON, whose lists its type does not tell apart
-    return f"({parts}){kind.removeprefix('tuple')}"
+        return abi.answer(contract, function, bytes.fromhex(answer.removeprefix("0x")))
+    except ValueError as error:  # an account without code answers nothing
+        raise ChainUnavailable(f"the node answered {function} with {len(answer)} characters that do not fit") from error

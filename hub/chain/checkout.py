@@ -6,8 +6,10 @@ from typing import Final, Protocol
 from eth_utils.address import to_checksum_address
 
 from contracts import abi
+from contracts.typed_data import Domain
 from hub.chain import splitter_calls as calls
 from hub.chain.blocks import FINAL_WITHOUT_TAG
+from hub.chain.calls import said
 from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
 from hub.domain.checkout import Part, Terms
 from hub.ports import ChainReceipt, ChainUnavailable, CheckoutPlace, Obstacle, Paid, PurchaseStanding, SplitterCall
@@ -130,9 +132,9 @@ class JsonRpcCheckout:
         offer = await self._newest_log(calls.OFFER_SET, offer_id)
         if offer is None:
             return None
-        terms = calls.terms_in(offer[1])
+        terms = calls.terms_in(*offer)
         split = await self._newest_log(calls.SPLIT_SET, terms.split_id)
-        return None if split is None else (terms, calls.parts_in(split[1]))
+        return None if split is None else (terms, calls.parts_in(*split))
 
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
         if self._carry_out is None:
@@ -151,11 +153,11 @@ class JsonRpcCheckout:
         token, splitter = self._token, self.splitter
         facts = ("name", "decimals", "version", "DOMAIN_SEPARATOR")
         answers = await self._node.look_up(*(self._view(token, calls.TEST_USD, fact, ()) for fact in facts))
-        name = _text(calls.said(calls.TEST_USD, "name", _octets(answers[0])))
-        decimals = _integer(calls.said(calls.TEST_USD, "decimals", _octets(answers[1])))
+        name = _text(said(calls.TEST_USD, "name", _granted(answers[0])))
+        decimals = _integer(said(calls.TEST_USD, "decimals", _granted(answers[1])))
         version = _optional(answers[2], "version") or VERSION_WITHOUT_ONE
         address = bytes.fromhex(token[2:])
-        wanted = calls.separator(name, str(version), self._node.chain_id, address)
+        wanted = Domain(name, str(version), self._node.chain_id, token).separator
         return CheckoutPlace(
             chain_id=self._node.chain_id,
             splitter=bytes.fromhex(splitter[2:]),
@@ -176,7 +178,7 @@ class JsonRpcCheckout:
         questions = [self._view(*one, block=block) for one in asked]
         answers = await self._node.look_up(*questions)
         return [
-            calls.said(contract, function, _octets(answer))
+            said(contract, function, _granted(answer))
             for (_, contract, function, _), answer in zip(asked, answers, strict=True)
         ]
 
@@ -192,9 +194,9 @@ class JsonRpcCheckout:
             return [None] * len(asked)
         return await self._views(*asked, block=hex(block))
 
-    async def _newest_log(self, event: bytes, subject: bytes) -> tuple[list[bytes], bytes] | None:
+    async def _newest_log(self, event: str, subject: bytes) -> tuple[list[bytes], bytes] | None:
         """From the newest block backwards, by ranges that are halved while the node finds them too long."""
-        told = ["0x" + event.hex(), "0x" + subject.hex()]
+        told = ["0x" + calls.topic(event).hex(), "0x" + subject.hex()]
         (head,) = await self._node.look_up(Question("eth_blockNumber"))
         last = _number(_granted(head))
         span, at_once = last - self._from_block + 1, 1

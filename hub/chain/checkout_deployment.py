@@ -105,7 +105,7 @@ async def _in_office(chain: JsonRpcChain, keys: ChainKeys, splitter: str) -> Non
 async def _asked(chain: JsonRpcChain, splitter: str, function: str, *arguments: object) -> object:
     data = abi.call(splitter_calls.SPLITTER, function, *arguments)
     (answer,) = await chain.look_up(Question("eth_call", ({"to": splitter, "data": "0x" + data.hex()}, "latest")))
-    return splitter_calls.said(splitter_calls.SPLITTER, function, _octets(answer))
+    return calls.said(splitter_calls.SPLITTER, function, answer)
 
 
 def _octets(answer: Answer) -> bytes:

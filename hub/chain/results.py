@@ -11,18 +11,13 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
 from contracts import abi
+from contracts.typed_data import Domain
 from hub.chain.calls import CONTRACT
 
 NAME: Final = "EntitlementHub"  # of the contract's EIP-712 domain, with VERSION
 VERSION: Final = "1"
 MAX_DEADLINE_S: Final = 86_400  # after signing: the contract takes none further ahead
 
-DOMAIN_FIELDS: Final = (
-    ("name", "string"),
-    ("version", "string"),
-    ("chainId", "uint256"),
-    ("verifyingContract", "address"),
-)
 RESULT_FIELDS: Final = (
     ("orderKey", "bytes32"),
     ("commitment", "bytes32"),
@@ -47,24 +42,16 @@ class PaymentResult:
 
 
 def typed_data(result: PaymentResult, chain_id: int, contract: str) -> dict[str, object]:
-    """The JSON of eth_signTypedData_v4, for a signer of another process. Numbers are decimal text where JavaScript's
-    would not hold them."""
-    return {
-        "types": {
-            "EIP712Domain": [{"name": name, "type": kind} for name, kind in DOMAIN_FIELDS],
-            "PaymentResult": [{"name": name, "type": kind} for name, kind in RESULT_FIELDS],
-        },
-        "primaryType": "PaymentResult",
-        "domain": {"name": NAME, "version": VERSION, "chainId": chain_id, "verifyingContract": contract},
-        "message": {
-            "orderKey": "0x" + result.order_key.hex(),
-            "commitment": "0x" + result.commitment.hex(),
-            "to": result.to,
-            "tokenId": str(result.token_id),
-            "expiry": str(result.expiry),
-            "deadline": str(result.deadline),
-        },
+    """The JSON of eth_signTypedData_v4, for a signer of another process."""
+    message = {
+        "orderKey": "0x" + result.order_key.hex(),
+        "commitment": "0x" + result.commitment.hex(),
+        "to": result.to,
+        "tokenId": str(result.token_id),
+        "expiry": str(result.expiry),
+        "deadline": str(result.deadline),
     }
+    return Domain(NAME, VERSION, chain_id, contract).typed("PaymentResult", RESULT_FIELDS, message)
 
 
 def digest(result: PaymentResult, chain_id: int, contract: str) -> bytes:

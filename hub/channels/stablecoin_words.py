@@ -7,33 +7,28 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from contracts import abi
+from contracts.typed_data import Domain
 from hub.domain.checkout import Part, Purchase, Terms
 from hub.domain.payments import NextAction
 from hub.ports import CheckoutPlace
 
 SPLITTER, TOKEN = "checkout_splitter", "test_usd"  # any token has what of TestUSD is called here: its standards'
 
-_DOMAIN = [
-    {"name": "name", "type": "string"},
-    {"name": "version", "type": "string"},
-    {"name": "chainId", "type": "uint256"},
-    {"name": "verifyingContract", "type": "address"},
-]
-_PERMIT = [
-    {"name": "owner", "type": "address"},
-    {"name": "spender", "type": "address"},
-    {"name": "value", "type": "uint256"},
-    {"name": "nonce", "type": "uint256"},
-    {"name": "deadline", "type": "uint256"},
-]
-_AUTHORIZATION = [
-    {"name": "from", "type": "address"},
-    {"name": "to", "type": "address"},
-    {"name": "value", "type": "uint256"},
-    {"name": "validAfter", "type": "uint256"},
-    {"name": "validBefore", "type": "uint256"},
-    {"name": "nonce", "type": "bytes32"},
-]
+_PERMIT = (
+    ("owner", "address"),
+    ("spender", "address"),
+    ("value", "uint256"),
+    ("nonce", "uint256"),
+    ("deadline", "uint256"),
+)
+_AUTHORIZATION = (
+    ("from", "address"),
+    ("to", "address"),
+    ("value", "uint256"),
+    ("validAfter", "uint256"),
+    ("validBefore", "uint256"),
+    ("nonce", "bytes32"),
+)
 # What `v`, `r` and `s` are appended as: all arguments are static, so calldata ends with them.
 _SIGNATURE = ["v", "r", "s"]
 
@@ -95,51 +90,27 @@ def close_call(offer_id: bytes) -> bytes:
 def _to_sign(
     place: CheckoutPlace, terms: Terms, purchase: Purchase, order_key: bytes, *, way: str, permit_nonce: int | None
 ) -> Mapping[str, Any] | None:
+    domain = Domain(place.token_name, place.token_version, place.chain_id, _text(place.token))
     if way == "permit":
-        return _typed(
-            place,
-            "Permit",
-            _PERMIT,
-            {
-                "owner": _text(purchase.payer),
-                "spender": _text(place.splitter),
-                "value": str(terms.price),
-                "nonce": str(permit_nonce),
-                "deadline": str(purchase.deadline),
-            },
-        )
+        permit = {
+            "owner": _text(purchase.payer),
+            "spender": _text(place.splitter),
+            "value": str(terms.price),
+            "nonce": str(permit_nonce),
+            "deadline": str(purchase.deadline),
+        }
+        return domain.typed("Permit", _PERMIT, permit)
     if way == "authorization":
-        return _typed(
-            place,
-            "ReceiveWithAuthorization",
-            _AUTHORIZATION,
-            {
-                "from": _text(purchase.payer),
-                "to": _text(place.splitter),
-                "value": str(terms.price),
-                "validAfter": "0",
-                "validBefore": str(purchase.deadline + 1),
-                "nonce": _hex(order_key),
-            },
-        )
+        authorization = {
+            "from": _text(purchase.payer),
+            "to": _text(place.splitter),
+            "value": str(terms.price),
+            "validAfter": "0",
+            "validBefore": str(purchase.deadline + 1),
+            "nonce": _hex(order_key),
+        }
+        return domain.typed("ReceiveWithAuthorization", _AUTHORIZATION, authorization)
     return None
-
-
-def _typed(
-    place: CheckoutPlace, name: str, members: Sequence[Mapping[str, str]], message: Mapping[str, str]
-) -> Mapping[str, Any]:
-    """What eth_signTypedData_v4 takes."""
-    return {
-        "domain": {
-            "name": place.token_name,
-            "version": place.token_version,
-            "chainId": str(place.chain_id),
-            "verifyingContract": _text(place.token),
-        },
-        "types": {"EIP712Domain": _DOMAIN, name: members},
-        "primaryType": name,
-        "message": message,
-    }
 
 
 def _to_send(place: CheckoutPlace, terms: Terms, purchase: Purchase, way: str) -> list[Mapping[str, Any]]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import Artifact
-from hub.chain import calls
+from contracts import Artifact, abi
 from hub.chain.blocks import JsonRpcChainLog
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import Deployment, deploy
@@ -27,7 +26,7 @@ from tests.world import World, operator
 
 DEPLOYER, GATEWAY = nodes.SENDERS[:2]
 KEYS = keyring(DEPLOYER, GATEWAY)
-FIRST = Path(__file__).parents[1] / "contracts" / "generations" / "entitlement_hub_1.json"  # of the first release
+FORMER = Path(__file__).parents[1] / "contracts" / "generations"  # what installations may have, oldest first
 
 
 @dataclass
@@ -51,7 +50,7 @@ class House:
 
     async def deploy(self, artifact: Artifact) -> Deployment:
         """As a start of that version does it."""
-        self.patch.setattr(calls, "entitlement_hub", lambda: artifact)
+        self.patch.setattr(abi, "compiled", lambda name: artifact)
         self.chain._contract = None  # a start knows of none
         deployed = await deploy(self.chain, KEYS, self.contracts)
         self.contracts.append(deployed)
@@ -97,8 +96,8 @@ async def house(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_what_an_older_contract_holds_is_verified_and_revoked_there(house: House) -> None:
-    present = calls.entitlement_hub()
-    first = await house.deploy(first_generation())
+    present = abi.compiled("entitlement_hub")
+    first = await house.deploy(former()[0])
     order, old_batch, old_claim = await house.sell("before")
     assert old_batch.contract == first.address
 
@@ -123,12 +122,13 @@ async def test_what_an_older_contract_holds_is_verified_and_revoked_there(house:
 
 
 async def test_going_back_a_version_finds_its_contract_again(house: House) -> None:
-    present = calls.entitlement_hub()
-    first = await house.deploy(first_generation())
-    second = await house.deploy(present)
+    present = abi.compiled("entitlement_hub")
+    versions = [*former(), present]
+    deployed = [await house.deploy(version) for version in versions]
+    assert len({one.address for one in deployed}) == len(versions) == 3
     sent = await house.chain.count_transactions(DEPLOYER.address, "latest")
-    assert (await house.deploy(first_generation())).address == first.address
-    assert (await house.deploy(present)).address == second.address
+    for version, before in zip(versions, deployed, strict=True):
+        assert (await house.deploy(version)).address == before.address
     assert await house.chain.count_transactions(DEPLOYER.address, "latest") == sent
 
 
@@ -138,13 +138,16 @@ async def failures(house: House) -> dict[str, list[str]]:
     return {check.name: check.wrong for check in checks if not check.is_fine}
 
 
-def first_generation() -> Artifact:
-    content = json.loads(FIRST.read_text(encoding="utf-8"))
-    return Artifact(
-        name=content["name"],
-        abi=tuple(content["abi"]),
-        bytecode=bytes.fromhex(content["bytecode"]),
-        runtime_hash=bytes.fromhex(content["runtimeHash"]),
-        source_hash=content["sourceHash"],
-        compiler=content["compiler"]["version"],
-    )
+def former() -> list[Artifact]:
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FORMER.glob("entitlement_hub_*.json"))]
+    return [
+        Artifact(
+            name=content["name"],
+            abi=tuple(content["abi"]),
+            bytecode=bytes.fromhex(content["bytecode"]),
+            runtime_hash=bytes.fromhex(content["runtimeHash"]),
+            source_hash=content["sourceHash"],
+            compiler=content["compiler"]["version"],
+        )
+        for content in contents
+    ]
