@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import strawberry
 
 from hub.domain import anchors
-from hub.domain.entitlements import Entitlement, Grant, has_access
+from hub.domain.entitlements import Entitlement, Grant, TokenState, has_access, token_state
 from hub.domain.ids import kind_of
 from hub.domain.people import ViewerKind
 from hub.domain.refusals import InvalidInput, Refused
@@ -32,6 +32,7 @@ from resolvers.reading import listed_page, one, reading, told_of
 
 if TYPE_CHECKING:
     from hub.store.reads import Row
+    from hub.store.reads.anchors import ClaimedTokenRow
     from hub.store.reads.entitlements import EntitlementRow, GrantRow
     from hub.store.transactions import Rx
 
@@ -171,6 +172,8 @@ class TokenView:
     holder: str | None
     chain_id: int
     contract: str
+    state: TokenState
+    claimed_at_us: int | None
     claim_call: "ContractCall | None"
 
 
@@ -189,14 +192,17 @@ def token(info: Info, root: "strawberry.Parent[EntitlementRow]") -> TokenView | 
     if found is None:
         return None
     if int(found.to, 16) == 0:
-        return TokenView(found.token_id, None, found.chain_id, found.hub, None)
+        return TokenView(found.token_id, None, found.chain_id, found.hub, TokenState.UNCLAIMED, None, None)
     claimed = LeafClaim(
         found.root, found.index, found.order_key, found.to, found.token_id, found.expiry, found.commitment,
         tuple(found.siblings),
     )  # fmt: skip
     data = info.context.hub.chain.claim_call(claimed)
     call = None if data is None else ContractCall(found.chain_id, found.hub, data)
-    return TokenView(found.token_id, found.to, found.chain_id, found.hub, call)
+    its: ClaimedTokenRow | None = root.joined["proof"].joined["claimed"]
+    state = TokenState.UNCLAIMED if its is None else token_state(its.burned_at_us)
+    claimed_at_us = None if its is None else its.claimed_at_us
+    return TokenView(found.token_id, found.to, found.chain_id, found.hub, state, claimed_at_us, call)
 
 
 # ---- may this member open this course? ------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import strawberry
 
-from hub.domain.entitlements import EntitlementState, GrantSource, GrantState, PlatformAccessState
+from hub.domain.entitlements import EntitlementState, GrantSource, GrantState, PlatformAccessState, TokenState
 from hub.domain.orders import ChainStatus
 from resolvers import anchors, entitlements
 from resolvers.scalars import BigInt, Instant
@@ -81,6 +81,8 @@ class EntitlementToken:
     holder: str | None = plain("The wallet that it is for; null for a right without holder. See entitlementClaim.")
     chain_id: BigInt = plain("Which chain (EIP-155).")
     contract: str = plain("Address of the contract.")
+    state: TokenState = plain("Whether the holder has claimed it, as the chain tells.")
+    claimed_at_us: Instant | None = plain("When, by the clock of the block; null while nobody has.", name="claimedAt")
     claim_call: ContractCall | None = plain(
         "What gives the token to its holder, whoever sends it; again it changes nothing. Null without a holder.",
         costs=FREE,

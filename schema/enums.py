@@ -3,7 +3,7 @@
 from hub.domain.catalogue import CourseKind, ListingState
 from hub.domain.chain_log import Finality
 from hub.domain.disputes import AnswerKind, AnswerState, DisputeAction, DisputeState
-from hub.domain.entitlements import EntitlementState, GrantSource, GrantState
+from hub.domain.entitlements import EntitlementState, GrantSource, GrantState, TokenState
 from hub.domain.merchants import MerchantState
 from hub.domain.orders import ChainStatus, ChargeStatus, FulfilmentStatus, OrderStatus, PaymentAction
 from hub.domain.payments import AttemptState, CaptureMethod, IntentStatus
@@ -158,6 +158,15 @@ described(
     EntitlementState,
     "Whether a right stands.",
     {"ACTIVE": "It stands.", "SUSPENDED": "It rests for now.", "ENDED": "It has ended."},
+)
+described(
+    TokenState,
+    "How far the token of a right is, as the chain tells.",
+    {
+        "UNCLAIMED": "Nobody has claimed it, or the claim's block is not CONFIRMED.",
+        "CLAIMED": "Its holder has it.",
+        "BURNED": "It was taken off its wallet, after its right had ended.",
+    },
 )
 described(
     GrantSource,

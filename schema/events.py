@@ -7,7 +7,7 @@ import strawberry
 from hub.domain import events as domain
 from hub.domain.catalogue import ListingState
 from hub.domain.disputes import DisputeState
-from hub.domain.entitlements import EntitlementState, GrantSource
+from hub.domain.entitlements import EntitlementState, GrantSource, TokenState
 from hub.domain.orders import ChainStatus, ChargeStatus, OrderStatus
 from hub.domain.payments import AttemptState
 from hub.domain.reconciliation import BreakKind
@@ -39,6 +39,7 @@ described(
         "ENTITLEMENT_REVOKED": "A right was taken back.",
         "ENTITLEMENT_SUSPENDED": "A source of a right is held back.",
         "ENTITLEMENT_RESUMED": "A source of a right stands again.",
+        "ENTITLEMENT_TOKEN_CHANGED": "The token of a right was claimed or burned, or the chain took that back.",
         "DISPUTE_OPENED": "A charge is contested.",
         "DISPUTE_CHANGED": "A dispute has another state, amount or deadline.",
         "DISPUTE_DUE": "The deadline for evidence comes near, or has passed.",
@@ -173,6 +174,12 @@ class EntitlementResumed(EntitlementEvent):
     pass
 
 
+@represents(domain.EntitlementTokenChanged)
+@strawberry.type(description="The token of a right was claimed or burned on chain, or the chain took that back.")
+class EntitlementTokenChanged(EntitlementEvent):
+    token_state: TokenState = plain("How far the token was then.")
+
+
 @strawberry.interface(description="Something happened to a dispute; the selling platform's and operators' business.")
 class DisputeEvent:
     dispute_id: strawberry.ID = plain("Which dispute.")
@@ -248,6 +255,7 @@ EventPayload = Annotated[
     | EntitlementRevoked
     | EntitlementSuspended
     | EntitlementResumed
+    | EntitlementTokenChanged
     | DisputeOpened
     | DisputeChanged
     | DisputeDue

@@ -66,6 +66,11 @@ class ChainEvent:
         return f"{self.block_hash}:{self.log_index}"
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Orders events of one chain."""
+        return self.block_number, self.log_index
+
+    @property
     def told(self) -> str:
         """`args` as the one JSON text that is stored."""
         return json.dumps(self.args, sort_keys=True, separators=(",", ":"))

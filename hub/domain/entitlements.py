@@ -50,6 +50,29 @@ class EntitlementState(StrEnum):
     ENDED = "ENDED"
 
 
+class TokenState(StrEnum):
+    """How far the token of a right is, as the chain tells."""
+
+    UNCLAIMED = "UNCLAIMED"
+    CLAIMED = "CLAIMED"
+    BURNED = "BURNED"  # its right had ended before: nothing else can be burned
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedToken:
+    """That a wallet has claimed the token of a leaf: when last, and when it was taken off that wallet, by the clock of
+    the blocks."""
+
+    leaf_id: str
+    claimed_at_us: int
+    burned_at_us: int | None
+
+
+def token_state(burned_at_us: int | None) -> TokenState:
+    """Of one that was claimed."""
+    return TokenState.CLAIMED if burned_at_us is None else TokenState.BURNED
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """One source of a right. `ends_at_us` None means no end; `source_ref` is the order's id for a purchase."""

@@ -218,6 +218,14 @@ class EntitlementResumed(EntitlementEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class EntitlementTokenChanged(EntitlementEvent):
+    """A wallet has claimed the token of a right, it was burned, or the chain took that back: see token_state."""
+
+    kind: ClassVar[str] = "ENTITLEMENT_TOKEN_CHANGED"
+    token_state: str
+
+
+@dataclass(frozen=True, slots=True)
 class DisputeEvent(Event):
     """Of a contested charge; the selling platform's and the hub's business."""
 
@@ -318,8 +326,8 @@ EVENTS: dict[str, type[Event]] = {
     for event in (
         OrderCreated, OrderPaid, OrderMoneyChanged, OrderCanceled, OrderExpired, OrderRefunded, OrderRecorded,
         PaymentAttemptChanged, RefundChanged, PaymentRecorded, EntitlementGranted, EntitlementRevoked,
-        EntitlementSuspended, EntitlementResumed, DisputeOpened, DisputeChanged, DisputeDue, ListingChanged,
-        MemberLinked, BreakOpened,
+        EntitlementSuspended, EntitlementResumed, EntitlementTokenChanged, DisputeOpened, DisputeChanged, DisputeDue,
+        ListingChanged, MemberLinked, BreakOpened,
     )
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hub.domain.chain_log import ChainEvent
 from hub.domain.events import HUB_STREAM, Audience, BreakOpened, Change
 from hub.domain.ids import Draw
 from hub.domain.reconciliation import Break, BreakKind, BreakState
@@ -25,3 +26,10 @@ async def open_break(tx: "Tx", kind: BreakKind, subject_id: str, order_id: str |
 class _Opened:
     id: str
     version: int = 1
+
+
+async def tell_of_event(tx: "Tx", event: ChainEvent, what: str, draw: Draw) -> None:
+    """The Break of what a contract tells and nobody here has done."""
+    subject = f"{event.transaction_hash}:{event.name}"
+    detail = f"{what}: {event.name} of {event.subject} by contract {event.address}"
+    await open_break(tx, BreakKind.CHAIN, subject, None, detail, draw)

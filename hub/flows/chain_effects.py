@@ -4,35 +4,22 @@ Effects go by what an event is about (a root, an order key), never by its place:
 again or read from the first block anew changes nothing twice. What cannot be taken back waits until its block is final.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hub.domain.chain_log import REVOKING, ChainEvent, Cost, Depth, revokes
-from hub.domain.events import Audience, Change, OrderRecorded
+from hub.domain.events import Change, OrderRecorded
 from hub.domain.ids import Draw
-from hub.domain.orders import ChainStatus, Order
-from hub.domain.payments import AttemptState, PaymentAttempt
-from hub.domain.reconciliation import BreakKind
+from hub.domain.orders import ChainStatus, FulfilmentStatus, Order
 from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf, TransactionState
-from hub.flows.attempts import ANEW, RESOLVE
-from hub.flows.breaks import open_break
-from hub.flows.entitlements import (
-    audiences_of,
-    restore_grants_of,
-    resume_grants_of,
-    revoke_grants_of,
-    suspend_grants_of,
-)
+from hub.flows import purchase_effects, token_effects
+from hub.flows.breaks import tell_of_event
+from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
 from hub.ports import Vault
 
 if TYPE_CHECKING:
     from hub.store.transactions import Tx
 
-MoveGrants = Callable[["Tx", Order, str, list[Audience], Draw], Awaitable[Order]]
-STABLECOIN = "stablecoin"  # the channel whose purchases are settled by their buyers
-# An attempt lives for half an hour; what was settled later than this after it was made nobody waits for.
-WAITED_FOR_US = 24 * 3600 * 1_000_000
 STATES = {Depth.SEEN: BatchState.SUBMITTED, Depth.CONFIRMED: BatchState.CONFIRMED, Depth.FINAL: BatchState.FINALIZED}
 STATUSES = {
     Depth.SEEN: ChainStatus.SUBMITTED,
@@ -41,15 +28,25 @@ STATUSES = {
 }
 
 
-async def stands(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, draw: Draw, vault: Vault) -> None:
-    """The event has come to this depth. `cost` is its transaction's, where it is read for the first time."""
+async def stands(
+    tx: "Tx", event: ChainEvent, was: Depth | None, depth: Depth, cost: Cost | None, draw: Draw, vault: Vault
+) -> None:
+    """The event has come to this depth from another, None where it is read for the first time: then `cost` is its
+    transaction's."""
+    is_new = depth >= Depth.CONFIRMED and (was is None or was < Depth.CONFIRMED)
     match event.name:
         case "Anchored":
             await _anchored(tx, event, depth, cost, draw)
         case "Revoked" | "RootRevoked":
             await _revoked(tx, event, depth, draw, vault)
         case "Settled":
-            await _settled(tx, event, depth, draw, vault)
+            await purchase_effects.settled(tx, event, depth, draw, vault)
+        case "OrderRevoked" if depth >= Depth.CONFIRMED:
+            await purchase_effects.order_revoked(tx, event, depth, draw, vault)
+        case "Claimed" if is_new:
+            await token_effects.claimed(tx, event, draw, vault)
+        case "TransferSingle" if is_new:
+            await token_effects.burned(tx, event, draw, vault)
 
 
 async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
@@ -60,47 +57,13 @@ async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: V
         case "Revoked" | "RootRevoked":
             await _unrevoked(tx, event, depth, draw, vault)
         case "Settled":
-            await _unsettled(tx, event, draw, vault)
-
-
-# ---- direct settlements ----------------------------------------------------------------------------------------------
-
-
-async def _settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
-    """A buyer's own transaction may have bought what one of our attempts waits for: it is asked about at once, and its
-    channel decides, even of one that had ended without money by then, as by the word of a node that lagged. Nobody
-    waits for this one: whoever settled it was not us."""
-    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
-    if attempt is None:
-        if depth is Depth.FINAL and not await tx.chain_log.is_ours(event.transaction_hash):
-            await _tell_staff(tx, event, "an order was settled by a transaction that is not ours", draw)
-        return
-    if attempt.state is AttemptState.CHARGED:
-        if depth >= Depth.CONFIRMED:
-            await _move_bought(tx, attempt, resume_grants_of, draw, vault)
-        return
-    if attempt.is_settled:
-        tx.tasks.add(RESOLVE, attempt.id, {"attempt": attempt.id, ANEW: True}, draw.now_us)
-    await tx.tasks.hasten(RESOLVE, attempt.id, draw.now_us)
-
-
-async def _unsettled(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
-    """A purchase that was taken for paid is gone, in a block deeper than its channel waits for: what it gave is held
-    back until it is in a block again, and a person is told. Its money stays in the books until that person decides."""
-    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
-    if attempt is None or attempt.state is not AttemptState.CHARGED:
-        return
-    await _move_bought(tx, attempt, suspend_grants_of, draw, vault)
-    detail = f"the chain has taken back purchase {event.subject}, which had paid {attempt.key}: its right is held back"
-    await open_break(tx, BreakKind.CHAIN, attempt.id, attempt.order_id, detail, draw)
-
-
-async def _move_bought(tx: "Tx", attempt: PaymentAttempt, move: MoveGrants, draw: Draw, vault: Vault) -> None:
-    order = await tx.orders.lock(attempt.order_id)
-    assert order is not None, attempt.order_id
-    after = await move(tx, order, f"chain:{attempt.id}", await audiences_of(tx, order, vault), draw)
-    if after != order:
-        await tx.orders.update(after)
+            await purchase_effects.unsettled(tx, event, draw, vault)
+        case "OrderRevoked" if depth >= Depth.CONFIRMED:
+            await purchase_effects.order_unrevoked(tx, event, draw, vault)
+        case "Claimed" if depth >= Depth.CONFIRMED:
+            await token_effects.unclaimed(tx, event, draw, vault)
+        case "TransferSingle" if depth >= Depth.CONFIRMED:
+            await token_effects.unburned(tx, event, draw, vault)
 
 
 # ---- roots -----------------------------------------------------------------------------------------------------------
@@ -110,7 +73,7 @@ async def _anchored(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None
     batch = await _batch(tx, event)
     if batch is None:
         if depth is Depth.FINAL:
-            await _tell_staff(tx, event, "a root was anchored that is none of ours", draw)
+            await tell_of_event(tx, event, "a root was anchored that is none of ours", draw)
         return
     state = STATES[depth]
     if batch.state in (BatchState.CONFIRMED, BatchState.FINALIZED) and state is not BatchState.FINALIZED:
@@ -180,7 +143,7 @@ async def _revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault:
     batch = await _batch(tx, event)
     if batch is None:
         if depth is Depth.FINAL:
-            await _tell_staff(tx, event, "a root was revoked that is none of ours", draw)
+            await tell_of_event(tx, event, "a root was revoked that is none of ours", draw)
         return
     for leaf in await _meant(tx, event, batch):
         order = await tx.orders.lock(leaf.order_id)
@@ -188,39 +151,45 @@ async def _revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault:
         if order is None or right is None or right.id != leaf.id:
             continue
         audiences = await audiences_of(tx, order, vault)
-        after = await revoke_grants_of(tx, order, cause(leaf), audiences, draw, is_leaf_revoked=True)
-        if after != order:
-            await tx.orders.update(after)
+        await _put(tx, order, await revoke_grants_of(tx, order, cause(leaf), audiences, draw, is_leaf_revoked=True))
     if depth is Depth.FINAL:
-        await _tell_staff(tx, event, f"leaves of {batch.id} were revoked by a transaction that is not ours", draw)
+        await tell_of_event(tx, event, f"leaves of {batch.id} were revoked by a transaction that is not ours", draw)
 
 
 async def _unrevoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
-    """What we revoked is revoked again; a right that somebody else had ended stands again, on the leaf that it had."""
+    """What we revoked is revoked again, and what had ended before others revoked it; a right that they had ended stands
+    again, on the leaf that it had."""
     batch = await _batch(tx, event)
     if batch is None:
         return
     is_ours = await tx.chain_log.is_ours(event.transaction_hash)
     still = await _revoked_before(tx, event, batch)
     for leaf in await _meant(tx, event, batch):
-        if is_ours:
-            await tx.tasks.again("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
-        elif leaf.id in still:
+        if not is_ours and leaf.id in still:
             continue
-        elif depth >= Depth.CONFIRMED and (order := await tx.orders.lock(leaf.order_id)) is not None:
-            audiences = await audiences_of(tx, order, vault)
-            after = await restore_grants_of(tx, order, cause(leaf), audiences, draw, vault, has_leaf=True)
-            if after != order:
-                await tx.orders.update(after)
+        if is_ours or await _has_ended(tx, leaf, depth, draw, vault):
+            await tx.tasks.again("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
+
+
+async def _has_ended(tx: "Tx", leaf: RecordedLeaf, depth: Depth, draw: Draw, vault: Vault) -> bool:
+    """Whether a leaf is to be revoked all the same, now that what others have revoked of it is taken back."""
+    order = await tx.orders.lock(leaf.order_id)
+    if order is None:
+        return leaf.is_superseded
+    if depth >= Depth.CONFIRMED:
+        audiences = await audiences_of(tx, order, vault)
+        after = await restore_grants_of(tx, order, cause(leaf), audiences, draw, vault, has_leaf=True)
+        await _put(tx, order, after)
+        order = after
+    return leaf.is_superseded or order.fulfilment_status is FulfilmentStatus.REVOKED
 
 
 async def _revoked_before(tx: "Tx", event: ChainEvent, batch: AnchorBatch) -> set[str]:
     """The leaves that an earlier event has revoked already. If that one is taken back too, its turn comes after."""
-    place = (event.block_number, event.log_index)
     told = [
         earlier
         for earlier in await tx.chain_log.about(event.subject, *REVOKING)
-        if earlier.address == event.address and (earlier.block_number, earlier.log_index) < place
+        if earlier.address == event.address and earlier.place < event.place
     ]
     return {leaf.id for earlier in told for leaf in await _meant(tx, earlier, batch)}
 
@@ -235,7 +204,6 @@ def cause(leaf: RecordedLeaf) -> str:
     return f"chain:{leaf.id}"
 
 
-async def _tell_staff(tx: "Tx", event: ChainEvent, what: str, draw: Draw) -> None:
-    subject = f"{event.transaction_hash}:{event.name}"
-    detail = f"{what}: {event.name} of {event.subject} by contract {event.address}"
-    await open_break(tx, BreakKind.CHAIN, subject, None, detail, draw)
+async def _put(tx: "Tx", before: Order, after: Order) -> None:
+    if after != before:
+        await tx.orders.update(after)

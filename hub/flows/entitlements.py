@@ -268,7 +268,10 @@ def _is_of(grant: Grant, order: Order) -> bool:
 
 
 def event_of(
-    kind: type[EntitlementEvent], entitlement: Entitlement, order: Order, source: GrantSource = GrantSource.PURCHASE
+    kind: Callable[..., EntitlementEvent],
+    entitlement: Entitlement,
+    order: Order,
+    source: GrantSource = GrantSource.PURCHASE,
 ) -> EntitlementEvent:
     return kind(
         entitlement_id=entitlement.id,

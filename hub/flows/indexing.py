@@ -237,8 +237,9 @@ async def take_blocks(tx: "Tx", held: Cursor, cursor: Cursor, taken: Taken, draw
     # Above what was confirmed before, and read before: these may have come deeper.
     risen = await tx.chain_log.events(held.chain_id, held.final_number, min(held.number, cursor.confirmed_number))
     for event in risen:
-        if cursor.depth(event.block_number) > held.depth(event.block_number):
-            await chain_effects.stands(tx, event, cursor.depth(event.block_number), None, draw, vault)
+        was, depth = held.depth(event.block_number), cursor.depth(event.block_number)
+        if depth > was:
+            await chain_effects.stands(tx, event, was, depth, None, draw, vault)
     await _keep(tx, cursor, taken, draw, vault)
     if cursor.final_number > held.final_number:
         await tx.chain_log.drop_empty(held.chain_id, cursor.final_number)
@@ -247,10 +248,10 @@ async def take_blocks(tx: "Tx", held: Cursor, cursor: Cursor, taken: Taken, draw
 
 async def _keep(tx: "Tx", cursor: Cursor, taken: Taken, draw: Draw, vault: Vault) -> None:
     await tx.chain_log.add_blocks(taken.blocks)
-    for event in taken.events:
-        if await tx.chain_log.add_event(event):
-            cost = taken.costs.get(event.transaction_hash)
-            await chain_effects.stands(tx, event, cursor.depth(event.block_number), cost, draw, vault)
+    new = [event for event in taken.events if await tx.chain_log.add_event(event)]
+    for event in new:  # once all are kept: what one means another of its transaction may tell
+        cost = taken.costs.get(event.transaction_hash)
+        await chain_effects.stands(tx, event, None, cursor.depth(event.block_number), cost, draw, vault)
 
 
 # ---- contracts that became known late --------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ from hub.store.routing import Routing
 from hub.store.salts import Salts
 from hub.store.statements import Statements
 from hub.store.tasks import Tasks
+from hub.store.tokens import Tokens
 from hub.store.wallets import Wallets
 from hub.store.webhooks import Webhooks
 
@@ -191,6 +192,10 @@ class Rx:
     @cached_property
     def salts(self) -> Salts:
         return Salts(self)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        return Tokens(self)
 
     @cached_property
     def wallets(self) -> Wallets:

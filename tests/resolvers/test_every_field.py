@@ -265,8 +265,8 @@ SHOWN: dict[str, set[str]] = {
 NOT_IN_THE_SCENE = {
     "BreakOpened", "ContractCall",
     "EntitlementCheck", "EntitlementRevoked", "EntitlementToken", "MemberLinked", "NextAction",
-    "EntitlementSuspended", "EntitlementResumed", "DisputeDue", "OrderCanceled", "OrderExpired",
-    "OrderMoneyChanged", "OrderRecorded", "OrderUpdate", "PlatformAccess",
+    "EntitlementSuspended", "EntitlementResumed", "EntitlementTokenChanged", "DisputeDue", "OrderCanceled",
+    "OrderExpired", "OrderMoneyChanged", "OrderRecorded", "OrderUpdate", "PlatformAccess",
     "TrustedIssuer", "TrustedIssuerEdge", "RefundPart", "RefundPlan", "Notice",
     "RoutingCandidate", "RoutingChoice", "RoutingPreview", "RoutingRule",
     "SandboxArmed", "SandboxDispute", "SandboxFault", "WalletChallenge",  # of mutations alone

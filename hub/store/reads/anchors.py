@@ -14,6 +14,7 @@ from hub.store.chain_log import chain_cursor
 from hub.store.orders import order
 from hub.store.reads.plans import Noun, Sorting, ToMany, ToOne, known
 from hub.store.salts import person_key, salt
+from hub.store.tokens import claimed_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,16 @@ class LeafRow:
     expiry: int
     commitment: bytes
     created_at_us: int
+    joined: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTokenRow:
+    """That the holder of a leaf has claimed its token."""
+
+    leaf_id: str
+    claimed_at_us: int
+    burned_at_us: int | None
     joined: dict[str, Any] = field(default_factory=dict)
 
 
@@ -123,20 +134,24 @@ def visible_path(alias: FromClause, kind: ViewerKind) -> ColumnElement[bool]:
 
 NO_HOLDER = "0x" + "00" * 20
 known(Noun("leaf", leaf, LeafRow, visible))
+known(Noun("claimed_token", claimed_token, ClaimedTokenRow, visible))
 known(
     Noun(
         "proof",
         leaf,
         LeafRow,
         visible_path,
-        ones={"batch": ToOne("anchor_batch", lambda row, batch: row.c.batch_id == batch.c.id)},
+        ones={
+            "batch": ToOne("anchor_batch", lambda row, batch: row.c.batch_id == batch.c.id),
+            "claimed": ToOne("claimed_token", lambda row, token: row.c.id == token.c.leaf_id),
+        },
         manys={
             "siblings": ToMany(
                 "leaf", "batch_id", lambda row: row.batch_id, Sorting(("index_", "id"), is_descending=False),
                 most=MAX_LEAVES,
             )
         },
-        always=frozenset({"batch", "siblings"}),
+        always=frozenset({"batch", "siblings", "claimed"}),
     )
 )  # fmt: skip
 def _of_salt(column: ColumnElement[Any]) -> Any:

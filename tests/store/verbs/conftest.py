@@ -25,6 +25,7 @@ from hub.store.requests import Requests
 from hub.store.routing import Routing
 from hub.store.salts import Salts
 from hub.store.tasks import Tasks
+from hub.store.tokens import Tokens
 from hub.store.wallets import Wallets
 from hub.store.webhooks import Webhooks
 from tests.store.verbs.calls import verbs
@@ -52,4 +53,5 @@ def recorded(method: Any, names: set[str], repository: type, verb: str) -> Any:
 REPOSITORIES = (
     People, Catalogue, Orders, Payments, Notices, Ledger, Disputes, Entitlements, Breaks, Anchors, Requests, Events,
     Tasks, ApiKeys, Issuers, Audit, Webhooks, Archive, Routing, Refunds, ChainLog, Wallets, Salts,
+    Tokens,
 )  # fmt: skip

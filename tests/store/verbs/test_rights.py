@@ -5,7 +5,15 @@ from dataclasses import replace
 from sqlalchemy import delete, select
 
 from hub.domain.chain_log import BEFORE_FIRST, Block, ChainEvent, Cursor
-from hub.domain.entitlements import AccessState, EntitlementState, GrantState, PlatformAccessState, revoked, suspended
+from hub.domain.entitlements import (
+    AccessState,
+    ClaimedToken,
+    EntitlementState,
+    GrantState,
+    PlatformAccessState,
+    revoked,
+    suspended,
+)
 from hub.domain.payments import AttemptState
 from hub.domain.records import AnchorBatch, BatchState, ChainTransaction, KnownContract, RecordedLeaf, TransactionState
 from hub.ports import SignedTransaction
@@ -13,6 +21,7 @@ from hub.store.anchors import Anchors, EndedRequest
 from hub.store.anchors import leaf as leaf_table
 from hub.store.chain_log import ChainLog, moved
 from hub.store.entitlements import Entitlements, platform_access
+from hub.store.tokens import Tokens
 from hub.store.transactions import Store, Tx
 from tests.store.verbs.calls import left_out
 from tests.world import START_US, World
@@ -99,6 +108,15 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert ended == [EndedRequest(attempt.id, attempt.key, 1)]
         assert await tx.anchors.add_batch(batch, [second.id])
         assert not await tx.anchors.add_batch(replace(batch, id="anb_2"), [first.id])
+        assert await tx.tokens.leaf_at("", batch.root, 0) == replace(second, batch_id=batch.id, index=0)
+        assert await tx.tokens.leaf_at("0xhub", batch.root, 0) is None
+        assert await tx.tokens.of(second.id) is None
+        for token in (ClaimedToken(second.id, START_US, None), ClaimedToken(second.id, START_US, START_US + 1)):
+            await tx.tokens.put(token)
+            assert await tx.tokens.of(second.id) == token
+            assert await tx.tokens.held("", second.holder, second.token_id) == [token]
+        await tx.tokens.drop(second.id)
+        assert await tx.tokens.held("", second.holder, second.token_id) == []
         assert await tx.anchors.leaves_of_batch(batch.id) == [replace(second, batch_id=batch.id, index=0)]
         assert await tx.anchors.shown_by(batch.id) == [order.id]
         assert await tx.anchors.sold([second.id, "lef_none"]) == [order.total]
@@ -138,7 +156,7 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
 
     await store.write(unit)
     await store.write(look)
-    assert left_out(Anchors, called) == set()
+    assert left_out(Anchors, called) | left_out(Tokens, called) == set()
 
 
 async def test_chain_log(store: Store, world: World, called: set[str]) -> None:

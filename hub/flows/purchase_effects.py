@@ -1,0 +1,108 @@
+"""What the chain tells of single orders that the contract has settled: a purchase that one of ours waits for, or a
+stranger's; that somebody with a role has revoked one; and what it means when the chain takes that back.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hub.domain.chain_log import ChainEvent, Depth
+from hub.domain.events import Audience
+from hub.domain.ids import Draw
+from hub.domain.orders import Order
+from hub.domain.payments import AttemptState, PaymentAttempt
+from hub.domain.reconciliation import BreakKind
+from hub.flows.attempts import ANEW, RESOLVE
+from hub.flows.breaks import open_break, tell_of_event
+from hub.flows.entitlements import (
+    audiences_of,
+    restore_grants_of,
+    resume_grants_of,
+    revoke_grants_of,
+    suspend_grants_of,
+)
+from hub.ports import Vault
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Tx
+
+MoveGrants = Callable[["Tx", Order, str, list[Audience], Draw], Awaitable[Order]]
+STABLECOIN = "stablecoin"  # the channel whose purchases are settled by their buyers
+# An attempt lives for half an hour; what was settled later than this after it was made nobody waits for.
+WAITED_FOR_US = 24 * 3600 * 1_000_000
+
+
+async def settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
+    """A buyer's own transaction may have bought what one of our attempts waits for: it is asked about at once, and its
+    channel decides, even of one that had ended without money by then, as by the word of a node that lagged. A purchase
+    that nobody here waits for is a stranger's, with money of their own; a settlement without one was signed by a key
+    of ours."""
+    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    if attempt is None:
+        if depth is Depth.FINAL and not await _is_known(tx, event):
+            await tell_of_event(tx, event, "an order was settled by a transaction that is not ours", draw)
+        return
+    if attempt.state is AttemptState.CHARGED:
+        if depth >= Depth.CONFIRMED:
+            await _move_bought(tx, attempt, resume_grants_of, draw, vault)
+        return
+    if attempt.is_settled:
+        tx.tasks.add(RESOLVE, attempt.id, {"attempt": attempt.id, ANEW: True}, draw.now_us)
+    await tx.tasks.hasten(RESOLVE, attempt.id, draw.now_us)
+
+
+async def unsettled(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
+    """A purchase that was taken for paid is gone, in a block deeper than its channel waits for: what it gave is held
+    back until it is in a block again, and a person is told. Its money stays in the books until that person decides."""
+    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    if attempt is None or attempt.state is not AttemptState.CHARGED:
+        return
+    await _move_bought(tx, attempt, suspend_grants_of, draw, vault)
+    detail = f"the chain has taken back purchase {event.subject}, which had paid {attempt.key}: its right is held back"
+    await open_break(tx, BreakKind.CHAIN, attempt.id, attempt.order_id, detail, draw)
+
+
+async def _is_known(tx: "Tx", event: ChainEvent) -> bool:
+    """Whether we have settled it ourselves, or a splitter of ours has sold it."""
+    if await tx.chain_log.is_ours(event.transaction_hash):
+        return True
+    sold = await tx.chain_log.about(event.subject, "Purchased")
+    return any(sale.transaction_hash == event.transaction_hash for sale in sold)
+
+
+async def order_revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
+    """A right that a purchase gave has ended, as with a refund that another of the splitter's refunders has made: its
+    record is to end too. What became of the money its channel tells."""
+    if await tx.chain_log.is_ours(event.transaction_hash):
+        return
+    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    if attempt is not None:
+        await _move_bought(tx, attempt, revoke_grants_of, draw, vault, _cause(event))
+    if depth is Depth.FINAL:
+        what = "an order" if attempt is None else f"the right of {attempt.order_id}"
+        await tell_of_event(tx, event, f"{what} was revoked by a transaction that is not ours", draw)
+
+
+async def order_unrevoked(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
+    told = await tx.chain_log.about(event.subject, event.name)
+    if any(earlier.address == event.address and earlier.place < event.place for earlier in told):
+        return
+    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    if attempt is not None:
+        await _move_bought(tx, attempt, partial(restore_grants_of, vault=vault), draw, vault, _cause(event))
+
+
+async def _move_bought(
+    tx: "Tx", attempt: PaymentAttempt, move: MoveGrants, draw: Draw, vault: Vault, cause: str | None = None
+) -> None:
+    """The right that a purchase gave, for a cause: by default, that the chain does not hold the purchase."""
+    order = await tx.orders.lock(attempt.order_id)
+    assert order is not None, attempt.order_id
+    after = await move(tx, order, cause or f"chain:{attempt.id}", await audiences_of(tx, order, vault), draw)
+    if after != order:
+        await tx.orders.update(after)
+
+
+def _cause(event: ChainEvent) -> str:
+    """Why a grant has ended whose purchase others have revoked."""
+    return f"chain:{event.subject}"
