@@ -75,6 +75,13 @@ IdempotencyKey = Annotated[
 ]
 ListingToBuy = Annotated[strawberry.ID, strawberry.argument(description="The listing to buy.")]
 OrderId = Annotated[strawberry.ID, strawberry.argument(description="The order's id.")]
+WalletToHold = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(
+        description="A linked wallet of yours that the right's token is to be for, from its first record on chain: see "
+        "walletLink. Shown on chain for good. Absent: a right without holder, see entitlementClaim."
+    ),
+]
 
 
 async def order_create(
@@ -84,6 +91,7 @@ async def order_create(
     expected_amount: Annotated[
         MoneyInput | None, strawberry.argument(description="The price that the buyer saw; another one is refused.")
     ] = None,
+    wallet_id: WalletToHold = None,
 ) -> Payload:
     """Order a course at the listing's price of now."""
 
@@ -94,6 +102,7 @@ async def order_create(
             listing_id=id_of("Listing", listing_id, "listingId"),
             expected=None if expected_amount is None else money(expected_amount, "expectedAmount"),
             idempotency_key=key(idempotency_key),
+            wallet_id=None if wallet_id is None else id_of("Wallet", wallet_id, "walletId"),
         )
 
     return await _payload(info, await told(flow))

@@ -15,7 +15,7 @@ from resolvers.context import Info
 from resolvers.errors import bad_input
 from resolvers.inputs import MoneyInput, id_of, key, money, storable, web_address
 from resolvers.lookahead import Wanted, wanted
-from resolvers.orders import IdempotencyKey, ListingToBuy, OrderId, is_plain
+from resolvers.orders import IdempotencyKey, ListingToBuy, OrderId, WalletToHold, is_plain
 from resolvers.payloads import Payload, told
 from resolvers.reading import again
 
@@ -69,6 +69,7 @@ async def checkout(
     method: Method = None,
     return_url: ReturnUrl = None,
     capture_method: CaptureMethodChoice = CaptureMethod.AUTOMATIC,
+    wallet_id: WalletToHold = None,
 ) -> Payload:
     """`orderCreate` and `paymentCreate` in one call, under one key."""
 
@@ -81,6 +82,7 @@ async def checkout(
             method=None if method is None else storable(method, "method", MAX_CODE),
             return_url=None if return_url is None else web_address(return_url, "returnUrl"),
             capture_method=capture_method,
+            wallet_id=None if wallet_id is None else id_of("Wallet", wallet_id, "walletId"),
         )
         return await purchase.checkout(info.context.hub, info.context.viewer, request)
 

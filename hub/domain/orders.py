@@ -112,6 +112,7 @@ class Order:
     returned_minor: int = 0  # of what was given back, what came late or beyond the price: no part of the price
 
     due_minor: int | None = None  # what its merchant took of the money held for it, instead of the total
+    wallet_id: str | None = None  # the buyer's, for which the right's token is to be
 
     @property
     def due(self) -> int:

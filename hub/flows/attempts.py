@@ -51,6 +51,7 @@ from hub.flows import disputes, late
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, grant_purchase, restore_grants_of
 from hub.flows.records import record_end
+from hub.flows.wallets import holder_of
 from hub.ports import Channel, Hub, Vault
 
 if TYPE_CHECKING:
@@ -274,6 +275,7 @@ async def _follow(
             audiences=audiences,
             draw=draw,
             vault=vault,
+            holder=await holder_of(tx, order),
         )
     if held.status is OrderStatus.REFUNDED and order.status is not held.status:
         # Money came again: until that goes back too the price is paid, whatever came first.

@@ -16,6 +16,7 @@ from hub.domain.records import RecordedLeaf
 from hub.domain.refusals import NotFound, Refusal, StateConflict
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit, records
+from hub.flows.wallets import held_wallet
 from hub.ports import Hub, Vault
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ async def claim_right(
 ) -> Answer[Entitlement]:
     if seen := await tx.requests.begin(request, entitlement_id, draw):
         return Answer(await tx.entitlements.lock(entitlement_id), seen.refusal, is_replay=True)
-    wallet = await tx.wallets.lock(wallet_id)
-    if wallet is None or wallet.user_id != viewer.user_id or wallet.unlinked_at_us is not None:
+    wallet = await held_wallet(tx, viewer.user_id, wallet_id)
+    if wallet is None:
         return await _refuse(tx, request, NotFound("walletId"))
     held = await tx.entitlements.get(entitlement_id)
     if held is None or held.user_id != viewer.user_id:

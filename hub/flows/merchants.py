@@ -16,16 +16,25 @@ from hub.domain.orders import (
 from hub.domain.payments import IntentStatus
 from hub.domain.refusals import ChannelUnavailable, NotFound, Refusal
 from hub.domain.routing import NOTHING_NEW, StandingState
+from hub.flows.wallets import held_wallet
 
 if TYPE_CHECKING:
     from hub.store.transactions import Tx
 
 
 async def admit(
-    tx: "Tx", user_id: str, listing_id: str, expected: Money | None, draw: Draw, *, channel: str = ""
+    tx: "Tx",
+    user_id: str,
+    listing_id: str,
+    expected: Money | None,
+    draw: Draw,
+    *,
+    channel: str = "",
+    wallet_id: str | None = None,
 ) -> Order | Refusal:
     """The new order, not stored yet, or why there is none. A known price of 0 is PAID from the start. `channel`: where
-    it is to be paid at once, so that one which takes nothing new is refused by the same look."""
+    it is to be paid at once, so that one which takes nothing new is refused by the same look. `wallet_id`: the buyer's
+    wallet that the right's token is to be for."""
     admission = await tx.orders.admission(listing_id, user_id, channel)
     if admission is None:
         return NotFound("listingId")
@@ -36,6 +45,8 @@ async def admit(
     is_free = price.amount_minor == 0
     if not is_free and admission.standing is not StandingState.RUNNING:
         return ChannelUnavailable(channel, NOTHING_NEW)
+    if wallet_id is not None and await held_wallet(tx, user_id, wallet_id) is None:
+        return NotFound("walletId")
     return Order(
         id=draw.id("ord"),
         number=draw.order_number(),
@@ -62,4 +73,5 @@ async def admit(
         closed_at_us=None,
         version=1,
         created_at_us=draw.now_us,
+        wallet_id=wallet_id,
     )

@@ -44,6 +44,7 @@ from hub.flows import access, anchors, attempts, records
 from hub.flows.attempts import RESOLVE, ask_once, asked, tell_attempt
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.merchants import admit
+from hub.flows.wallets import holder_of
 from hub.flows.ways import (
     StillPayable,
     Way,
@@ -65,12 +66,28 @@ if TYPE_CHECKING:
 
 
 async def create_order(
-    hub: Hub, viewer: Viewer, *, listing_id: str, expected: Money | None, idempotency_key: str
+    hub: Hub,
+    viewer: Viewer,
+    *,
+    listing_id: str,
+    expected: Money | None,
+    idempotency_key: str,
+    wallet_id: str | None = None,
 ) -> Answer[Order]:
-    """An order at the listing's price of now, frozen. `expected` refuses another price than the buyer saw."""
-    told = {"listingId": listing_id, "expectedAmount": expected and [expected.amount_minor, expected.currency]}
+    """An order at the listing's price of now, frozen. `expected` refuses another price than the buyer saw; `wallet_id`
+    is the buyer's wallet for which the right's token is to be."""
+    told: dict[str, Any] = {
+        "listingId": listing_id,
+        "expectedAmount": expected and [expected.amount_minor, expected.currency],
+    }
+    told |= meant_for(wallet_id)
     request = RequestKey(viewer.principal, "orderCreate", idempotency_key, fingerprint("orderCreate", told))
-    return await hub.store.write(admit_order, viewer, listing_id, expected, request, hub.draw(), hub.vault)
+    return await hub.store.write(admit_order, viewer, listing_id, expected, request, hub.draw(), hub.vault, wallet_id)
+
+
+def meant_for(wallet_id: str | None) -> dict[str, str]:
+    """What a request says of the wallet, in its fingerprint: as before where it names none."""
+    return {} if wallet_id is None else {"walletId": wallet_id}
 
 
 async def admit_order(
@@ -81,11 +98,12 @@ async def admit_order(
     request: RequestKey,
     draw: Draw,
     vault: Vault,
+    wallet_id: str | None = None,
 ) -> Answer[Order]:
     if seen := await tx.requests.begin(request, draw.id("ord"), draw):
         return Answer(await tx.orders.lock(seen.subject_id), seen.refusal, is_replay=True)
     assert viewer.user_id is not None
-    order = await admit(tx, viewer.user_id, listing_id, expected, draw)
+    order = await admit(tx, viewer.user_id, listing_id, expected, draw, wallet_id=wallet_id)
     if isinstance(order, Refusal):
         await tx.requests.finish(request, order)
         return Answer(refusal=order)
@@ -101,9 +119,11 @@ async def _announce(tx: "Tx", order: Order, audiences: list[Audience], draw: Dra
     if order.status is OrderStatus.PAID:
         tx.events.append(order, OrderPaid.of(order), audiences, draw)
         grant_id = await grant_purchase(tx, order, audiences, draw)
+        holder = await holder_of(tx, order)
         await records.record_end(
-            tx, order, None, grant_id=grant_id, had_ended=False, audiences=audiences, draw=draw, vault=vault
-        )
+            tx, order, None, grant_id=grant_id, had_ended=False, audiences=audiences, draw=draw, vault=vault,
+            holder=holder,
+        )  # fmt: skip
 
 
 # ---- R 支付请求, G, API, G -------------------------------------------------------------------------------------------
@@ -318,6 +338,7 @@ class CheckoutRequest:
     method: str | None = None
     return_url: str | None = None
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    wallet_id: str | None = None  # the buyer's, for which the right's token is to be
 
     @property
     def normalised(self) -> dict[str, Any]:
@@ -328,7 +349,7 @@ class CheckoutRequest:
             "method": self.method,
             "returnUrl": self.return_url,
         }
-        return asked | captured_by(self.capture_method)
+        return asked | captured_by(self.capture_method) | meant_for(self.wallet_id)
 
 
 async def checkout(hub: Hub, viewer: Viewer, request: CheckoutRequest) -> Answer[PaymentAttempt | Order]:
@@ -355,7 +376,9 @@ async def open_checkout(
         return await _seen_checkout(tx, seen)
     assert viewer.user_id is not None
     first = way.channels[0][0] if way.channels else ""
-    order = await admit(tx, viewer.user_id, request.listing_id, request.expected, draw, channel=first)
+    order = await admit(
+        tx, viewer.user_id, request.listing_id, request.expected, draw, channel=first, wallet_id=request.wallet_id
+    )
     if isinstance(order, Refusal):
         return await _refuse(tx, key, order)
     if order.status is OrderStatus.PAID:

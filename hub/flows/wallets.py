@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from hub.domain import siwe
 from hub.domain.ids import ALPHABET, Draw, base32
+from hub.domain.orders import Order
 from hub.domain.people import UserState, Viewer, Wallet, WalletChallenge
 from hub.domain.refusals import IdentityTaken, InvalidInput, NotFound, ProvisionalUser, Refusal, StateConflict
 from hub.domain.requests import Answer
 from hub.domain.siwe import SiweMessage, SiweRefused
 from hub.flows import audit
+from hub.flows.records import NO_HOLDER
 from hub.ports import Hub
 
 if TYPE_CHECKING:
@@ -125,6 +127,25 @@ async def unlink_wallet(tx: "Tx", viewer: Viewer, wallet_id: str, draw: Draw) ->
     await tx.wallets.unlink(held.id, draw.now_us)
     await audit.note(tx, viewer, "walletUnlink", held.id, draw)
     return Answer(held)
+
+
+# ---- for whom a right's token is -------------------------------------------------------------------------------------
+
+
+async def held_wallet(tx: "Tx", user_id: str | None, wallet_id: str) -> Wallet | None:
+    """A person's linked wallet, held until the end of the unit; None: they have no such."""
+    wallet = await tx.wallets.lock(wallet_id)
+    is_theirs = wallet is not None and wallet.user_id == user_id and wallet.unlinked_at_us is None
+    return wallet if is_theirs else None
+
+
+async def holder_of(tx: "Tx", order: Order) -> str:
+    """The address that the buyer has chosen for the right's token, if it is still theirs; else nobody's."""
+    wallet = None if order.wallet_id is None else await held_wallet(tx, order.user_id, order.wallet_id)
+    return NO_HOLDER if wallet is None else wallet.address
+
+
+# ---- whether a signed text counts ------------------------------------------------------------------------------------
 
 
 def _fault(hub: Hub, message: SiweMessage, address: str) -> str | None:

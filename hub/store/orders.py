@@ -57,6 +57,7 @@ order = Table(
     integer("refunded_minor", server_default="0"),
     integer("refund_reserved_minor", server_default="0"),
     integer("returned_minor", server_default="0"),
+    text("wallet_id", nullable=True),  # no foreign key: a person's wallets go when the person is erased
 )
 Index("ix_order_user", order.c.user_id, order.c.created_at_us, order.c.id)
 Index("ix_order_platform", order.c.platform_id, order.c.created_at_us, order.c.id)
@@ -190,7 +191,7 @@ def order_of(
     chain_status: str, intent_id: str | None, intent_status: str | None, attempts: int, received_minor: int,
     partial_minor: int, has_exact: int, has_conflict: int, deadline_us: int, paid_at_us: int | None,
     closed_at_us: int | None, version: int, created_at_us: int, due_minor: int | None,
-    refunded_minor: int, refund_reserved_minor: int, returned_minor: int,
+    refunded_minor: int, refund_reserved_minor: int, returned_minor: int, wallet_id: str | None,
 ) -> Order:  # fmt: skip
     """The domain's Order from a row, in the order of the table's columns."""
     return Order(
@@ -203,6 +204,7 @@ def order_of(
         has_conflict=bool(has_conflict), deadline_us=deadline_us, paid_at_us=paid_at_us, closed_at_us=closed_at_us,
         version=version, created_at_us=created_at_us, due_minor=due_minor,
         refunded_minor=refunded_minor, refund_reserved_minor=refund_reserved_minor, returned_minor=returned_minor,
+        wallet_id=wallet_id,
     )  # fmt: skip
 
 

@@ -38,6 +38,19 @@ async def test_a_wallet_is_linked_shown_and_unlinked(api: Api) -> None:
     assert (await api.data(viewer, node, id=wallet["id"]))["node"] is None
 
 
+async def test_a_right_is_bought_for_a_wallet_of_ones_own(api: Api) -> None:
+    buy = """mutation($input: OrderCreateInput!) { orderCreate(input: $input) {
+      order { entitlement { isOpen } } userErrors { code path } } }"""
+    viewer, listing = await api.world.learner(), await api.world.listing(price_minor=0)
+    wallet, theirs = await linked(api, viewer), await linked(api, await api.world.learner(), 2)
+    asked = {"listingId": listing.id, "idempotencyKey": "k-1"}
+    refused = (await api.data(viewer, buy, input=asked | {"walletId": theirs["id"]}))["orderCreate"]
+    assert refused == {"order": None, "userErrors": [{"code": "NOT_FOUND", "path": ["input", "walletId"]}]}
+    asked["idempotencyKey"] = "k-2"
+    made = (await api.data(viewer, buy, input=asked | {"walletId": wallet["id"]}))["orderCreate"]
+    assert made == {"order": {"entitlement": {"isOpen": True}}, "userErrors": []}
+
+
 async def test_what_cannot_be_taken_is_told_by_its_field(api: Api) -> None:
     viewer = await api.world.learner()
     for field, document, given in (

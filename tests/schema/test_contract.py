@@ -177,7 +177,7 @@ def test_mutations_are_the_listed_ones() -> None:
 def test_order_create_names_no_channel() -> None:
     field = CORE.type_map["OrderCreateInput"]
     assert isinstance(field, GraphQLInputObjectType)
-    assert set(field.fields) == {"listingId", "expectedAmount", "idempotencyKey"}
+    assert set(field.fields) == {"listingId", "expectedAmount", "idempotencyKey", "walletId"}
 
 
 def shows(type_: Any, value: object) -> bool:

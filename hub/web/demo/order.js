@@ -18,6 +18,7 @@ export async function buy(page, listing, channel) {
   const { order, paymentAttempt } = await page.mutate(CHECKOUT, {
     listingId: listing.id,
     channel,
+    walletId: linkedWallet(page)?.id ?? null, // its token is then for the wallet from the first record on
     method: channel === 'stablecoin' ? `permit:${page.wallet.address}` : null,
     expectedAmount: { amountMinor, currency },
     returnUrl: `${location.origin}/demo`,
@@ -39,6 +40,10 @@ async function pay(page, { nextAction, lastError }) {
   await page.wallet.carryOut(JSON.parse(nextAction.data));
   say('');
   return page.refresh();
+}
+
+export function linkedWallet({ me, wallet }) {
+  return wallet && me.wallets.find(({ address }) => address.toLowerCase() === wallet.address);
 }
 
 // From the order's first event on, over Server-Sent Events; a cut is made good from the last cursor.

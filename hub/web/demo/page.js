@@ -2,7 +2,7 @@
 import { CATALOGUE, CHALLENGE, LINK, ME, UNLINK } from './documents.js';
 import { $, button, element, label, say, short, told } from './elements.js';
 import { connect } from './hub.js';
-import { buy, follow } from './order.js';
+import { buy, follow, linkedWallet } from './order.js';
 import { showRights } from './shelf.js';
 import { Wallet, wallets } from './wallet.js';
 
@@ -100,7 +100,7 @@ async function showWallet() {
   if (!page.chain) return note('This hub is on another chain than its own: the page helps no wallet there.');
   if (!wallet) return offerWallets();
   const { coins, gasWei } = await wallet.balances();
-  const linked = me.wallets.find(({ address }) => address.toLowerCase() === wallet.address);
+  const linked = linkedWallet(page);
   $('wallet-state').replaceChildren(
     element('div', { className: 'row' },
       element('code', { textContent: short(wallet.address), title: wallet.address }),
@@ -137,8 +137,7 @@ async function use(provider) {
   page.wallet = wallet;
   provider.on?.('accountsChanged', () => location.reload());
   await refresh();
-  const isLinked = page.me.wallets.some(({ address }) => address.toLowerCase() === wallet.address);
-  if (!isLinked) await link();
+  if (!linkedWallet(page)) await link();
 }
 
 // EIP-4361: the hub's text, signed by the wallet, makes the address this person's.

@@ -1,6 +1,7 @@
 // The rights of the person who is signed in: claimed as tokens by the wallet, handed on to somebody else.
 import { CLAIM, HAND_ON, RIGHT_NOW } from './documents.js';
 import { $, button, element, label, say } from './elements.js';
+import { linkedWallet } from './order.js';
 
 const LOOK_AGAIN_MS = 500;
 const RECORDED_WITHIN_MS = 60_000;
@@ -25,9 +26,9 @@ async function item(page, right) {
       element('span', { className: 'faint', textContent: right.chainStatus.toLowerCase() })));
 }
 
-// The right gets a leaf for this wallet; once that is on chain, the wallet sends what gives it the token.
+// The right gets a leaf for this wallet, unless it was bought for it; once that is on chain, the wallet sends what gives it the token.
 async function claim(page, right) {
-  const linked = page.me.wallets.find(({ address }) => address.toLowerCase() === page.wallet.address);
+  const linked = linkedWallet(page);
   if (!linked) throw new Error('Sign and link the wallet first. 请先签名绑定钱包');
   await page.mutate(CLAIM, { entitlementId: right.id, walletId: linked.id, idempotencyKey: crypto.randomUUID() });
   say('The right is being recorded for your wallet. 正在上链');

@@ -1,0 +1,16 @@
+"""The wallet that a buyer chose at checkout, for the right that the order will give.
+
+A revision is frozen: it repeats what the tables were and imports nothing of the hub.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0018_wallet_of_an_order"
+down_revision = "0017_offers_on_chain"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("order_", sa.Column("wallet_id", sa.Text(), nullable=True))
