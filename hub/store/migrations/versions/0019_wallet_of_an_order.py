@@ -6,8 +6,8 @@ A revision is frozen: it repeats what the tables were and imports nothing of the
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0018_wallet_of_an_order"
-down_revision = "0017_offers_on_chain"
+revision = "0019_wallet_of_an_order"
+down_revision = "0018_claimed_tokens"
 branch_labels = None
 depends_on = None
 
