@@ -12,13 +12,13 @@ from eth.chains.base import MiningChain
 from eth.db.atomic import AtomicDB
 from eth.db.backends.memory import MemoryDB
 from eth.vm.forks import PragueVM
-from eth_abi import decode, encode
+from eth_abi import decode
 from eth_account import Account as EthAccount
 from eth_account.signers.local import LocalAccount
 from eth_keys import keys
 from eth_utils import keccak
 
-from contracts import Artifact, artifact
+from contracts import abi
 from hub.chain.results import PaymentResult, sign
 from hub.domain import anchors
 from hub.domain.anchors import NO_END, NO_HOLDER, Leaf, Proof, Tree
@@ -125,7 +125,7 @@ class Hub:
     def ask(self, function: str, *arguments: object) -> tuple[object, ...]:
         """What a view answers."""
         answer = self.evm.call(self.address, calldata(function, *arguments))
-        return cast(tuple[object, ...], decode(types(_function(function), "outputs"), answer))
+        return (abi.answer("entitlement_hub", function, answer),)
 
     def verifies(self, proof: Proof) -> bool:
         return self.ask("verify", *verify_arguments(proof)) == (True,)
@@ -138,31 +138,16 @@ def verify_arguments(proof: Proof) -> tuple[object, ...]:
 
 
 def calldata(function: str, *arguments: object) -> bytes:
-    kinds = types(_function(function), "inputs")
-    arguments = tuple(_address(a) if kind == "address" else a for kind, a in zip(kinds, arguments, strict=True))
-    return keccak(f"{function}({','.join(kinds)})".encode())[:4] + encode(kinds, arguments)
+    return abi.call("entitlement_hub", function, *arguments)
 
 
 def event(name: str, *indexed: bytes) -> tuple[bytes, ...]:
     """The topics of an event of the hub."""
-    entry = _entry("event", name)
-    return (
-        keccak(f"{name}({','.join(types(entry, 'inputs'))})".encode()),
-        *(value.rjust(32, b"\0") for value in indexed),
-    )
+    return abi.event("entitlement_hub", name).topic, *(value.rjust(32, b"\0") for value in indexed)
 
 
-def types(entry: dict[str, object], side: str) -> list[str]:
-    """ABI types of a function's inputs or outputs; a struct becomes its tuple."""
-    parts = cast(list[dict[str, object]], entry[side])
-    return [
-        "(" + ",".join(types(part, "components")) + ")" if part["type"] == "tuple" else cast(str, part["type"])
-        for part in parts
-    ]
-
-
-def deploy(evm: Evm, compiled: Artifact, *addresses: bytes) -> bytes:
-    return evm.send(OWNER, b"", compiled.bytecode + encode(["address"] * len(addresses), addresses)).contract
+def deploy(evm: Evm, name: str, *addresses: bytes) -> bytes:
+    return evm.send(OWNER, b"", abi.creation(name, *addresses)).contract
 
 
 def right(number: int = 0, *, to: bytes = NO_HOLDER, expiry: int = NO_END, token_id: int = TOKEN) -> Leaf:
@@ -226,26 +211,12 @@ def fresh_hub() -> Hub:
 
 def house_rules(evm: Evm) -> Hub:
     """The hub of `fresh_hub` on a machine where its accounts have funds."""
-    hub = Hub(evm, deploy(evm, artifact("entitlement_hub"), OWNER.address, GATE.address))
+    hub = Hub(evm, deploy(evm, "entitlement_hub", OWNER.address, GATE.address))
     hub.send(OWNER, "setRole", GUARD.address, PAUSER)
     hub.send(OWNER, "setRole", JUDGE.address, REVOKER)
     hub.send(OWNER, "setRole", SEAL.address, SIGNER)
     hub.send(OWNER, "setRole", TILL.address, MINTER)
     return hub
-
-
-@functools.cache
-def _entry(kind: str, name: str) -> dict[str, object]:
-    (found,) = (e for e in artifact("entitlement_hub").abi if e["type"] == kind and e.get("name") == name)
-    return found
-
-
-def _function(name: str) -> dict[str, object]:
-    return _entry("function", name)
-
-
-def _address(value: object) -> object:
-    return "0x" + value.hex() if isinstance(value, bytes) else value
 
 
 def _reason(output: bytes) -> str:

@@ -1,16 +1,14 @@
-"""A CheckoutSplitter with its hub, a coin and a buyer on the small EVM, and Vyper sources of tokens that misbehave."""
+"""A CheckoutSplitter with its hub, a coin and a buyer on the small EVM."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from eth_abi import decode, encode
+from eth_abi import encode
 from eth_account import Account as Wallet
 from eth_utils import keccak
-from vyper.compiler import compile_code  # type: ignore[import-untyped]  # the compiler ships no types
 
-from contracts import artifact
+from contracts import abi
 from tests.contracts.evm import CHAIN_ID, GATE, NOW, OWNER, STRANGER, TOKEN, Account, Evm, Receipt, fresh_account
 from tests.contracts.evm import Hub as EntitlementHub
 
@@ -19,6 +17,9 @@ PRICE = 12_340_000  # 12.34 of the coin
 DEADLINE = NOW + 1_800
 NO_BOUND = 2**256 - 1
 REFERENCE = keccak(b"reference of an attempt")
+ANOTHER = keccak(b"another attempt")
+PAYEES = tuple(keccak(name)[:20] for name in (b"publisher", b"operator"))
+SHARES = ((PAYEES[0], 9_000), (PAYEES[1], 1_000))
 
 Json = dict[str, Any]
 Terms = tuple[object, ...]  # token, price, token id, term, split's id
@@ -30,34 +31,26 @@ Signature = tuple[int, bytes, bytes]  # v, r, s
 class Contract:
     """Any deployed contract: functions by name, arguments in the ABI's order, addresses as bytes."""
 
-    def __init__(self, evm: Evm, address: bytes, abi: Sequence[Json]) -> None:
-        self.evm, self.address, self.abi = evm, address, abi
+    def __init__(self, evm: Evm, address: bytes, name: str) -> None:
+        self.evm, self.address, self.name = evm, address, name
 
     def on(self, evm: Evm) -> "Contract":
-        return Contract(evm, self.address, self.abi)
+        return Contract(evm, self.address, self.name)
 
     def send(self, sender: Account, function: str, *arguments: object) -> Receipt:
         return self.evm.send(sender, self.address, self.calldata(function, *arguments))
 
     def ask(self, function: str, *arguments: object) -> Any:
         """What a view answers, alone or as a tuple; whatever it did to the state is forgotten."""
-        answer = self.evm.copy().send(STRANGER, self.address, self.calldata(function, *arguments)).output
-        found = decode(_types(self._entry(function), "outputs"), answer)
-        return found[0] if len(found) == 1 else found
+        return abi.answer(self.name, function, self.evm.call(self.address, self.calldata(function, *arguments)))
 
     def calldata(self, function: str, *arguments: object) -> bytes:
-        kinds = _types(self._entry(function), "inputs")
-        return keccak(f"{function}({','.join(kinds)})".encode())[:4] + encode(kinds, [_plain(a) for a in arguments])
+        return abi.call(self.name, function, *arguments)
 
-    def logs(self, receipt: Receipt, event: str) -> list[tuple[Any, ...]]:
+    def logs(self, receipt: Receipt, name: str) -> list[tuple[Any, ...]]:
         """What this contract said under an event's name: its arguments in the ABI's order."""
-        (entry,) = (e for e in self.abi if e["type"] == "event" and e["name"] == event)
-        topic = keccak(f"{event}({','.join(_types(entry, 'inputs'))})".encode())
-        return [_said(entry, topics, data) for topics, data in receipt.logs if topics[0] == topic]
-
-    def _entry(self, name: str) -> Json:
-        (found,) = (e for e in self.abi if e["type"] == "function" and e["name"] == name)
-        return found
+        event = abi.event(self.name, name)
+        return [abi.logged(event, topics, data) for topics, data in receipt.logs if topics[0] == event.topic]
 
 
 @dataclass(frozen=True)
@@ -114,6 +107,36 @@ class Shop:
         }
         return signed(self.buyer, self.coin, {kind: AUTHORIZATION}, message | changes)
 
+    def sells(
+        self, *, price: int = PRICE, parts: Sequence[tuple[bytes, int]] = SHARES, token_id: int = TOKEN
+    ) -> "Shop":
+        """The same shop with another offer."""
+        terms = terms_of(self.coin, price=price, parts=parts, token_id=token_id)
+        self.splitter.send(GATE, "setSplit", split_id(parts), parts)
+        self.splitter.send(GATE, "setOffer", offer_id(terms), terms)
+        return replace(self, terms=terms)
+
+    def visited(self, number: int, coins: int = 100 * PRICE) -> "Shop":
+        """The same shop with another buyer."""
+        account = fresh_account(self.evm, number)
+        self.coin.send(OWNER, "mint", account.address, coins)
+        return replace(self, buyer=account)
+
+    def ways(self) -> dict[str, tuple[object, ...]]:
+        """Function → its arguments after order and terms, ready to be sent by the buyer."""
+        self.approve(cast(int, self.terms[1]))
+        return {
+            "buy": (),
+            "buyWithPermit": self.permit(),
+            "buyWithAuthorization": (self.buyer.address, *self.authorization()),
+        }
+
+    def divide(self) -> None:
+        self.splitter.send(STRANGER, "divide", self.coin.address, SHARES)
+
+    def refund(self, reference: bytes = REFERENCE, by: Account = GATE) -> None:
+        self.splitter.send(by, "refund", self.order(reference), self.terms, self.buyer.address, SHARES)
+
     def due(self, payee: bytes) -> int:
         return cast(int, self.splitter.ask("due", self.coin.address, payee))
 
@@ -127,9 +150,6 @@ class Shop:
     def has_right(self, holder: bytes | None = None) -> bool:
         return cast(bool, self.hub.ask("hasAccess", holder or self.buyer.address, TOKEN))
 
-
-PAYEES = tuple(keccak(name)[:20] for name in (b"publisher", b"operator"))
-SHARES = ((PAYEES[0], 9_000), (PAYEES[1], 1_000))
 
 _UINT, _ADDRESS = "uint256", "address"
 PERMIT = {
@@ -145,25 +165,22 @@ def signed(signer: Account, coin: Contract, types: Json, message: Json) -> Signa
     """v, r and s over a coin's typed data, as a wallet makes them."""
     domain = {"name": "Test USD", "version": "1", "chainId": CHAIN_ID, "verifyingContract": "0x" + coin.address.hex()}
     fields = {name: [{"name": n, "type": t} for n, t in members] for name, members in types.items()}
-    plain = {name: _plain(value) for name, value in message.items()}
+    plain = {name: hexed(value) for name, value in message.items()}
     made = Wallet.sign_typed_data(signer.key.to_bytes(), domain, fields, plain)
     return made.v, made.r.to_bytes(32, "big"), made.s.to_bytes(32, "big")
 
 
-def fresh_shop(hub: EntitlementHub, coin_source: str | None = None) -> Shop:
-    """A shop beside a hub that is there; `coin_source` is a token that misbehaves, instead of TestUSD."""
+def fresh_shop(hub: EntitlementHub, coin: Contract | None = None) -> Shop:
+    """A shop beside a hub that is there; `coin` instead of TestUSD."""
     evm = hub.evm
-    rights = Contract(evm, hub.address, _abi("entitlement_hub"))
+    rights = Contract(evm, hub.address, "entitlement_hub")
     splitter = deployed(evm, "checkout_splitter", OWNER.address, hub.address, GATE.address)
-    coin = deployed_source(evm, coin_source) if coin_source else deployed(evm, "test_usd")
+    coin = coin or deployed(evm, "test_usd")
     rights.send(OWNER, "setRole", splitter.address, rights.ask("MINTER"))
     splitter.send(OWNER, "setToken", coin.address, True)
-    terms = terms_of(coin)
-    splitter.send(GATE, "setSplit", split_id(SHARES), SHARES)
-    splitter.send(GATE, "setOffer", offer_id(terms), terms)
     buyer = fresh_account(evm, 7)
     coin.send(OWNER, "mint", buyer.address, 100 * PRICE)
-    return Shop(evm, rights, splitter, coin, buyer, terms)
+    return Shop(evm, rights, splitter, coin, buyer, terms_of(coin)).sells()
 
 
 def terms_of(
@@ -178,186 +195,17 @@ def terms_of(
 
 
 def split_id(parts: Sequence[tuple[bytes, int]]) -> bytes:
-    return keccak(encode([PARTS], [_plain(parts)]))
+    return keccak(encode([PARTS], [parts]))
 
 
 def offer_id(terms: Terms) -> bytes:
-    return keccak(encode([TERMS], [_plain(terms)]))
+    return keccak(encode([TERMS], [terms]))
 
 
 def deployed(evm: Evm, name: str, *addresses: bytes) -> Contract:
-    compiled = artifact(name)
-    code = compiled.bytecode + encode(["address"] * len(addresses), addresses)
-    return Contract(evm, evm.send(OWNER, b"", code).contract, _abi(name))
+    return Contract(evm, evm.send(OWNER, b"", abi.creation(name, *addresses)).contract, name)
 
 
-def deployed_source(evm: Evm, source: str) -> Contract:
-    bytecode, abi = _compiled(source)
-    return Contract(evm, evm.send(OWNER, b"", bytecode).contract, abi)
-
-
-@functools.cache
-def _compiled(source: str) -> tuple[bytes, tuple[Json, ...]]:
-    made = compile_code(source, output_formats=("abi", "bytecode"))
-    return bytes.fromhex(made["bytecode"].removeprefix("0x")), tuple(made["abi"])
-
-
-@functools.cache
-def _abi(name: str) -> tuple[Json, ...]:
-    return artifact(name).abi
-
-
-def _types(entry: Json, side: str) -> list[str]:
-    return [_type(part) for part in entry.get(side, ())]
-
-
-def _type(part: Json) -> str:
-    kind = cast(str, part["type"])
-    if not kind.startswith("tuple"):
-        return kind
-    return "(" + ",".join(_type(one) for one in part["components"]) + ")" + kind.removeprefix("tuple")
-
-
-def _said(entry: Json, topics: Sequence[bytes], data: bytes) -> tuple[Any, ...]:
-    indexed = iter(topics[1:])
-    others = iter(decode([_type(part) for part in entry["inputs"] if not part["indexed"]], data))
-    return tuple(
-        decode([_type(part)], next(indexed))[0] if part["indexed"] else next(others) for part in entry["inputs"]
-    )
-
-
-def _plain(value: object) -> Any:
-    """Addresses (20 bytes) as text, in lists and tuples too."""
-    if isinstance(value, bytes) and len(value) == 20:
-        return "0x" + value.hex()
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-# ---- coins that misbehave --------------------------------------------------------------------------------------------
-
-_PLAIN_COIN = """
-# pragma version 0.4.3
-balanceOf: public(HashMap[address, uint256])
-allowance: public(HashMap[address, HashMap[address, uint256]])
-@external
-def mint(to: address, amount: uint256):
-    self.balanceOf[to] += amount
-@external
-def approve(spender: address, amount: uint256) -> bool:
-    self.allowance[msg.sender][spender] = amount
-    return True
-@internal
-def _move(owner: address, to: address, amount: uint256):
-    self.balanceOf[owner] -= amount
-    self.balanceOf[to] += amount
-@internal
-def _spend(owner: address, amount: uint256):
-    self.allowance[owner][msg.sender] -= amount
-"""
-
-# Keeps a hundredth of every transfer.
-FEE_COIN = (
-    _PLAIN_COIN
-    + """
-@external
-def transfer(to: address, amount: uint256) -> bool:
-    self._move(msg.sender, to, amount - amount // 100)
-    return True
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    self._spend(owner, amount)
-    self._move(owner, to, amount - amount // 100)
-    return True
-"""
-)
-
-# Answers False instead of reverting.
-NO_COIN = (
-    _PLAIN_COIN
-    + """
-@external
-def transfer(to: address, amount: uint256) -> bool:
-    return False
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    return False
-"""
-)
-
-# Says yes and moves nothing.
-LYING_COIN = (
-    _PLAIN_COIN
-    + """
-@external
-def transfer(to: address, amount: uint256) -> bool:
-    return True
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    return True
-"""
-)
-
-# Returns nothing at all, as some old coins do, and knows no permits.
-SILENT_COIN = (
-    _PLAIN_COIN
-    + """
-@external
-def transfer(to: address, amount: uint256):
-    self._move(msg.sender, to, amount)
-@external
-def transferFrom(owner: address, to: address, amount: uint256):
-    self._spend(owner, amount)
-    self._move(owner, to, amount)
-"""
-)
-
-# Refuses to send to whom it has listed.
-BLACKLISTING_COIN = (
-    _PLAIN_COIN
-    + """
-listed: HashMap[address, bool]
-@external
-def list(account: address, isListed: bool):
-    self.listed[account] = isListed
-@external
-def transfer(to: address, amount: uint256) -> bool:
-    assert not self.listed[to], "listed"
-    self._move(msg.sender, to, amount)
-    return True
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    assert not self.listed[owner], "listed"
-    self._spend(owner, amount)
-    self._move(owner, to, amount)
-    return True
-"""
-)
-
-# Calls whatever it was told to in the middle of a transfer, and remembers whether that worked.
-REENTRANT_COIN = (
-    _PLAIN_COIN
-    + """
-target: address
-call: Bytes[1024]
-isIn: public(bool)
-@external
-def arm(target: address, call: Bytes[1024]):
-    self.target = target
-    self.call = call
-@internal
-def _call_back():
-    if self.target != empty(address):
-        self.isIn = raw_call(self.target, self.call, revert_on_failure=False)
-@external
-def transfer(to: address, amount: uint256) -> bool:
-    self._move(msg.sender, to, amount)
-    self._call_back()
-    return True
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    self._spend(owner, amount)
-    self._move(owner, to, amount)
-    self._call_back()
-    return True
-"""
-)
+def hexed(value: object) -> object:
+    """An address (20 bytes) as text, as answers and signed messages have it; all else as it is."""
+    return "0x" + value.hex() if isinstance(value, bytes) and len(value) == 20 else value

@@ -6,7 +6,6 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from contracts import artifact
 from hub.domain import anchors
 from hub.domain.anchors import MAX_PROOF, NO_END, NO_HOLDER, Leaf
 from tests.contracts.evm import (
@@ -367,9 +366,9 @@ def test_a_successor_changes_nothing_here(hub: Hub) -> None:
 def test_a_hub_is_born_with_owner_and_gateway(hub: Hub) -> None:
     assert hub.ask("roles", GATE.address) == (GATEWAY,)
     assert hub.ask("roles", OWNER.address) == (0,)
-    without = Hub(hub.evm, deploy(hub.evm, artifact("entitlement_hub"), OWNER.address, NOBODY))
+    without = Hub(hub.evm, deploy(hub.evm, "entitlement_hub", OWNER.address, NOBODY))
     assert without.ask("roles", NOBODY) == (0,)
     with pytest.raises(Reverted, match=r"^role$"):
         without.send(GATE, "anchor", ROOT, 3, DATA_HASH, 1)
     with pytest.raises(Reverted, match=r"^owner$"):
-        deploy(hub.evm, artifact("entitlement_hub"), NOBODY, GATE.address)
+        deploy(hub.evm, "entitlement_hub", NOBODY, GATE.address)

@@ -1,0 +1,166 @@
+"""Tokens that misbehave, as Vyper sources: each has the functions of TestUSD that buying needs, and does them wrong."""
+
+import functools
+
+from eth_abi import encode
+from eth_utils import keccak
+from vyper.compiler import compile_code  # type: ignore[import-untyped]  # the compiler ships no types
+
+from tests.contracts.evm import OWNER, STRANGER, Evm
+from tests.contracts.splitter import Contract
+
+
+def deployed_coin(evm: Evm, source: str) -> Contract:
+    return Contract(evm, evm.send(OWNER, b"", _creation(source)).contract, "test_usd")
+
+
+def blacklist(coin: Contract, account: bytes) -> None:
+    """A BLACKLISTING_COIN sends no more to that account."""
+    _tell(coin, "list(address,bool)", ["address", "bool"], [account, True])
+
+
+def arm(coin: Contract, target: bytes, call: bytes) -> None:
+    """A REENTRANT_COIN calls that in the middle of each transfer."""
+    _tell(coin, "arm(address,bytes)", ["address", "bytes"], [target, call])
+
+
+def is_in(coin: Contract) -> bool:
+    """Whether the call of a REENTRANT_COIN got through."""
+    return bool(int.from_bytes(coin.evm.call(coin.address, keccak(b"isIn()")[:4])))
+
+
+def _tell(coin: Contract, signature: str, types: list[str], arguments: list[object]) -> None:
+    coin.evm.send(STRANGER, coin.address, keccak(text=signature)[:4] + encode(types, arguments))
+
+
+@functools.cache
+def _creation(source: str) -> bytes:
+    return bytes.fromhex(compile_code(source)["bytecode"].removeprefix("0x"))
+
+
+_PLAIN_COIN = """
+# pragma version 0.4.3
+balanceOf: public(HashMap[address, uint256])
+allowance: public(HashMap[address, HashMap[address, uint256]])
+@external
+def mint(to: address, amount: uint256):
+    self.balanceOf[to] += amount
+@external
+def approve(spender: address, amount: uint256) -> bool:
+    self.allowance[msg.sender][spender] = amount
+    return True
+@internal
+def _move(owner: address, to: address, amount: uint256):
+    self.balanceOf[owner] -= amount
+    self.balanceOf[to] += amount
+@internal
+def _spend(owner: address, amount: uint256):
+    self.allowance[owner][msg.sender] -= amount
+"""
+
+# Keeps a hundredth of every transfer.
+FEE_COIN = (
+    _PLAIN_COIN
+    + """
+@external
+def transfer(to: address, amount: uint256) -> bool:
+    self._move(msg.sender, to, amount - amount // 100)
+    return True
+@external
+def transferFrom(owner: address, to: address, amount: uint256) -> bool:
+    self._spend(owner, amount)
+    self._move(owner, to, amount - amount // 100)
+    return True
+"""
+)
+
+# Answers False instead of reverting.
+NO_COIN = (
+    _PLAIN_COIN
+    + """
+@external
+def transfer(to: address, amount: uint256) -> bool:
+    return False
+@external
+def transferFrom(owner: address, to: address, amount: uint256) -> bool:
+    return False
+"""
+)
+
+# Says yes and moves nothing.
+LYING_COIN = (
+    _PLAIN_COIN
+    + """
+@external
+def transfer(to: address, amount: uint256) -> bool:
+    return True
+@external
+def transferFrom(owner: address, to: address, amount: uint256) -> bool:
+    return True
+"""
+)
+
+# Returns nothing at all, as some old coins do, and knows no permits.
+SILENT_COIN = (
+    _PLAIN_COIN
+    + """
+@external
+def transfer(to: address, amount: uint256):
+    self._move(msg.sender, to, amount)
+@external
+def transferFrom(owner: address, to: address, amount: uint256):
+    self._spend(owner, amount)
+    self._move(owner, to, amount)
+"""
+)
+
+# Refuses to send to whom it has listed.
+BLACKLISTING_COIN = (
+    _PLAIN_COIN
+    + """
+listed: HashMap[address, bool]
+@external
+def list(account: address, isListed: bool):
+    self.listed[account] = isListed
+@external
+def transfer(to: address, amount: uint256) -> bool:
+    assert not self.listed[to], "listed"
+    self._move(msg.sender, to, amount)
+    return True
+@external
+def transferFrom(owner: address, to: address, amount: uint256) -> bool:
+    assert not self.listed[owner], "listed"
+    self._spend(owner, amount)
+    self._move(owner, to, amount)
+    return True
+"""
+)
+
+# Calls whatever it was told to in the middle of a transfer, and remembers whether that worked.
+REENTRANT_COIN = (
+    _PLAIN_COIN
+    + """
+target: address
+call: Bytes[1024]
+isIn: public(bool)
+@external
+def arm(target: address, call: Bytes[1024]):
+    self.target = target
+    self.call = call
+@internal
+def _call_back():
+    if self.target != empty(address):
+        self.isIn = raw_call(self.target, self.call, revert_on_failure=False)
+@external
+def transfer(to: address, amount: uint256) -> bool:
+    self._move(msg.sender, to, amount)
+    self._call_back()
+    return True
+@external
+def transferFrom(owner: address, to: address, amount: uint256) -> bool:
+    self._spend(owner, amount)
+    self._move(owner, to, amount)
+    self._call_back()
+    return True
+"""
+)
