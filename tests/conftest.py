@@ -1,7 +1,9 @@
 """Fixtures that every ring's tests may ask for: databases of both engines, fresh and empty or fresh and migrated."""
 
 import asyncio
+import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,6 +18,13 @@ from tests.databases import Lending
 from tests.ordering import mixed
 from tests.servers import PostgresServer, open_postgres
 from tests.world import World
+
+
+def pytest_configure() -> None:
+    """Let Python keep what it has compiled, whatever the environment says: a run starts more than a hundred processes,
+    and each would compile the whole hub anew, for more than a second."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
