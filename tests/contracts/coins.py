@@ -6,12 +6,15 @@ from eth_abi import encode
 from eth_utils import keccak
 from vyper.compiler import compile_code  # type: ignore[import-untyped]  # the compiler ships no types
 
-from tests.contracts.evm import OWNER, STRANGER, Evm
-from tests.contracts.splitter import Contract
+from tests.contracts.evm import OWNER, STRANGER
+from tests.contracts.evm import Hub as EntitlementHub
+from tests.contracts.splitter import Contract, Shop, fresh_shop
 
 
-def deployed_coin(evm: Evm, source: str) -> Contract:
-    return Contract(evm, evm.send(OWNER, b"", _creation(source)).contract, "test_usd")
+def shop_with(deployed: EntitlementHub, source: str) -> Shop:
+    """A shop that sells for that coin."""
+    hub = deployed.copy()
+    return fresh_shop(hub, Contract(hub.evm, hub.evm.send(OWNER, b"", _creation(source)).contract, "test_usd"))
 
 
 def blacklist(coin: Contract, account: bytes) -> None:
@@ -136,7 +139,8 @@ def transferFrom(owner: address, to: address, amount: uint256) -> bool:
 """
 )
 
-# Calls whatever it was told to in the middle of a transfer, and remembers whether that worked.
+# Calls what it was told to in the middle of the next transfer, once, and remembers whether that worked. It believes
+# every authorization.
 REENTRANT_COIN = (
     _PLAIN_COIN
     + """
@@ -149,8 +153,10 @@ def arm(target: address, call: Bytes[1024]):
     self.call = call
 @internal
 def _call_back():
-    if self.target != empty(address):
-        self.isIn = raw_call(self.target, self.call, revert_on_failure=False)
+    target: address = self.target
+    if target != empty(address):
+        self.target = empty(address)
+        self.isIn = raw_call(target, self.call, revert_on_failure=False)
 @external
 def transfer(to: address, amount: uint256) -> bool:
     self._move(msg.sender, to, amount)
@@ -162,5 +168,11 @@ def transferFrom(owner: address, to: address, amount: uint256) -> bool:
     self._move(owner, to, amount)
     self._call_back()
     return True
+@external
+def receiveWithAuthorization(
+    owner: address, to: address, amount: uint256, a: uint256, b: uint256, n: bytes32, v: uint8, r: bytes32, s: bytes32
+):
+    self._move(owner, to, amount)
+    self._call_back()
 """
 )

@@ -56,6 +56,7 @@ def __default__():
     pass
 """
 
+RETURN, REVERT = 0xF3, 0xFD  # opcodes
 ACCEPT, REFUSE, WRONG, GREEDY, COME_BACK, INSIST, NEEDY = range(7)
 
 
@@ -80,6 +81,22 @@ class Receiver:
 def mute(hub: Hub) -> bytes:
     """A wallet without the hook, which answers everything with nothing."""
     return hub.evm.send(OWNER, b"", _creation(MUTE)).contract
+
+
+def terse(hub: Hub) -> bytes:
+    """A wallet that answers everything with the four right bytes, and not with the word of 32 that the ABI wants."""
+    return hub.evm.send(OWNER, b"", _answering(4, RETURN)).contract
+
+
+def furious(hub: Hub) -> bytes:
+    """A wallet that reverts with the very word that would accept."""
+    return hub.evm.send(OWNER, b"", _answering(32, REVERT)).contract
+
+
+def _answering(size: int, how: int) -> bytes:
+    """Creates 16 bytes of code: so many of 0xf23a6e61 and zeros, returned or reverted with."""
+    code = bytes.fromhex("63f23a6e6160e01b600052") + bytes([0x60, size, 0x60, 0, how])
+    return b"\x6f" + code + bytes.fromhex("60005260106010f3")
 
 
 @functools.cache

@@ -2,24 +2,20 @@
 
 import pytest
 
-from tests.contracts.coins import FEE_COIN, LYING_COIN, NO_COIN, REENTRANT_COIN, SILENT_COIN, arm, deployed_coin, is_in
+from tests.contracts.coins import FEE_COIN, LYING_COIN, NO_COIN, REENTRANT_COIN, SILENT_COIN, arm, is_in, shop_with
 from tests.contracts.evm import OWNER, STRANGER, Reverted
 from tests.contracts.evm import Hub as EntitlementHub
 from tests.contracts.splitter import (
     ANOTHER,
+    NO_BOUND,
     PAYEES,
     PRICE,
     REFUNDER,
     SELLER,
     SHARES,
+    Contract,
     Shop,
-    fresh_shop,
 )
-
-
-def shop_with(deployed: EntitlementHub, source: str) -> Shop:
-    hub = deployed.copy()
-    return fresh_shop(hub, deployed_coin(hub.evm, source))
 
 
 def test_a_coin_off_the_list_is_not_taken_even_for_an_open_offer(shop: Shop) -> None:
@@ -67,25 +63,47 @@ def test_a_permit_of_a_coin_that_knows_none_falls_back_on_the_allowance(deployed
     assert shop.has_right()
 
 
-@pytest.mark.parametrize("function", ["buy", "buyWithPermit", "withdraw", "divide", "refund", "sweep"])
+FUNCTIONS = ("buy", "buyWithPermit", "buyWithAuthorization", "withdraw", "divide", "refund", "sweep")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_coin_that_calls_back_gets_nowhere(deployed: EntitlementHub, function: str) -> None:
     shop = shop_with(deployed, REENTRANT_COIN)
     shop.buy(ANOTHER)
     shop.divide()
+    let_do_all(shop.coin, shop)
     inner = {
         "buy": (shop.order(), shop.terms),
         "buyWithPermit": (shop.order(), shop.terms, 27, bytes(32), bytes(32)),
+        "buyWithAuthorization": (shop.order(), shop.terms, shop.coin.address, 27, bytes(32), bytes(32)),
         "withdraw": (shop.coin.address, PAYEES[0]),
         "divide": (shop.coin.address, SHARES),
         "refund": (shop.order(ANOTHER), shop.terms, shop.buyer.address, SHARES),
         "sweep": (shop.coin.address, STRANGER.address),
     }[function]
-    arm(shop.coin, shop.splitter.address, shop.splitter.calldata(function, *inner))
-    # It could do each of these, if the door were open: it has the roles, and an owner.
-    shop.splitter.send(OWNER, "setRole", shop.coin.address, SELLER | REFUNDER)
+    call = shop.splitter.calldata(function, *inner)
+    arm(shop.coin, shop.splitter.address, call)
 
     shop.splitter.send(STRANGER, "withdraw", shop.coin.address, PAYEES[1])
 
     assert not is_in(shop.coin)
     assert shop.due(PAYEES[0]) == PRICE * 9 // 10
-    assert shop.holds(shop.splitter.address) == PRICE * 9 // 10
+    assert shop.holds(shop.splitter.address) == PRICE * 9 // 10 + 77
+    acts(shop, shop.splitter.address, call)  # from outside it may: nothing but the lock kept it out
+
+
+def let_do_all(coin: Contract, shop: Shop) -> None:
+    """The coin owns the splitter, sells and refunds, has coins and lets the splitter take them; 77 could be swept."""
+    shop.splitter.send(OWNER, "setRole", coin.address, SELLER | REFUNDER)
+    shop.splitter.send(OWNER, "proposeOwner", coin.address)
+    acts(shop, shop.splitter.address, shop.splitter.calldata("acceptOwner"))
+    acts(shop, coin.address, coin.calldata("approve", shop.splitter.address, NO_BOUND))
+    coin.send(OWNER, "mint", coin.address, PRICE)
+    coin.send(OWNER, "mint", shop.splitter.address, 77)
+
+
+def acts(shop: Shop, target: bytes, call: bytes) -> None:
+    """The coin makes a call, while the buyer moves nothing."""
+    arm(shop.coin, target, call)
+    shop.coin.send(shop.buyer, "transfer", STRANGER.address, 0)
+    assert is_in(shop.coin)

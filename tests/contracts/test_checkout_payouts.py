@@ -5,7 +5,7 @@ from eth_utils import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contracts.coins import BLACKLISTING_COIN, blacklist, deployed_coin
+from tests.contracts.coins import BLACKLISTING_COIN, blacklist, shop_with
 from tests.contracts.evm import OWNER, STRANGER, Reverted, fresh_account
 from tests.contracts.evm import Hub as EntitlementHub
 from tests.contracts.splitter import (
@@ -14,17 +14,11 @@ from tests.contracts.splitter import (
     PRICE,
     SHARES,
     Shop,
-    fresh_shop,
     hexed,
     split_id,
 )
 
 BIG_SPLIT = tuple((keccak(b"payee %d" % n)[:20], 600 if n < 15 else 1_000) for n in range(16))
-
-
-def shop_with(deployed: EntitlementHub, source: str) -> Shop:
-    hub = deployed.copy()
-    return fresh_shop(hub, deployed_coin(hub.evm, source))
 
 
 def test_what_came_in_is_divided_and_paid_out_once(shop: Shop) -> None:

@@ -1,11 +1,12 @@
 """CheckoutSplitter: a whole price goes back to who paid it, once, and the right ends."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from tests.contracts.coins import BLACKLISTING_COIN, blacklist, deployed_coin
-from tests.contracts.evm import GATE, OWNER, STRANGER, Reverted
+from tests.contracts.coins import BLACKLISTING_COIN, blacklist, shop_with
+from tests.contracts.evm import GATE, OWNER, STRANGER, Reverted, as_arguments, result_of, signed
 from tests.contracts.evm import Hub as EntitlementHub
 from tests.contracts.splitter import (
     ANOTHER,
@@ -14,16 +15,10 @@ from tests.contracts.splitter import (
     REFERENCE,
     SHARES,
     Shop,
-    fresh_shop,
     hexed,
     offer_id,
     terms_of,
 )
-
-
-def shop_with(deployed: EntitlementHub, source: str) -> Shop:
-    hub = deployed.copy()
-    return fresh_shop(hub, deployed_coin(hub.evm, source))
 
 
 @pytest.mark.parametrize("is_divided", [False, True])
@@ -76,6 +71,15 @@ def test_what_was_never_bought_is_not_given_back(shop: Shop) -> None:
 
 
 def test_a_right_settled_by_signature_is_no_purchase_to_give_back(shop: Shop) -> None:
+    shop.buy(ANOTHER)
+    result = replace(result_of(1, shop.buyer.address), order_key=shop.key())
+    shop.hub.send(STRANGER, "settle", as_arguments(result), signed(shop.hub, result))
+    with pytest.raises(Reverted, match=r"^unknown$"):
+        shop.refund()
+    assert shop.has_right()
+
+
+def test_an_order_that_was_called_off_is_no_purchase_to_give_back(shop: Shop) -> None:
     shop.buy(ANOTHER)
     shop.hub.send(OWNER, "setRole", STRANGER.address, 4)
     shop.hub.send(STRANGER, "revokeOrder", shop.key())  # known to the hub, and not by this contract

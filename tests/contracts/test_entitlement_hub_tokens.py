@@ -1,5 +1,7 @@
 """EntitlementHub as a soulbound ERC-1155: wallets that are contracts, and the token that stands for a right."""
 
+from collections.abc import Callable
+
 import pytest
 from eth_abi import encode
 from eth_utils import keccak
@@ -29,7 +31,19 @@ from tests.contracts.evm import (
     verify_arguments,
 )
 from tests.contracts.holders import ALICE, BOB, NOTHING, burned, minted, of
-from tests.contracts.receivers import ACCEPT, COME_BACK, GREEDY, INSIST, NEEDY, REFUSE, WRONG, Receiver, mute
+from tests.contracts.receivers import (
+    ACCEPT,
+    COME_BACK,
+    GREEDY,
+    INSIST,
+    NEEDY,
+    REFUSE,
+    WRONG,
+    Receiver,
+    furious,
+    mute,
+    terse,
+)
 
 # ---- wallets that are contracts --------------------------------------------------------------------------------------
 
@@ -66,6 +80,13 @@ def test_a_wallet_without_the_hook_holds_the_right(hub: Hub) -> None:
     assert of(hub, wallet) == (True, NO_END, 0)
     settled(hub, result_of(2, hub.address))
     assert of(hub, hub.address) == (True, NO_END, 0)
+
+
+@pytest.mark.parametrize("wallet", [terse, furious])
+def test_only_a_whole_word_that_is_returned_accepts(hub: Hub, wallet: Callable[[Hub], bytes]) -> None:
+    address = wallet(hub)
+    settled(hub, result_of(1, address))
+    assert of(hub, address) == (True, NO_END, 0)
 
 
 def test_settling_for_a_wallet_that_refuses_settles(hub: Hub) -> None:
@@ -137,9 +158,9 @@ def test_a_purchase_cannot_be_granted_from_inside_a_hook(hub: Hub) -> None:
     receiver = Receiver(hub.evm)
     hub.send(OWNER, "setRole", receiver.address, 16)
     settled(hub, result_of(1, receiver.address, token_id=TOKEN + 1))  # the hook's own notes cost less from now on
-    receiver.behave(COME_BACK, calldata("grantPurchase", keccak(b"x"), ALICE, TOKEN, NO_END, bytes(32)))
+    receiver.behave(INSIST, calldata("grantPurchase", keccak(b"x"), ALICE, TOKEN, NO_END, bytes(32)))
     settled(hub, result_of(2, receiver.address))
-    assert receiver.seen("came_back") == 0
+    assert of(hub, receiver.address) == (True, NO_END, 0)  # a hook that gets through takes the token
     assert of(hub) == (False, 0, 0)
 
 
