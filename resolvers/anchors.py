@@ -73,11 +73,14 @@ class ProofView:
 
 
 def proof(info: Info, root: "strawberry.Parent[OrderRow]") -> ProofView | None:
-    """From the leaves of the batch, which look-ahead has read; null before the batch is CONFIRMED."""
+    """From the leaves of the batch, which look-ahead has read; null before the batch is CONFIRMED, and for an order
+    that was settled by itself."""
     leaf: LeafRow | None = root.joined["proof"]
     batch = None if leaf is None else leaf.joined["batch"]
     if leaf is None or batch is None or not BatchState(batch.state).is_proven or leaf.index_ is None:
         return None
+    if batch.is_settlement:
+        return None  # it is on chain by itself: `settled` and `hasAccess` of the contract tell it
     tree = _planted(batch.root, leaf.joined["siblings"], info.context.hub.vault.keccak)
     path = tree.proof(leaf.index_)
     return ProofView(

@@ -12,6 +12,7 @@ from hub.domain import anchors
 from hub.domain.entitlements import Entitlement, Grant, TokenState, has_access, token_state
 from hub.domain.ids import kind_of
 from hub.domain.people import ViewerKind
+from hub.domain.records import BatchState
 from hub.domain.refusals import InvalidInput, Refused
 from hub.domain.requests import Answer
 from hub.domain.siwe import checksummed
@@ -32,7 +33,7 @@ from resolvers.reading import listed_page, one, reading, told_of
 
 if TYPE_CHECKING:
     from hub.store.reads import Row
-    from hub.store.reads.anchors import ClaimedTokenRow
+    from hub.store.reads.anchors import ClaimedTokenRow, LeafRow
     from hub.store.reads.entitlements import EntitlementRow, GrantRow
     from hub.store.transactions import Rx
 
@@ -186,11 +187,21 @@ class ContractCall:
     data: str
 
 
+def _settled(leaf: "LeafRow | None") -> TokenView | None:
+    """Of a right that is on chain by itself: its wallet has the token already, nothing is left to be claimed."""
+    batch = None if leaf is None else leaf.joined["batch"]
+    if leaf is None or batch is None or not batch.is_settlement or not BatchState(batch.state).is_proven:
+        return None
+    holder = None if int(leaf.holder, 16) == 0 else leaf.holder
+    token_id, at_us = int(leaf.token_id), batch.confirmed_at_us
+    return TokenView(token_id, holder, batch.chain_id, batch.contract, TokenState.CLAIMED, at_us, None)
+
+
 def token(info: Info, root: "strawberry.Parent[EntitlementRow]") -> TokenView | None:
     """Null before the batch is CONFIRMED."""
     found: ProofView | None = proof(info, root)  # type: ignore[arg-type]  # both rows hold their leaf alike
     if found is None:
-        return None
+        return _settled(root.joined["proof"])
     if int(found.to, 16) == 0:
         return TokenView(found.token_id, None, found.chain_id, found.hub, TokenState.UNCLAIMED, None, None)
     claimed = LeafClaim(

@@ -8,7 +8,7 @@ from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from contracts import Artifact, abi
-from hub.ports import AnchorState, ChainUnavailable, LeafClaim
+from hub.ports import AnchorState, ChainUnavailable, LeafClaim, Settlement
 
 CONTRACT: Final = "entitlement_hub"
 KIND_ORDERS: Final = 1  # of an anchored root: its leaves are orders
@@ -45,6 +45,16 @@ def anchor(root: bytes, count: int, data_hash: bytes) -> bytes:
 def revoke(root: bytes, word: int, mask: int) -> bytes:
     """`revoke` of up to 256 leaves of one word."""
     return abi.call(CONTRACT, "revoke", root, word, mask)
+
+
+def revoke_order(order_key: bytes) -> bytes:
+    """`revokeOrder` of an order that was settled by itself."""
+    return abi.call(CONTRACT, "revokeOrder", order_key)
+
+
+def settled(order_key: bytes) -> bytes:
+    """`settled`; read the answer with `settlement_in`."""
+    return abi.call(CONTRACT, "settled", order_key)
 
 
 def set_role(account: str, roles: int) -> bytes:
@@ -114,6 +124,12 @@ def anchor_in(answer: object) -> tuple[AnchorState, bool]:
     """What `anchored` answered: the state, and whether the whole root is revoked."""
     count, kind, at, is_revoked = cast(tuple[int, int, int, bool], said(CONTRACT, "anchored", answer))
     return AnchorState(count=count, kind=kind, anchored_at=at), is_revoked
+
+
+def settlement_in(answer: object) -> Settlement:
+    """What `settled` answered."""
+    at, _, is_revoked = cast(tuple[int, bool, bool], said(CONTRACT, "settled", answer))
+    return Settlement(at=at, is_revoked=is_revoked)
 
 
 def number_in(name: str, answer: object) -> int:

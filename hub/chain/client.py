@@ -8,7 +8,7 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
-from hub.chain import calls
+from hub.chain import calls, results
 from hub.chain.keys import ChainKeys
 from hub.chain.rpc import CALL_TIMEOUT_MS, Answer, Json, NodeSaidNo, Question, Rpc
 from hub.chain.signing import Key
@@ -20,6 +20,8 @@ from hub.ports import (
     ChainUnavailable,
     LeafClaim,
     NonceTaken,
+    SettledRight,
+    Settlement,
     SignedTransaction,
 )
 
@@ -130,6 +132,19 @@ class JsonRpcChain:
 
     async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
         return await self.sign_call(contract, calls.revoke(root, word, mask), nonce, KeyRole.REVOKER)
+
+    async def sign_settlement(
+        self, order_key: bytes, right: SettledRight, deadline: int, nonce: int
+    ) -> SignedTransaction:
+        result = results.PaymentResult(
+            order_key, right.commitment, right.to, right.token_id, right.expiry, deadline
+        )  # fmt: skip
+        data = results.typed_data(result, self.chain_id, self.contract)
+        signature = await self._key(KeyRole.SIGNER).typed_data(data)
+        return await self.sign_call(self.contract, results.settle(result, signature), nonce)
+
+    async def sign_revoke_order(self, contract: str, order_key: bytes, nonce: int) -> SignedTransaction:
+        return await self.sign_call(contract, calls.revoke_order(order_key), nonce, KeyRole.REVOKER)
 
     async def sign_call(
         self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY
@@ -247,6 +262,9 @@ class JsonRpcChain:
         word, anchor = await self._ask_all(self._view(bit, contract), self._view(whole, contract))
         _, is_root_revoked = calls.anchor_in(_granted(anchor))
         return is_root_revoked or bool(calls.number_in("revoked", _granted(word)) >> (index & 255) & 1)
+
+    async def settlement(self, order_key: bytes, contract: str = "") -> Settlement:
+        return calls.settlement_in(await self._ask(self._view(calls.settled(order_key), contract)))
 
     async def verify(self, claim: LeafClaim) -> bool:
         (answer,) = await self.verify_many((claim,))

@@ -76,12 +76,12 @@ class ChainEvent:
         return json.dumps(self.args, sort_keys=True, separators=(",", ":"))
 
 
-REVOKING = ("Revoked", "RootRevoked")
+REVOKING = ("Revoked", "RootRevoked", "OrderRevoked")
 
 
 def revokes(event: ChainEvent, index: int) -> bool:
-    """Whether a Revoked or RootRevoked ends the leaf at this place under its root."""
-    if event.name == "RootRevoked":
+    """Whether a REVOKING event ends the leaf at this place under its root; a settled order has one leaf alone."""
+    if event.name in ("RootRevoked", "OrderRevoked"):
         return True
     return int(event.args["word"]) == index >> 8 and bool(int(event.args["mask"]) >> (index & 255) & 1)
 

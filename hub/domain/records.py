@@ -83,7 +83,11 @@ class SealedSalt:
 @dataclass(frozen=True, slots=True)
 class AnchorBatch:
     """The orders under one root: the leaves told of by a range of the log, in its order. The chain's part is unknown
-    ('' and 0) until its transaction is signed."""
+    ('' and 0) until its transaction is signed.
+
+    A settlement is one leaf that is on chain by itself: its `root` is the key that it is settled under. So a leaf takes
+    one way or the other, as it has one batch.
+    """
 
     id: str
     first_position: int
@@ -101,11 +105,17 @@ class AnchorBatch:
     version: int
     created_at_us: int
     confirmed_at_us: int | None
+    is_settlement: bool = False
+
+    @property
+    def purpose(self) -> str:
+        """Of the transaction that puts it on chain."""
+        return f"{'settle' if self.is_settlement else 'anchor'}:{self.root.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
 class ChainTransaction:
-    """Signed bytes for one purpose: `anchor:<root>` or `revoke:<root>:<word>:<leaf>`."""
+    """Signed bytes for one purpose: `anchor:<root>`, `settle:<orderKey>`, or `revoke:<root>:<word>:<leaf>`."""
 
     purpose: str
     chain_id: int

@@ -105,6 +105,7 @@ class Settings:
     chain_node_tx_gas: int  # most gas of a transaction that the embedded node takes
     chain_batch_ms: int  # an AnchorBatch closes so long after its first order; 0: each order at once
     chain_batch_size: int  # or when it has so many orders
+    chain_instant: bool  # rights for a wallet are settled one by one at once, and not in a batch
     chain_batch_value: tuple[Money, ...]  # or when those that were sold come to so much in one currency
     chain_id: int | None  # the node must be of this chain; None: of whichever it says at the first start
     chain_gateway_password: str | None = field(repr=False)  # opens the gateway's key if that is a keystore file
@@ -191,6 +192,7 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "chain_batch_ms": DEFAULT_BATCH_MS,
         "chain_batch_size": MAX_LEAVES,
         "chain_batch_value": (),
+        "chain_instant": False,
         "chain_id": None,
         "chain_max_fee_wei": DEFAULT_MAX_FEE_WEI,
         "chain_confirmations": DEFAULT_CONFIRMATIONS,
@@ -527,6 +529,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "chain_batch_ms": _chain_batch_ms,
     "chain_batch_size": _chain_batch_size,
     "chain_batch_value": _chain_batch_value,
+    "chain_instant": _yes,
     "chain_id": _chain_id,
     "chain_max_fee_wei": _chain_max_fee_wei,
     "chain_confirmations": _chain_confirmations,

@@ -208,6 +208,9 @@ async def _proofs(hub: Hub, *, with_chain: bool) -> Check:
 async def _prove(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool) -> None:
     async with hub.store.reading() as rx:
         leaves = await rx.anchors.leaves_of_batch(batch.id)
+    if batch.is_settlement:
+        await _settled(hub, batch, check, with_chain=with_chain)
+        return
     tree = planted(leaves, hub.vault)
     check.expect(tree.root == batch.root, f"batch {batch.id}: its leaves have another root")
     if not batch.state.is_proven or not with_chain:
@@ -231,6 +234,14 @@ async def _prove(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool
         assert leaf.index is not None
         is_revoked = not is_valid and await hub.chain.is_revoked(batch.root, leaf.index, batch.contract)
         check.expect(is_valid or is_revoked, f"leaf {leaf.id}: the contract refuses its proof")
+
+
+async def _settled(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool) -> None:
+    """What is on chain by itself is settled there."""
+    if not batch.state.is_proven or not with_chain:
+        return
+    told = await hub.chain.settlement(batch.root, batch.contract)
+    check.expect(told.at > 0, f"settlement {batch.id}: the contract does not know it")
 
 
 async def _breaks(rx: Rx) -> Check:

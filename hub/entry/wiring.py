@@ -99,6 +99,7 @@ async def build(
         batch_after_ms=settings.chain_batch_ms,
         batch_size=settings.chain_batch_size,
         batch_values=settings.chain_batch_value,
+        settles_at_once=settings.chain_instant,
         page_origins=_page_origins(settings, origin),
     )
     hub = replace(hub, **replacements)

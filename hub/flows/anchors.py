@@ -6,14 +6,14 @@ Task; `anchor` signs, commits the signed bytes, sends, and looks. The leaves are
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from hub.domain import anchors
 from hub.domain.anchors import Leaf, Tree
-from hub.domain.events import HUB_STREAM, PaymentRecorded
+from hub.domain.events import HUB_STREAM, Logged, PaymentRecorded
 from hub.domain.ids import Draw
 from hub.domain.money import reaches
 from hub.domain.orders import ChainStatus
@@ -26,11 +26,11 @@ from hub.domain.records import (
     RecordedLeaf,
     TransactionState,
 )
-from hub.flows import indexing
+from hub.flows import indexing, settlements
 from hub.flows.breaks import open_break
 from hub.flows.chain_effects import tell_orders
 from hub.flows.sending import settle_transaction, transacted
-from hub.flows.tasks import skip
+from hub.flows.tasks import move_on, skip
 from hub.ports import ChainRefused, Hub, SignedTransaction, Vault
 
 if TYPE_CHECKING:
@@ -55,13 +55,22 @@ async def gather(hub: Hub) -> int | None:
         if not waiting:
             await skip(hub, BATCHER, held, head.position)
             return None
+        by_id = {leaf.id: leaf for leaf in await rx.anchors.leaves([event.body["leaf_id"] for event in waiting])}
+        keys = await settlements.keys_of(hub, rx, [leaf for leaf in by_id.values() if leaf.batch_id is None])
+        is_full, last = len(waiting) == hub.batch_size, waiting[-1].position
+        alone = [event for event in waiting if event.body["leaf_id"] in keys]
+        waiting = [event for event in waiting if by_id[event.body["leaf_id"]].batch_id is None]
         leaf_ids = [event.body["leaf_id"] for event in waiting]
-        closes_at_us = waiting[0].occurred_at_us + hub.batch_after_ms * 1000
-        is_due = len(waiting) == hub.batch_size or hub.clock.now_us() >= closes_at_us
-        if not is_due and not (hub.batch_values and reaches(await rx.anchors.sold(leaf_ids), hub.batch_values)):
-            return closes_at_us
-        by_id = {leaf.id: leaf for leaf in await rx.anchors.leaves(leaf_ids)}
-    leaves = [by_id[leaf_id] for leaf_id in leaf_ids]
+        leaves = [by_id[leaf_id] for leaf_id in leaf_ids]
+        is_worth_it = hub.batch_values and reaches(await rx.anchors.sold(leaf_ids), hub.batch_values)
+    if alone:
+        return await _settle(hub, alone, by_id, keys, held)
+    if not waiting:
+        await hub.store.write(move_on, BATCHER, held, last)
+        return hub.clock.now_us()
+    closes_at_us = waiting[0].occurred_at_us + hub.batch_after_ms * 1000
+    if not is_full and not is_worth_it and hub.clock.now_us() < closes_at_us:
+        return closes_at_us
     tree = await asyncio.to_thread(planted, leaves, hub.vault)
     data_hash = hub.vault.keccak(b"".join(tree.nodes))
     draw = hub.draw()
@@ -87,12 +96,29 @@ async def gather(hub: Hub) -> int | None:
     return draw.now_us
 
 
+async def _settle(
+    hub: Hub, alone: Sequence[Logged], by_id: Mapping[str, RecordedLeaf], keys: Mapping[str, bytes], held: int
+) -> int:
+    """Rights that wait for no batch."""
+    for event in alone:
+        leaf, draw = by_id[event.body["leaf_id"]], hub.draw()
+        batch = settlements.batch_of(leaf, keys[leaf.id], event.position, draw)
+        await hub.store.write(close_batch, batch, [leaf.id], held, draw)
+    return hub.clock.now_us()
+
+
 async def close_batch(tx: "Tx", batch: AnchorBatch, leaf_ids: list[str], held: int, draw: Draw) -> None:
-    """The batch, its leaves and its Task, in the unit that moves the batcher on: the same range, the same batch."""
-    await tx.events.move(BATCHER, held, batch.last_position)
-    if not await tx.anchors.add_batch(batch, leaf_ids):
+    """The batch, its leaves and its Task, in the unit that moves the batcher on: the same range, the same batch. A
+    settlement overtakes what waits, and the batcher stays where it is; holding it there, nobody else places leaves."""
+    await tx.events.move(BATCHER, held, held if batch.is_settlement else batch.last_position)
+    is_taken = any(leaf.batch_id is not None for leaf in await tx.anchors.leaves(leaf_ids))
+    if batch.is_settlement and (is_taken or await tx.chain_log.batch_of(batch.root) is not None):
+        return  # another process was first
+    if is_taken or not await tx.anchors.add_batch(batch, leaf_ids):
         raise AssertionError(f"events {batch.first_position} to {batch.last_position} have their batch already")
     tx.tasks.add("anchor_batch", f"{batch.first_position}-{batch.last_position}", {"batch": batch.id}, draw.now_us)
+    if batch.is_settlement:
+        await settlements.apply_told(tx, batch, draw)
 
 
 def planted(leaves: list[RecordedLeaf], vault: Vault) -> Tree:
@@ -117,13 +143,17 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
         return None
     await hub.chain.connect()
 
+    if batch.is_settlement and not await settlements.is_ours_to_send(hub, batch):
+        return await _handed_over(hub, batch)
+
     def sign(nonce: int) -> Awaitable[SignedTransaction]:
+        if batch.is_settlement:
+            return settlements.sign(hub, batch, nonce)
         return hub.chain.sign_anchor(batch.root, batch.count, batch.data_hash, nonce)
 
     submit = partial(submit_batch, batch_id=batch.id, contract=hub.chain.contract)
-    purpose = f"anchor:{batch.root.hex()}"
     try:
-        receipt = await transacted(hub, purpose, sign, submit)
+        receipt = await transacted(hub, batch.purpose, sign, submit)
     except ChainRefused as refused:
         if not await _is_there(hub, batch):
             return await _refused(hub, batch, str(refused))
@@ -132,7 +162,7 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
         if receipt is None:
             return hub.clock.now_us() + LOOK_AGAIN_US
         if not receipt.is_ok:  # its purpose is free again: a paused contract is asked anew once it goes on
-            await hub.store.write(settle_transaction, purpose, TransactionState.FAILED)
+            await hub.store.write(settle_transaction, batch.purpose, TransactionState.FAILED)
             if not await _is_there(hub, batch):
                 return await _refused(hub, batch, f"the transaction {receipt.hash} failed")
     return await _handed_over(hub, batch)
@@ -149,6 +179,8 @@ async def _handed_over(hub: Hub, batch: AnchorBatch) -> int | None:
 
 async def _is_there(hub: Hub, batch: AnchorBatch) -> bool:
     """Whether the contract holds this root already: anchoring it again reverts, and counts as success."""
+    if batch.is_settlement:
+        return (await hub.chain.settlement(batch.root, batch.contract)).at > 0
     return (await hub.chain.anchored(batch.root, batch.contract)).count == batch.count
 
 

@@ -40,9 +40,13 @@ async def stands(
         case "Revoked" | "RootRevoked":
             await _revoked(tx, event, depth, draw, vault)
         case "Settled":
+            await recorded(tx, event, depth, cost, draw)
             await purchase_effects.settled(tx, event, depth, draw, vault)
         case "OrderRevoked" if depth >= Depth.CONFIRMED:
-            await purchase_effects.order_revoked(tx, event, depth, draw, vault)
+            if await _batch(tx, event) is not None:
+                await _revoked(tx, event, depth, draw, vault)
+            else:
+                await purchase_effects.order_revoked(tx, event, depth, draw, vault)
         case "Claimed" if is_new:
             await token_effects.claimed(tx, event, draw, vault)
         case "TransferSingle" if is_new:
@@ -53,11 +57,14 @@ async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: V
     """The chain has taken back the block of an event that had come to this depth."""
     match event.name:
         case "Anchored":
-            await _unanchored(tx, event, draw)
+            await _unrecorded(tx, event, draw)
         case "Revoked" | "RootRevoked":
             await _unrevoked(tx, event, depth, draw, vault)
         case "Settled":
+            await _unrecorded(tx, event, draw)
             await purchase_effects.unsettled(tx, event, draw, vault)
+        case "OrderRevoked" if await _batch(tx, event) is not None:
+            await _unrevoked(tx, event, depth, draw, vault)
         case "OrderRevoked" if depth >= Depth.CONFIRMED:
             await purchase_effects.order_unrevoked(tx, event, draw, vault)
         case "Claimed" if depth >= Depth.CONFIRMED:
@@ -70,11 +77,15 @@ async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: V
 
 
 async def _anchored(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, draw: Draw) -> None:
+    if not await recorded(tx, event, depth, cost, draw) and depth is Depth.FINAL:
+        await tell_of_event(tx, event, "a root was anchored that is none of ours", draw)
+
+
+async def recorded(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, draw: Draw) -> bool:
+    """Our batch, or settlement, that the event is about is on chain so deep. False: it is about none of ours."""
     batch = await _batch(tx, event)
     if batch is None:
-        if depth is Depth.FINAL:
-            await tell_of_event(tx, event, "a root was anchored that is none of ours", draw)
-        return
+        return False
     state = STATES[depth]
     if batch.state in (BatchState.CONFIRMED, BatchState.FINALIZED) and state is not BatchState.FINALIZED:
         state = batch.state  # read anew, with what followed from it still in place
@@ -91,15 +102,16 @@ async def _anchored(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None
     if state.is_proven and batch.confirmed_at_us is None:
         after = replace(after, confirmed_at_us=draw.now_us)
     if after == batch:
-        return
+        return True
     await tx.anchors.update_batch(after)
     if state.is_proven:
-        await tx.chain_log.settle(f"anchor:{batch.root.hex()}", TransactionState.CONFIRMED)
+        await tx.chain_log.settle(batch.purpose, TransactionState.CONFIRMED)
     if state is not batch.state:
         await tell_orders(tx, batch.id, ChainStatus(state), draw)
+    return True
 
 
-async def _unanchored(tx: "Tx", event: ChainEvent, draw: Draw) -> None:
+async def _unrecorded(tx: "Tx", event: ChainEvent, draw: Draw) -> None:
     """Its Task sends the same bytes again."""
     batch = await _batch(tx, event)
     if batch is None or batch.block_number is None:
@@ -109,7 +121,7 @@ async def _unanchored(tx: "Tx", event: ChainEvent, draw: Draw) -> None:
         batch, state=state, block_number=None, gas_used=None, gas_price_wei=None, confirmed_at_us=None
     )  # fmt: skip
     await tx.anchors.update_batch(gone)
-    await tx.chain_log.settle(f"anchor:{batch.root.hex()}", TransactionState.SENT)
+    await tx.chain_log.settle(batch.purpose, TransactionState.SENT)
     if state is not batch.state:
         await tell_orders(tx, batch.id, ChainStatus.REORGED, draw)
     key = f"{batch.first_position}-{batch.last_position}"

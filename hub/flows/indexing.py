@@ -294,7 +294,8 @@ async def widen(
 
 async def _costs(hub: Hub, events: Sequence[ChainEvent]) -> dict[str, Cost]:
     """Of the transactions whose cost is shown: those that anchored."""
-    return await hub.chain_log.costs(sorted({event.transaction_hash for event in events if event.name == "Anchored"}))
+    told = {event.transaction_hash for event in events if event.name in ("Anchored", "Settled")}
+    return await hub.chain_log.costs(sorted(told))
 
 
 async def _hash_of(hub: Hub, number: int, otherwise: str | None = None) -> str:

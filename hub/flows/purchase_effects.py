@@ -66,6 +66,8 @@ async def _is_known(tx: "Tx", event: ChainEvent) -> bool:
     """Whether we have settled it ourselves, or a splitter of ours has sold it."""
     if await tx.chain_log.is_ours(event.transaction_hash):
         return True
+    if await tx.chain_log.batch_of(bytes.fromhex(event.subject[2:])) is not None:
+        return True  # by our word, which anybody may bring
     sold = await tx.chain_log.about(event.subject, "Purchased")
     return any(sale.transaction_hash == event.transaction_hash for sale in sold)
 

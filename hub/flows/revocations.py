@@ -33,7 +33,7 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
     await hub.chain.connect()
     purpose = await _under_way(hub, batch, leaf.index)
     # What is signed is followed to its end all the same: its nonce is taken, and its row waits to be settled.
-    if purpose is None and await hub.chain.is_revoked(batch.root, leaf.index, batch.contract):
+    if purpose is None and await _is_revoked(hub, batch, leaf.index):
         return await _handed_over(hub, batch, leaf.index)
     receipt = await transacted(
         hub, purpose or _purpose(batch, leaf), _signer(hub, batch, leaf.index), by=KeyRole.REVOKER
@@ -45,8 +45,14 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
         await hub.store.write(settle_transaction, purpose or _purpose(batch, leaf), state)
     if not receipt.is_ok:
         return hub.clock.now_us() + REFUSED_AGAIN_US
-    is_done = await hub.chain.is_revoked(batch.root, leaf.index, batch.contract)
+    is_done = await _is_revoked(hub, batch, leaf.index)
     return await _handed_over(hub, batch, leaf.index) if is_done else hub.clock.now_us()
+
+
+async def _is_revoked(hub: Hub, batch: AnchorBatch, index: int) -> bool:
+    if batch.is_settlement:
+        return (await hub.chain.settlement(batch.root, batch.contract)).is_revoked
+    return await hub.chain.is_revoked(batch.root, index, batch.contract)
 
 
 async def _handed_over(hub: Hub, batch: AnchorBatch, index: int) -> int | None:
@@ -81,6 +87,8 @@ def _signer(hub: Hub, batch: AnchorBatch, index: int) -> Sign:
     word, mask = anchors.revocation_bit(index)
 
     async def sign(nonce: int) -> SignedTransaction:
+        if batch.is_settlement:
+            return await hub.chain.sign_revoke_order(batch.contract, batch.root, nonce)
         async with hub.store.reading() as rx:
             waiting = await rx.anchors.waiting_for_revocation(batch.id, word)
         every = reduce(or_, (anchors.revocation_bit(other)[1] for other in waiting), mask)

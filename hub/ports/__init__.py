@@ -12,6 +12,8 @@ from hub.ports.chain import (
     ChainUnavailable,
     LeafClaim,
     NonceTaken,
+    SettledRight,
+    Settlement,
     SignedTransaction,
 )
 from hub.ports.chain_log import ChainLog
@@ -61,7 +63,8 @@ __all__ = [
     "DocumentFailed", "DocumentRefused", "EventDocuments", "Finding", "Hub", "KeysUnavailable", "LeafClaim",
     "NonceTaken", "NotSupported", "NoticeIgnored", "NoticeProbed", "NoticeRefused", "Obstacle", "Paid", "PartnerTokens",
     "Platform", "PlatformError", "PurchaseStanding", "RateLimited", "RawNotice", "Receipts", "Rehearsable",
-    "Rehearsal", "RehearsalRefused", "RehearsalUnavailable", "Rejected", "SellsOnChain", "Sender",
+    "Rehearsal", "RehearsalRefused", "RehearsalUnavailable", "Rejected", "SellsOnChain", "Sender", "SettledRight",
+    "Settlement",
     "SignatureNotTaken", "SignedTransaction", "SplitterCall", "StatementRefused", "TokenProblem", "TokenRefused",
     "Tokens", "Transient", "Vault", "Wakeups",
 ]  # fmt: skip

@@ -67,6 +67,24 @@ class LeafClaim:
     contract: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SettledRight:
+    """A right that is on chain by itself. `expiry` in Unix seconds, `to` an address."""
+
+    to: str
+    token_id: int
+    expiry: int
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """`at` in Unix seconds; 0: not settled."""
+
+    at: int
+    is_revoked: bool
+
+
 class Chain(Protocol):
     """Any EVM node by URL. Every method may raise ChainUnavailable, and every method may be repeated."""
 
@@ -104,6 +122,19 @@ class Chain(Protocol):
     async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
         """`revoke(root, word, mask)` to the EntitlementHub that holds the root, be it an older one; signed with the
         revoker's key. Nothing is sent."""
+
+    async def sign_settlement(
+        self, order_key: bytes, right: SettledRight, deadline: int, nonce: int
+    ) -> SignedTransaction:
+        """`settle` of this right under this key, at the present EntitlementHub: its PaymentResult signed by the
+        signer's key, the transaction by the gateway's. `deadline` is in Unix seconds, a day ahead at most. Nothing is
+        sent. Raises ChainRefused "… settled" for a key that is settled or revoked already."""
+
+    async def sign_revoke_order(self, contract: str, order_key: bytes, nonce: int) -> SignedTransaction:
+        """`revokeOrder` at the EntitlementHub that it was settled in, with the revoker's key. Nothing is sent."""
+
+    async def settlement(self, order_key: bytes, contract: str = "") -> Settlement:
+        """What that EntitlementHub, by default the present one, knows of an order key."""
 
     async def sign_call(self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY) -> SignedTransaction:
         """Any call, signed with the key of that role. Nothing is sent. Raises ChainRefused for a role without key."""

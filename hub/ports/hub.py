@@ -49,6 +49,7 @@ class Hub:
     batch_after_ms: int  # an AnchorBatch closes this long after its first leaf
     batch_size: int = MAX_LEAVES  # or with so many leaves
     batch_values: tuple[Money, ...] = ()  # or when the rights in it were sold for so much in one currency
+    settles_at_once: bool = False  # rights that are for a wallet go on chain one by one, and not in a batch
     breakers: Breakers = field(default_factory=Breakers)  # of this process
     page_origins: tuple[str, ...] = ("http://127.0.0.1:8000",)  # whose pages may ask for a wallet's word
 

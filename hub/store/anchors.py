@@ -59,6 +59,7 @@ anchor_batch = Table(
     integer("version"),
     integer("created_at_us"),
     integer("confirmed_at_us", nullable=True),
+    integer("is_settlement", server_default="0"),  # one leaf, on chain by itself; `root` is its order key there
     UniqueConstraint("first_position", "last_position"),
 )
 leaf = Table(
@@ -202,7 +203,8 @@ class Anchors:
 
     async def add_batch(self, new: AnchorBatch, leaf_ids: Sequence[str]) -> bool:
         """A batch and its leaves, in the order given. False: this range has its batch already."""
-        if await self._rx.one(_ADD_BATCH, str, **{name: getattr(new, name) for name in _BATCH}) is None:
+        columns = {name: getattr(new, name) for name in _BATCH} | {"is_settlement": int(new.is_settlement)}
+        if await self._rx.one(_ADD_BATCH, str, **columns) is None:
             return False
         rows = [{"batch": new.id, "place": index, "leaf_id": leaf_id} for index, leaf_id in enumerate(leaf_ids)]
         await self._rx.run_many(_PLACE, rows)
@@ -295,11 +297,12 @@ def leaf_of(
 def batch_of(
     id_: str, first_position: int, last_position: int, count: int, root: bytes, data_hash: bytes, chain_id: int,
     contract_: str, state: str, transaction_hash: str | None, block_number: int | None, gas_used: int | None,
-    gas_price_wei: int | None, version: int, created_at_us: int, confirmed_at_us: int | None,
+    gas_price_wei: int | None, version: int, created_at_us: int, confirmed_at_us: int | None, is_settlement: int,
 ) -> AnchorBatch:  # fmt: skip
     return AnchorBatch(
         id_, first_position, last_position, count, root, data_hash, chain_id, contract_, BatchState(state),
         transaction_hash, block_number, gas_used, gas_price_wei, version, created_at_us, confirmed_at_us,
+        bool(is_settlement),
     )  # fmt: skip
 
 

@@ -168,6 +168,13 @@ class Payments:
             _WAITS_UNDER, attempt_of, channel_=channel, ref_=channel_ref, since=since_us
         )
 
+    async def references(self, channel: str, attempt_ids: Sequence[str]) -> dict[str, str | None]:
+        """The channel's own references of those of these attempts that are its."""
+        pairs = await self._rx.many(
+            _REFERENCES, lambda id_, ref: (id_, ref), channel_=channel, attempt_ids=list(attempt_ids)
+        )
+        return dict(pairs)
+
     async def update(self, attempt: PaymentAttempt) -> PaymentAttempt:
         """Store a new state under the next version, which is returned."""
         columns = _columns(attempt)
@@ -418,6 +425,9 @@ _CHARGED_UNDER = (
     select(payment_attempt)
     .join_from(payment_attempt, channel_fact, _f.attempt_id == _c.id)
     .where((_f.channel == bindparam("channel_")) & (_f.key == bindparam("fact_key_")))
+)
+_REFERENCES = select(_c.id, _c.channel_ref).where(
+    (_c.channel == bindparam("channel_")) & is_one_of(_c.id, "attempt_ids")
 )
 _FACTS = (
     select(_f.attempt_id, _f.channel, _f.key, _f.source, _f.kind, _f.amount_minor, _f.currency, _f.provider_at_us,

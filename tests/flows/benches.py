@@ -88,6 +88,7 @@ class Bench:
     event_documents: ScriptedDocuments = field(default_factory=ScriptedDocuments)
     sender: ScriptedSender = field(default_factory=ScriptedSender)
     owner: str = "worker-1"
+    settles_at_once: bool = False
     _seeds: Any = field(default_factory=lambda: count(1))
 
     @property
@@ -120,6 +121,7 @@ class Bench:
             owner=self.owner,
             is_production=False,
             batch_after_ms=0,
+            settles_at_once=self.settles_at_once,
         )
 
     def seed(self) -> bytes:

@@ -29,6 +29,7 @@ from hub.ports import (
     Capabilities,
     CataloguePage,
     ChainReceipt,
+    ChainRefused,
     ChainUnavailable,
     DocumentFailed,
     DocumentRefused,
@@ -36,6 +37,8 @@ from hub.ports import (
     LeafClaim,
     NoticeRefused,
     RawNotice,
+    SettledRight,
+    Settlement,
     SignedTransaction,
 )
 from hub.store.transactions import running_unit
@@ -246,6 +249,7 @@ class ScriptedChain:
     contract: str = "0x" + "c0" * 20
     accounts: dict[KeyRole, str] = field(default_factory=lambda: dict(ACCOUNTS))
     roots: dict[bytes, int] = field(default_factory=dict)
+    settled: dict[bytes, bool] = field(default_factory=dict)  # whether it is revoked, by order key
     revoked: set[tuple[bytes, int]] = field(default_factory=set)
     sent: list[str] = field(default_factory=list)  # hashes, every send
     mined: dict[str, ChainReceipt] = field(default_factory=dict)
@@ -298,6 +302,24 @@ class ScriptedChain:
         told = Told("Revoked", f"0x{root.hex()}", {"word": str(word), "mask": str(mask)})
         return self._sign(f"revoke {root.hex()} {word} {mask}", nonce, lambda: self.revoked.update(bits), told,
                           self.accounts[KeyRole.REVOKER])  # fmt: skip
+
+    async def sign_settlement(
+        self, order_key: bytes, right: SettledRight, deadline: int, nonce: int
+    ) -> SignedTransaction:
+        if order_key in self.settled:
+            raise ChainRefused("execution reverted: settled")
+        args = {"to": right.to, "tokenId": str(right.token_id), "expiry": str(right.expiry)}
+        told = Told("Settled", f"0x{order_key.hex()}", args)
+        return self._sign(f"settle {order_key.hex()}", nonce, lambda: self.settled.__setitem__(order_key, False), told)
+
+    async def sign_revoke_order(self, contract: str, order_key: bytes, nonce: int) -> SignedTransaction:
+        assert contract == self.contract
+        told = Told("OrderRevoked", f"0x{order_key.hex()}", {})
+        return self._sign(f"end {order_key.hex()}", nonce, lambda: self.settled.__setitem__(order_key, True), told,
+                          self.accounts[KeyRole.REVOKER])  # fmt: skip
+
+    async def settlement(self, order_key: bytes, contract: str = "") -> Settlement:
+        return Settlement(int(order_key in self.settled), self.settled.get(order_key, False))
 
     async def sign_call(
         self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY

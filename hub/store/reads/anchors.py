@@ -32,6 +32,7 @@ class AnchorBatchRow:
     gas_price_wei: int | None
     created_at_us: int
     confirmed_at_us: int | None
+    is_settlement: int  # 1 for one leaf that is on chain by itself: it has no proof
     head_number: int | None = None  # the newest block that is known of its chain
     joined: dict[str, Any] = field(default_factory=dict)
 

@@ -119,6 +119,8 @@ async def test_payments(store: Store, world: World, called: set[str]) -> None:
         assert not await tx.payments.insert(world.attempt(order, 2))
         assert await tx.payments.of_order(order.id) == [attempt]
         assert await tx.payments.by_id("pat_none") is None
+        assert await tx.payments.references("sandbox", [attempt.id]) == {attempt.id: attempt.channel_ref}
+        assert await tx.payments.references("stablecoin", [attempt.id]) == {}
         assert await tx.payments.live_on("sandbox") == [attempt]
         assert await tx.payments.live_on("stablecoin") == []
         charged = replace(attempt, state=AttemptState.CHARGED, heard_rank=6)

@@ -1,0 +1,87 @@
+"""Rights that are on chain by themselves and under no root: settled by a signed result at once, or bought there.
+
+Such a right has a batch of its own, whose root is the key that the contract knows it by. A leaf has one batch: so it
+takes one way or the other, and what follows batches follows it too.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hub.domain.ids import Draw
+from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf
+from hub.flows import chain_effects
+from hub.flows.records import NO_HOLDER
+from hub.ports import Hub, SettledRight, SignedTransaction
+
+if TYPE_CHECKING:
+    from hub.store.transactions import Rx, Tx
+
+STABLECOIN = "stablecoin"  # the channel whose purchases are settled by the transaction that pays
+ORDER_KEY = re.compile("0x[0-9a-f]{64}")  # as that channel refers to a purchase
+# A signed result that lies about is worth nothing after so long; the contract takes a day at most.
+DEADLINE_S = 3_600
+
+
+async def keys_of(hub: Hub, rx: "Rx", leaves: Sequence[RecordedLeaf]) -> dict[str, bytes]:
+    """Leaf id → order key on chain, of those among these leaves that are settled by themselves."""
+    rights = [leaf for leaf in leaves if leaf.grant_id is not None]
+    paid = [leaf.attempt_id for leaf in rights if leaf.attempt_id is not None and leaf.owner_id is None]
+    bought = await rx.payments.references(STABLECOIN, paid) if paid else {}
+    keys: dict[str, bytes] = {}
+    for leaf in rights:
+        reference = bought.get(leaf.attempt_id or "") or ""
+        is_bought = ORDER_KEY.fullmatch(reference) is not None
+        key = bytes.fromhex(reference[2:]) if is_bought else leaf.order_key
+        is_direct = is_bought or (hub.settles_at_once and leaf.holder != NO_HOLDER)
+        # A key is settled once: a right that has moved on since goes under a root.
+        if is_direct and key not in keys.values() and await rx.chain_log.batch_of(key) is None:
+            keys[leaf.id] = key
+    return keys
+
+
+def batch_of(leaf: RecordedLeaf, key: bytes, position: int, draw: Draw) -> AnchorBatch:
+    """The batch of one."""
+    return AnchorBatch(
+        id=draw.id("anb", leaf.id),
+        first_position=position,
+        last_position=position,
+        count=1,
+        root=key,
+        data_hash=leaf.commitment,
+        chain_id=0,
+        contract="",
+        state=BatchState.QUEUED,
+        transaction_hash=None,
+        block_number=None,
+        gas_used=None,
+        gas_price_wei=None,
+        version=1,
+        created_at_us=draw.now_us,
+        confirmed_at_us=None,
+        is_settlement=True,
+    )
+
+
+async def sign(hub: Hub, batch: AnchorBatch, nonce: int) -> SignedTransaction:
+    """The transaction that settles it."""
+    async with hub.store.reading() as rx:
+        [leaf] = await rx.anchors.leaves_of_batch(batch.id)
+    right = SettledRight(leaf.holder, int(leaf.token_id), leaf.expiry, leaf.commitment)
+    deadline = hub.clock.now_us() // 1_000_000 + DEADLINE_S
+    return await hub.chain.sign_settlement(batch.root, right, deadline, nonce)
+
+
+async def is_ours_to_send(hub: Hub, batch: AnchorBatch) -> bool:
+    """What was bought on chain is there already, under a key of the purchase."""
+    async with hub.store.reading() as rx:
+        [leaf] = await rx.anchors.leaves_of_batch(batch.id)
+    return batch.is_settlement and leaf.order_key == batch.root
+
+
+async def apply_told(tx: "Tx", batch: AnchorBatch, draw: Draw) -> None:
+    """What was bought on chain was told of before its right had a batch that it could be told of."""
+    cursors = {cursor.chain_id: cursor for cursor in await tx.chain_log.cursors()}
+    for event in await tx.chain_log.about(f"0x{batch.root.hex()}", "Settled"):
+        depth = cursors[event.chain_id].depth(event.block_number)
+        await chain_effects.recorded(tx, event, depth, None, draw)
