@@ -1,6 +1,6 @@
 """The Checkout port over JSON-RPC: CheckoutSplitter and its token, read at the head and as deep as counts."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, Protocol
 
 from eth_utils.address import to_checksum_address
@@ -8,11 +8,21 @@ from eth_utils.address import to_checksum_address
 from contracts import abi
 from contracts.typed_data import Domain
 from hub.chain import splitter_calls as calls
-from hub.chain.blocks import FINAL_WITHOUT_TAG
+from hub.chain.blocks import FINAL_WITHOUT_TAG, JsonRpcChainLog
 from hub.chain.calls import said
+from hub.chain.movements import movements
 from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
 from hub.domain.checkout import Part, Terms
-from hub.ports import ChainReceipt, ChainUnavailable, CheckoutPlace, Obstacle, Paid, PurchaseStanding, SplitterCall
+from hub.ports import (
+    ChainReceipt,
+    ChainUnavailable,
+    CheckoutPlace,
+    Movement,
+    Obstacle,
+    Paid,
+    PurchaseStanding,
+    SplitterCall,
+)
 
 RANGES_AT_ONCE: Final = 10  # of logs in one batch: providers count what is in a batch, and take few
 TAGS: Final = ("safe", "finalized")  # instead of a number of confirmations
@@ -127,6 +137,10 @@ class JsonRpcCheckout:
     async def paid(self, order_key: bytes) -> Paid | None:
         log = await self._newest_log(calls.PURCHASED, order_key)
         return None if log is None else calls.paid_in(*log)
+
+    async def movements(self, from_us: int, until_us: int, *, is_over: bool) -> Sequence[Movement]:
+        log = JsonRpcChainLog(self._node, 1)
+        return await movements(log, self.splitter, self._from_block, from_us, until_us, is_over=is_over)
 
     async def terms(self, offer_id: bytes) -> tuple[Terms, tuple[Part, ...]] | None:
         offer = await self._newest_log(calls.OFFER_SET, offer_id)

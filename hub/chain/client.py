@@ -123,8 +123,11 @@ class JsonRpcChain:
     async def next_nonce(self) -> int:
         return await self.count_transactions(self.sender, "pending")
 
-    async def mined_nonce(self, sender: str) -> int:
-        return await self.count_transactions(sender, "latest")
+    async def mined_nonce(self, sender: str, depth: int = 1) -> int:
+        if depth == 1:
+            return await self.count_transactions(sender, "latest")
+        head = _number(await self._ask(Question("eth_blockNumber")))
+        return await self.count_transactions(sender, hex(max(head - depth + 1, 0)))
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         """Raises ChainRefused "… anchored" for a root that is there already: then `anchored` tells, and all is well."""

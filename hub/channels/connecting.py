@@ -25,6 +25,8 @@ class OnChain:
     checkout: Checkout
     sale_of: Callable[[str], Awaitable[Sale | None]]  # what an order sells
     reference_of: Callable[[str], bytes]  # 32 bytes that stand for an attempt's key and give nothing of it away
+    # The keys of the attempt and of the refund that an order key stands for, as far as there are any.
+    names_of: Callable[[str], Awaitable[tuple[str | None, str | None]]]
     is_embedded: bool  # the chain is the hub's own: its node never lags, and makes no blocks while nothing happens
 
 

@@ -19,6 +19,7 @@ from eth_utils.crypto import keccak
 from hub.channels import stablecoin_words as words
 from hub.channels.connecting import ChannelSettingRefused, OnChain, Surroundings, demand_known
 from hub.channels.stablecoin_offers import Shelf
+from hub.channels.stablecoin_statement import statement_lines
 from hub.domain.checkout import Purchase, Sale, money_of, offer_id, order_key, wallet_of
 from hub.domain.money import CURRENCIES, MAX_PRICE_MINOR, Money
 from hub.domain.payments import CaptureMethod, NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
@@ -39,7 +40,6 @@ from hub.ports import (
     PurchaseStanding,
     RawNotice,
     SplitterCall,
-    StatementRefused,
 )
 
 CODE = "stablecoin"
@@ -56,6 +56,7 @@ CAPABILITIES = Capabilities(
     not_found_after_ms=None,
     is_dated=False,
     can_refund=True,
+    has_statement=True,
     methods=("permit", "authorization", "approve"),
 )
 
@@ -334,10 +335,9 @@ class StablecoinChannel:
             Finding("payees", self._shelf.has_payees, f"{self._shelf.payees} addresses known"),
         ]
 
-    async def statement(self, day: date) -> AsyncIterator[StatementLine]:
-        """Not yet: the chain's own log is what an operator reads."""
-        raise StatementRefused("the stablecoin channel gives no statement: the splitter's events are public")
-        yield
+    def statement(self, day: date) -> AsyncIterator[StatementLine]:
+        """A day by UTC, once all its blocks are final. What is not ours in it has no `our_ref`."""
+        return statement_lines(self._on_chain, self.code, self._currency, day, self._clock.now_us())
 
     def verify_notice(self, raw: RawNotice, now_us: int) -> Notice:
         """Nobody sends any: the chain is asked."""

@@ -1,7 +1,6 @@
 """Selling on chain, as far as only the wiring knows it: which contracts, whose orders, who sends."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from hub.chain.checkout import TAGS, JsonRpcCheckout
@@ -11,7 +10,8 @@ from hub.channels.stablecoin import CODE
 from hub.domain.checkout import Sale
 from hub.entry.settings import SettingRefused, Settings
 from hub.flows import offers
-from hub.ports import Hub
+from hub.flows.sending import finished
+from hub.ports import ChainReceipt, Hub, SplitterCall
 
 # Blocks that count as deep: on a chain of our own nothing comes back; Ethereum has not undone so many since its merge.
 OWN_CONFIRMATIONS: Final = 1
@@ -53,14 +53,21 @@ class CheckoutDesk:
 
     @property
     def on_chain(self) -> OnChain:
-        return OnChain(self.checkout, self._sale_of, self._reference_of, self.is_embedded)
+        return OnChain(self.checkout, self._sale_of, self._reference_of, self._names_of, self.is_embedded)
 
     def belong_to(self, hub: Hub) -> None:
         self._hub[:] = [hub]
-        self.checkout.send_by(partial(offers.carry_out, hub, depth=self.checkout.depth))
+        self.checkout.send_by(self._carry_out)
+
+    async def _carry_out(self, contract: str, call: SplitterCall) -> ChainReceipt | None:
+        depth = self.checkout.depth
+        return await finished(self._hub[0], call.purpose, contract, call.data, by=call.by, depth=depth)
 
     async def _sale_of(self, order_id: str) -> Sale | None:
         return await offers.sale_of(self._hub[0], order_id)
+
+    async def _names_of(self, order_key: str) -> tuple[str | None, str | None]:
+        return await offers.names_of(self._hub[0], CODE, order_key)
 
     def _reference_of(self, key: str) -> bytes:
         return self._hub[0].vault.order_key(TAG, key)

@@ -20,7 +20,7 @@ from hub.entry.commands import opened
 from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
 from hub.flows.sending import finished
-from hub.ports import ChainReceipt, ChainUnavailable, Hub, SignedTransaction
+from hub.ports import ChainReceipt, ChainUnavailable, Hub
 
 HUB: Final = "entitlement_hub"
 ROLES: Final[Mapping[str, int]] = {"gateway": 1, "pauser": 2, "revoker": 4, "signer": 8, "minter": 16}
@@ -79,11 +79,7 @@ def _role(name: str) -> int:
 async def _by_pauser(hub: Hub, contract: str, action: str, data: bytes) -> ChainReceipt:
     """In the order of that key's other transactions, which a running hub may be sending."""
     purpose, deadline = f"{action}:{hub.draw().id('act')}", time.monotonic() + SENT_WITHIN_S
-
-    async def sign(nonce: int) -> SignedTransaction:
-        return await hub.chain.sign_call(contract, data, nonce, KeyRole.PAUSER)
-
-    while (receipt := await finished(hub, purpose, sign, by=KeyRole.PAUSER)) is None:
+    while (receipt := await finished(hub, purpose, contract, data, by=KeyRole.PAUSER)) is None:
         if time.monotonic() > deadline:
             raise ChainUnavailable(f"{action} is in no block after {SENT_WITHIN_S:.0f} s; a running hub sends it again")
         await asyncio.sleep(ASK_EVERY_S)

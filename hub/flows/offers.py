@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from hub.domain.checkout import Sale
 from hub.domain.events import HUB_STREAM, ListingChanged
 from hub.domain.records import TransactionState
+from hub.domain.refunds import RefundState
 from hub.flows.records import token_id
-from hub.flows.sending import settle_transaction, transacted
 from hub.flows.tasks import move_on, skip
-from hub.ports import ChainReceipt, ChainRefused, Hub, SellsOnChain, SignedTransaction, SplitterCall
+from hub.ports import ChainRefused, Hub, SellsOnChain, SplitterCall
 
 if TYPE_CHECKING:
     from hub.store.catalogue import Sold
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OFFERS = "offers"  # the consumer's name
+NOT_GIVEN_BACK = (RefundState.FAILED, RefundState.CANCELED, RefundState.REVERSED)
 AT_ONCE = 16  # transactions of one step that may wait for their blocks: nodes keep few of one sender's
 
 
@@ -40,7 +41,7 @@ async def keep_up(hub: Hub, *, is_due: bool) -> bool:
     if (has_changed or is_due) and not all([await _brought_in_line(hub, seller) for seller in sellers]):
         return False
     if has_changed:
-        await hub.store.write(move_on, OFFERS, held, head.position)
+        await hub.store.write(move_on, OFFERS, head.position)
     else:
         await skip(hub, OFFERS, held, head.position)
     return True
@@ -98,31 +99,16 @@ async def sale_of(hub: Hub, order_id: str) -> Sale | None:
     return None if sold is None else _sale(hub, sold)
 
 
-async def carry_out(hub: Hub, contract: str, call: SplitterCall, *, depth: int) -> ChainReceipt | None:
-    """A call by the key that it is for: signed once, committed, sent until a block holds it. One that failed may be
-    tried anew.
-
-    None: come back, as its bytes may still take effect. So may those that a node refuses, and those that failed in a
-    block less than `depth` deep, its own counted as one. Raises ChainRefused when nothing of it is signed.
-    """
-    await hub.chain.connect()
-
-    async def sign(nonce: int) -> SignedTransaction:
-        return await hub.chain.sign_call(contract, call.data, nonce, call.by)
-
-    try:
-        receipt = await transacted(hub, call.purpose, sign, by=call.by)
-    except ChainRefused as refused:
-        async with hub.store.reading() as rx:
-            if await rx.anchors.transaction(call.purpose) is None:
-                raise
-        log.warning("%s was refused and may still get into a block: %s", call.purpose, refused)
-        return None
-    if receipt is None or (not receipt.is_ok and receipt.confirmations < depth):
-        return None
-    state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
-    await hub.store.write(settle_transaction, call.purpose, state)
-    return receipt
+async def names_of(hub: Hub, channel: str, channel_ref: str) -> tuple[str | None, str | None]:
+    """The keys of the attempt that a channel knows under its own reference, and of the refund that gives all of it back
+    or has done so; None for what there is not."""
+    async with hub.store.reading() as rx:
+        attempt = await rx.payments.of_purchase(channel, channel_ref, 0)
+        if attempt is None:
+            return None, None
+        refunds = [one for one in await rx.refunds.of_order(attempt.order_id) if one.attempt_id == attempt.id]
+    stand = [one.key for one in refunds if one.state not in NOT_GIVEN_BACK]
+    return attempt.key, stand[-1] if stand else None
 
 
 def _sale(hub: Hub, sold: "Sold") -> Sale:

@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 # In no block after so long: it pays too little. A chain with a block each 12 s has made fifteen by then.
 OUTBID_AFTER_US = 180_000_000
-# A node that lags may say "nonce too low" before it shows the receipt: so long it may.
-TAKEN_AFTER_US = 15_000_000
+# A nonce that is used in a block so deep, its own counted as one, and of which no receipt is ours, is another's. Before
+# that the node that says so may merely be ahead of the one that is asked for receipts: providers have many.
+TAKEN_DEPTH = 6
 # A nonce whose transaction no node takes holds up all behind it: after so long it is filled with nothing.
 FILL_AFTER_US = 600_000_000
 FILL = "fill:"  # begins the purpose of such a one
@@ -57,7 +58,7 @@ async def transacted(
         await _send_in_order(hub, stored)
     except NonceTaken:
         receipt = await _receipt_of(hub, stored, purpose)
-        if receipt is None and _age_us(hub, stored) >= TAKEN_AFTER_US:
+        if receipt is None and await hub.chain.mined_nonce(stored.sender, TAKEN_DEPTH) > stored.nonce:
             log.warning("%s is signed anew: %s's nonce %d was used for something else", purpose, stored.sender,
                         stored.nonce)  # fmt: skip
             await hub.store.write(settle_transaction, purpose, TransactionState.FAILED)
@@ -72,12 +73,31 @@ async def transacted(
     return receipt
 
 
-async def finished(hub: Hub, purpose: str, sign: Sign, *, by: KeyRole = KeyRole.GATEWAY) -> ChainReceipt | None:
-    """The same for a purpose whose receipt ends it: its row is settled with it."""
-    receipt = await transacted(hub, purpose, sign, by=by)
-    if receipt is not None:
-        state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
-        await hub.store.write(settle_transaction, purpose, state)
+async def finished(
+    hub: Hub, purpose: str, contract: str, data: bytes, *, by: KeyRole, depth: int = 1
+) -> ChainReceipt | None:
+    """The same for a call whose receipt ends its purpose. One that failed may be tried anew.
+
+    None: come back, as its bytes may still take effect. So may those that a node refuses, and those that failed in a
+    block less than `depth` deep, its own counted as one. Raises ChainRefused when nothing of it is signed.
+    """
+    await hub.chain.connect()
+
+    async def sign(nonce: int) -> SignedTransaction:
+        return await hub.chain.sign_call(contract, data, nonce, by)
+
+    try:
+        receipt = await transacted(hub, purpose, sign, by=by)
+    except ChainRefused as refused:
+        async with hub.store.reading() as rx:
+            if await rx.anchors.transaction(purpose) is None:
+                raise
+        log.warning("%s was refused and may still get into a block: %s", purpose, refused)
+        return None
+    if receipt is None or (not receipt.is_ok and receipt.confirmations < depth):
+        return None
+    state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
+    await hub.store.write(settle_transaction, purpose, state)
     return receipt
 
 

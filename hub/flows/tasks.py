@@ -98,8 +98,8 @@ async def drop(tx: "Tx", dead_id: int, draw: Draw) -> bool:
 async def skip(hub: Hub, consumer: str, held: int, head: int) -> None:
     """Move a consumer over events that it had nothing to do for, once there are many of them."""
     if head - held >= SKIP:
-        await hub.store.write(move_on, consumer, held, head)
+        await hub.store.write(move_on, consumer, head)
 
 
-async def move_on(tx: "Tx", consumer: str, held: int, head: int) -> None:
-    await tx.events.move(consumer, held, head)
+async def move_on(tx: "Tx", consumer: str, head: int) -> None:
+    await tx.events.advance(consumer, head)

@@ -29,7 +29,16 @@ from hub.ports.channels import (
     RawNotice,
     StatementRefused,
 )
-from hub.ports.checkout import Checkout, CheckoutPlace, Obstacle, Paid, PurchaseStanding, SellsOnChain, SplitterCall
+from hub.ports.checkout import (
+    Checkout,
+    CheckoutPlace,
+    Movement,
+    Obstacle,
+    Paid,
+    PurchaseStanding,
+    SellsOnChain,
+    SplitterCall,
+)
 from hub.ports.clock import Clock
 from hub.ports.cursors import CursorRefused, Cursors
 from hub.ports.disputes import AnswersDisputes, DisputeReply
@@ -61,7 +70,8 @@ __all__ = [
     "CatalogueEntry", "CataloguePage", "Chain", "ChainLog", "ChainReceipt", "ChainRefused", "ChainUnavailable",
     "Channel", "Checkout", "CheckoutPlace", "Clock", "Conflict", "CursorRefused", "Cursors", "DisputeReply",
     "DocumentFailed", "DocumentRefused", "EventDocuments", "Finding", "Hub", "KeysUnavailable", "LeafClaim",
-    "NonceTaken", "NotSupported", "NoticeIgnored", "NoticeProbed", "NoticeRefused", "Obstacle", "Paid", "PartnerTokens",
+    "Movement", "NonceTaken", "NotSupported", "NoticeIgnored", "NoticeProbed", "NoticeRefused", "Obstacle", "Paid",
+    "PartnerTokens",
     "Platform", "PlatformError", "PurchaseStanding", "RateLimited", "RawNotice", "Receipts", "Rehearsable",
     "Rehearsal", "RehearsalRefused", "RehearsalUnavailable", "Rejected", "SellsOnChain", "Sender", "SettledRight",
     "Settlement",

@@ -113,8 +113,9 @@ class Chain(Protocol):
     async def next_nonce(self) -> int:
         """The node's count of the gateway's transactions, pending ones included."""
 
-    async def mined_nonce(self, sender: str) -> int:
-        """How many transactions of this account are in blocks: the nonce that the next block needs."""
+    async def mined_nonce(self, sender: str, depth: int = 1) -> int:
+        """How many transactions of this account are in blocks at least so deep, the newest being 1: with that, the
+        nonce that the next block needs."""
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         """`anchor(root, count, dataHash, 1)`, signed with the gateway's key. Nothing is sent."""

@@ -47,6 +47,19 @@ class Paid:
     price: int  # units of the token
 
 
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A purchase or a refund as the splitter told it, in a final block."""
+
+    place: str  # transaction and log: unique
+    at_us: int  # of its block
+    order_key: bytes
+    token: bytes
+    price: int  # units of the token
+    is_refund: bool
+    raw: str  # the event's arguments, as JSON
+
+
 class Obstacle(StrEnum):
     """Why the contracts would refuse a purchase now: the first that they would find. The value is its code."""
 
@@ -93,6 +106,10 @@ class Checkout(Protocol):
 
     async def paid(self, order_key: bytes) -> Paid | None:
         """What was paid under an order key; None: nothing."""
+
+    async def movements(self, from_us: int, until_us: int, *, is_over: bool) -> Sequence[Movement]:
+        """Purchases and refunds of the blocks dated from the one moment to before the other, in the chain's order.
+        ChainUnavailable too while not all of these are final, unless `is_over`: no block of that time will come."""
 
     async def terms(self, offer_id: bytes) -> tuple[Terms, tuple[Part, ...]] | None:
         """What an offer's name stands for, and the parts of its split, as they were told when they were set."""

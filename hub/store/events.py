@@ -147,6 +147,10 @@ class Events:
             return
         await self._rx.changed(_MOVE, name_=name, stream_=stream, held=held, position_=position)
 
+    async def advance(self, name: str, position: int, stream: str = HUB_STREAM) -> None:
+        """Let a consumer go on to a position unless it is there: where nothing else depends on who was first."""
+        await self._rx.run(_ADVANCE, name=name, stream=stream, position=position)
+
     async def drop_consumer(self, name: str, stream: str) -> None:
         """Nobody reads the stream under this name any more: what it has not read may be pruned."""
         await self._rx.run(_DROP_CONSUMER, name_=name, stream_=stream)
@@ -212,6 +216,12 @@ _MOVE = (
     update(consumer)
     .where(_is_consumer & (consumer.c.position == bindparam("held")))
     .values(position=bindparam("position_"))
+)
+_further = inserted(consumer)
+_ADVANCE = _further.on_conflict_do_update(
+    index_elements=[consumer.c.name, consumer.c.stream],
+    set_={"position": _further.excluded.position},
+    where=consumer.c.position < _further.excluded.position,
 )
 _STAMPED = select(func.count()).select_from(event).where(_c.position.is_not(None))
 _UNSTAMPED = select(func.count()).select_from(event).where(_c.position.is_(None))

@@ -291,6 +291,16 @@ async def test_a_refund_is_seen_and_then_confirmed(checkout: JsonRpcCheckout, no
     sent(node, GATEWAY, checkout.splitter, words.refund_call(terms, purchase, PARTS))
 
     seen = await checkout.standing(key)
+    when_us = 10**6 * int(node.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    told = [one for one in await checkout.movements(0, when_us + 1, is_over=True) if one.order_key == key]
+    assert [(one.is_refund, one.token, one.price) for one in told] == [
+        (False, terms.token, terms.price), (True, terms.token, terms.price),
+    ]  # fmt: skip
+    assert told[1].at_us == when_us
+    assert told[1] not in await checkout.movements(0, when_us, is_over=False)
+    assert await checkout.movements(when_us + 1, when_us + 2, is_over=True) == []
+    with pytest.raises(ChainUnavailable, match="not final yet"):
+        await checkout.movements(0, when_us + 1, is_over=False)
     for _ in range(DEPTH):
         node.rpc("evm_mine")
     deep = await checkout.standing(key)

@@ -1,9 +1,9 @@
 """The stablecoin channel over contracts that stand still until a test moves them: what it says of each standing."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -13,14 +13,17 @@ from eth_utils.crypto import keccak
 
 from hub.channels.connecting import ChannelSettingRefused, OnChain, Surroundings
 from hub.channels.stablecoin import DRIFT_S, StablecoinChannel
+from hub.channels.stablecoin_statement import LATE_US
 from hub.domain.checkout import Part, Sale, Terms, offer_id, split_id
 from hub.domain.money import Money
 from hub.domain.payments import CaptureMethod, Outcome, PaymentAttempt, Result, Stage
+from hub.domain.statements import LineKind, StatementLine
 from hub.ports import (
     ChainReceipt,
     ChainRefused,
     ChainUnavailable,
     CheckoutPlace,
+    Movement,
     NoticeRefused,
     Obstacle,
     Paid,
@@ -47,6 +50,11 @@ PAID = Paid(OFFER, PAYER, PLACE.token, TERMS.price)
 RECEIPT = ChainReceipt("0x1", True, 7, "0x2", 1, 1, 1)
 
 
+DAY = datetime.fromtimestamp(NOW_US / 10**6, UTC).date()
+KEYS = [keccak(text=name) for name in ("ours", "theirs")]
+NAMES = {f"0x{KEYS[0].hex()}": ("TB-7-1", "TB-7-1-R1")}
+
+
 @dataclass
 class Contracts:
     """What the chain says, by hand; `away` makes it say nothing."""
@@ -61,6 +69,8 @@ class Contracts:
     receipt: ChainReceipt | Exception | None = None
     after: PurchaseStanding | None = None  # once a call was carried out
     away: bool = False
+    moved: list[Movement] = field(default_factory=list)
+    is_day_final: bool = True
     carried: list[SplitterCall] = field(default_factory=list)
     asked: list[bytes] = field(default_factory=list)
 
@@ -97,6 +107,12 @@ class Contracts:
         self._demand()
         return (TERMS, tuple(PARTS)) if offer == OFFER else None
 
+    async def movements(self, from_us: int, until_us: int, *, is_over: bool) -> Sequence[Movement]:
+        self._demand()
+        if not is_over and not self.is_day_final:
+            raise ChainUnavailable("blocks of that time are not final yet")
+        return [one for one in self.moved if from_us <= one.at_us < until_us]
+
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
         self.carried.append(call)
         self.standing_ = self.after or self.standing_
@@ -132,7 +148,10 @@ def made(
     async def sale_of(order_id: str) -> Sale | None:
         return sale
 
-    on_chain = OnChain(contracts, sale_of, lambda key: keccak(text=key), is_embedded)
+    async def names_of(order_key: str) -> tuple[str | None, str | None]:
+        return NAMES.get(order_key, (None, None))
+
+    on_chain = OnChain(contracts, sale_of, lambda key: keccak(text=key), names_of, is_embedded)
     around = Surroundings(httpx.AsyncClient(), clock, lambda: bytes(32), None, on_chain)
     return StablecoinChannel.connected(settings, around)
 
@@ -515,13 +534,61 @@ def offer_named(price_minor: int, split: bytes = TERMS.split_id) -> bytes:
     return offer_id(replace(TERMS, price=price_minor * 10**4, split_id=split), keccak)
 
 
+def moving(number: int, key: bytes, price: int = 12_500_000, **fields: object) -> Movement:
+    made = Movement(f"0xt:{number}", NOW_US, key, PLACE.token, price, is_refund=False, raw="{}")
+    return replace(made, **fields)  # type: ignore[arg-type]  # its own fields by name
+
+
+async def test_a_statement_is_the_days_purchases_and_refunds_in_our_token(
+    channel: StablecoinChannel, contracts: Contracts
+) -> None:
+    contracts.moved = [
+        moving(1, KEYS[0]), moving(2, KEYS[1], 990_000), moving(3, KEYS[0], is_refund=True),
+        moving(4, KEYS[0], token=bytes([9]) * 20), moving(5, KEYS[0], at_us=NOW_US + 86_400 * 10**6),
+    ]  # fmt: skip
+    ours, theirs = (f"0x{key.hex()}" for key in KEYS)
+
+    def line(n: int, kind: LineKind, ref: str | None, key: str, refund: str | None, minor: int) -> StatementLine:
+        return StatementLine("stablecoin", f"0xt:{n}", kind, ref, key, refund, minor, 0, minor, "USD", NOW_US, "{}")
+
+    assert [one async for one in channel.statement(DAY)] == [
+        line(1, LineKind.PAYMENT, "TB-7-1", ours, None, 1_250),
+        line(2, LineKind.PAYMENT, None, theirs, None, 99),
+        line(3, LineKind.REFUND, "TB-7-1", ours, "TB-7-1-R1", -1_250),
+    ]
+    assert [one.line_id async for one in channel.statement(DAY + timedelta(days=1))] == ["0xt:5"]
+    assert channel.capabilities.has_statement
+
+
+async def test_a_day_that_is_not_final_has_no_statement_but_by_the_clock_of_a_chain_of_our_own(
+    channel: StablecoinChannel, contracts: Contracts, clock: Clock
+) -> None:
+    contracts.is_day_final = False
+    foreign = made(contracts, clock, is_embedded=False, token="0x" + "22" * 20)
+    midnight_us = int(datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC).timestamp() + 86_400) * 10**6
+    for now_us, refused in ((midnight_us + LATE_US - 1, (channel, foreign)), (midnight_us + LATE_US, (foreign,))):
+        clock.at_us = now_us
+        for one in refused:
+            with pytest.raises(StatementRefused, match="not final yet"):
+                await anext(one.statement(DAY))
+    assert [line async for line in channel.statement(DAY)] == []
+
+
+@pytest.mark.parametrize("fault", ["away", "inexact"])
+async def test_a_statement_that_cannot_be_had_whole_is_refused(
+    channel: StablecoinChannel, contracts: Contracts, fault: str
+) -> None:
+    contracts.away = fault == "away"
+    contracts.moved = [moving(1, KEYS[0], 12_500_001)]
+    with pytest.raises(StatementRefused):
+        await anext(channel.statement(DAY))
+
+
 async def test_it_holds_and_tells_nothing_by_itself(channel: StablecoinChannel) -> None:
     asked = await shown(channel)
     assert said(await channel.capture(asked, asked.amount))[2] == "capture_unsupported"
     with pytest.raises(NoticeRefused):
         channel.verify_notice(RawNotice({}, b"{}"), NOW_US)
-    with pytest.raises(StatementRefused):
-        await anext(channel.statement(date(2026, 9, 21)))
     assert all(finding.is_good for finding in await channel.check())
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -54,8 +55,13 @@ class Market:
 class Node:
     """The embedded node, as any wallet sees it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    @property
+    def _url(self) -> str:
+        """One that comes again has another port."""
+        return f"http://127.0.0.1:{json.loads((self._data / 'node.json').read_text())['port']}"
 
     async def ask(self, method: str, *params: Any) -> Any:
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
@@ -69,6 +75,13 @@ class Node:
         data = "0x" + abi.call(contract, function, *arguments).hex()
         said = await self.ask("eth_call", {"to": to, "data": data}, "latest")
         return abi.answer(contract, function, bytes.fromhex(said[2:]))
+
+    async def refusal(self, sender: str, to: str, data: str) -> str:
+        """Why a call would revert."""
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            call = {"from": sender, "to": to, "data": data}
+            asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [call, "latest"]}
+            return str((await client.post(self._url, json=asked)).json()["error"])
 
     async def send(self, sender: LocalAccount, to: str, data: str, value: int = 0) -> dict[str, Any]:
         """A transaction of this account, mined; its receipt."""
@@ -96,7 +109,7 @@ async def market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mark
         learner, seller = [await stack.enter_async_context(Client(hub.origin, token)) for token in tokens]
         sold = await put_on_sale(seller, "double-entry", price_minor=4900)
         places = await until(lambda: deployed(house), within_s=60, what="the contracts are deployed")
-        chain = Node(f"http://127.0.0.1:{json.loads((house.data / 'node.json').read_text())['port']}")
+        chain = Node(house.data)
         wallet = Account.from_key(keccak(b"a learner's wallet"))
         payer = account_of(keys.load(house.data).deployer)
         await chain.send(payer, wallet.address, "0x", ETHER)
@@ -207,25 +220,48 @@ async def test_a_refund_gives_the_coins_back_and_ends_the_right_on_chain_too(mar
     )
 
 
-async def test_deploying_again_finds_what_is_there_and_nobody_is_alarmed(market: Market) -> None:
+async def test_an_order_pays_the_price_it_froze_and_after_a_kill_the_old_price_is_closed_in_the_contract(
+    market: Market,
+) -> None:
+    sold = await put_on_sale(market.seller, "splices", price_minor=2000)
+    order, told = await ordered(market, sold, "fourth", f"approve:{market.wallet.address}")
+    buying = bytes.fromhex(told["transactions"][-1]["data"][2:])
+    old = buying[100:260]  # its terms; the price is their second word
+    new = old[:32] + (25_000_000).to_bytes(32, "big") + old[64:]
+    await put_on_sale(market.seller, "splices", price_minor=2500)
+    await until(lambda: is_open(market, new), within_s=60, what="the new price is on sale")
+    assert await is_open(market, old)
+
+    await followed(market, told)
+    await paid(market, order)
     before = await deployed(market.house)
-    await market.hub.stop()
+    await market.hub.kill()
     await market.house.serve(HUB_CHANNEL_STABLECOIN_TOKEN="test")
-    splitter = "SELECT purpose FROM chain_transaction WHERE purpose LIKE 'offer:%' OR purpose LIKE 'split:%'"
 
-    async def selling() -> Any:
-        return any("selling on chain" in path.read_text() for path in outputs(market.house)[-1:])
+    async def closed() -> bool:
+        try:
+            return not await is_open(market, old)
+        except httpx.TransportError:  # the node died with its hub, and is on its way
+            return False
 
-    await until(selling, within_s=60, what="the splitter is found again")
+    await until(closed, within_s=60, what="the old price is off sale")
+    another = "0x" + (buying[:4] + keccak(b"another order") + buying[36:]).hex()
+    assert "offer" in await market.chain.refusal(market.wallet.address, market.splitter, another)
+    assert await is_open(market, new)
     assert await deployed(market.house) == before
-    assert len(await market.house.rows(splitter)) == 4  # one split, three offers
+    purposes = [purpose.split(":") for [purpose] in await market.house.rows(SPLITTER_CALLS)]
+    assert sorted((verb, number) for verb, _, _, number in purposes) == [
+        ("close", "0"), *[("offer", "0")] * 5, ("split", "0"),
+    ]  # fmt: skip
     assert await market.house.rows("SELECT kind, detail FROM break_") == []
     await market.house.verified()
 
 
-def outputs(house: House) -> list[Any]:
-    """What the hubs of a house said, the newest last."""
-    return sorted(house.data.parent.glob(f"{house.data.name}-output-*.txt"), key=lambda path: path.stat().st_mtime)
+SPLITTER_CALLS = "SELECT purpose FROM chain_transaction WHERE substr(purpose, 1, 5) IN ('offer', 'split', 'close')"
+
+
+async def is_open(market: Market, terms: bytes) -> Any:
+    return await market.chain.view(market.splitter, "checkout_splitter", "isOpen", keccak(terms))
 
 
 def token_of(told: dict[str, Any]) -> int:

@@ -286,9 +286,9 @@ class ScriptedChain:
     def address_of(self, role: KeyRole) -> str:
         return self.accounts[role]
 
-    async def mined_nonce(self, sender: str) -> int:
+    async def mined_nonce(self, sender: str, depth: int = 1) -> int:
         self._answer()
-        return self._used(sender)
+        return self._used(sender, depth)
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         assert root not in self.roots, "a root is anchored once"
@@ -389,9 +389,10 @@ class ScriptedChain:
         self.branch += 1
         self.mined[f"{NOTHING}{self.branch}"] = self._mined(f"{NOTHING}{self.branch}")
 
-    def _used(self, sender: str) -> int:
-        """Nonces of this account that are in blocks."""
-        return sum(self.signers.get(hash_) == sender for hash_ in self.mined)
+    def _used(self, sender: str, depth: int = 1) -> int:
+        """Nonces of this account that are in blocks, at least so deep."""
+        deep = list(self.mined)[: max(len(self.mined) - depth + 1, 0)]
+        return sum(self.signers.get(hash_) == sender for hash_ in deep)
 
     def _mined(self, hash_: str) -> ChainReceipt:
         block = len(self.mined) + 1

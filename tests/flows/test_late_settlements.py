@@ -6,7 +6,7 @@ import pytest
 
 from hub.domain.orders import Order
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
-from hub.flows import anchors, indexing
+from hub.flows import anchors, indexing, offers
 from tests.flows.benches import Bench
 from tests.flows.scripted import charged, result
 
@@ -84,6 +84,8 @@ async def test_a_right_whose_purchase_the_chain_takes_back_waits_and_stands_agai
 
     [attempt] = await bench.attempts(bought.id)
     assert (await grant(), await bench.breaks()) == (("ACTIVE", set()), [])
+    assert await offers.names_of(bench.hub, "stablecoin", KEY) == (attempt.key, None)
+    assert await offers.names_of(bench.hub, "stablecoin", "0x" + "22" * 32) == (None, None)
 
     bench.chain.fork()
     while await indexing.look(bench.hub):

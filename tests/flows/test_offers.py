@@ -19,7 +19,9 @@ from hub.domain.money import Money
 from hub.domain.orders import ATTEMPT_WITHIN_US, PAY_WITHIN_US, Order
 from hub.domain.payments import PaymentAttempt, PaymentRequest
 from hub.domain.people import Viewer
+from hub.domain.records import KeyRole
 from hub.flows import anchors, catalogue, indexing, offers, orders, purchase, records
+from hub.flows.sending import finished
 from hub.ports import (
     ChainReceipt,
     ChainRefused,
@@ -54,13 +56,15 @@ class Splitter(ScriptedChain):
     refused: set[bytes] = field(default_factory=set)
     signings: int = 0
 
-    async def sign_call(self, to: str, data: bytes, nonce: int, *by: object) -> SignedTransaction:
+    async def sign_call(self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY) -> SignedTransaction:
         self.die("sign")
         name, subject = CALLS[data[:4]], data[4:36]
         if subject in self.refused or (name == "OfferSet" and data[164:196] not in self.holding("SplitSet")):
             raise ChainRefused("no")
         self.signings += 1
-        return self._sign(f"call {data.hex()}", nonce, lambda: None, Told(name, f"0x{subject.hex()}", {}))
+        return self._sign(
+            f"call {data.hex()}", nonce, lambda: None, Told(name, f"0x{subject.hex()}", {}), self.accounts[by]
+        )
 
     async def send(self, transaction: SignedTransaction) -> None:
         self.die("send")
@@ -119,7 +123,7 @@ class Counter:
         return PurchaseStanding(None, False, False, False, self.bench.clock.now_us() // 10**6)
 
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
-        return await offers.carry_out(self.bench.hub, call.purpose, self.splitter, call.data, depth=1)
+        return await finished(self.bench.hub, call.purpose, self.splitter, call.data, by=call.by)
 
 
 @dataclass
@@ -214,9 +218,12 @@ async def opened(bench: Bench) -> Stall:
     async def sale_of(order_id: str) -> object:
         return await offers.sale_of(bench.hub, order_id)
 
+    async def named(order_key: str) -> tuple[str | None, str | None]:
+        return await offers.names_of(bench.hub, "stablecoin", order_key)
+
     bench.other = StablecoinChannel(  # type: ignore[assignment]  # in the place of the second scripted channel
         currency="USD", is_test_only=True, treasury=TREASURY, payees={}, clock=bench.clock, client=httpx.AsyncClient(),
-        on_chain=OnChain(Counter(bench, chain), sale_of, lambda key: keccak(text=key), is_embedded=False),  # type: ignore[arg-type]  # what offers ask of it
+        on_chain=OnChain(Counter(bench, chain), sale_of, lambda key: keccak(text=key), named, is_embedded=False),  # type: ignore[arg-type]  # what offers ask of it
     )  # fmt: skip
     stall = Stall(bench, chain, await put(bench, 100))
     await stall.kept_up()

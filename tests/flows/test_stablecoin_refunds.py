@@ -14,7 +14,7 @@ from hub.domain.people import Viewer
 from hub.domain.records import KeyRole
 from hub.domain.refunds import Refund
 from hub.flows import offers
-from hub.flows.sending import FILL_AFTER_US
+from hub.flows.sending import FILL_AFTER_US, finished
 from hub.ports import (
     ChainReceipt,
     ChainRefused,
@@ -90,7 +90,7 @@ class Splitter:
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
         if self.is_away:
             raise ChainUnavailable("away")
-        return await offers.carry_out(self.bench.hub, SPLITTER, call, depth=DEPTH)
+        return await finished(self.bench.hub, call.purpose, SPLITTER, call.data, by=call.by, depth=DEPTH)
 
 
 @pytest.fixture
@@ -108,9 +108,12 @@ async def bought(splitter: Splitter) -> tuple[Viewer, Order]:
     async def sale_of(order_id: str) -> Sale | None:
         return None
 
+    async def names_of(order_key: str) -> tuple[str | None, str | None]:
+        return None, None
+
     channel = StablecoinChannel(
         currency="CNY", is_test_only=True, treasury=None, payees={}, clock=bench.clock, client=httpx.AsyncClient(),
-        on_chain=OnChain(splitter, sale_of, lambda key: bytes(32), is_embedded=False),  # type: ignore[arg-type]  # what refunds ask of it
+        on_chain=OnChain(splitter, sale_of, lambda key: bytes(32), names_of, is_embedded=False),  # type: ignore[arg-type]  # what refunds ask of it
     )  # fmt: skip
 
     async def refund(attempt: PaymentAttempt, refund: Refund) -> Result:
@@ -177,7 +180,12 @@ async def test_a_refund_that_failed_in_its_block_has_failed_once_that_is_deep(sp
     assert (refund.state, refund.code) == ("FAILED", "reverted")
 
     splitter.chain.refund_fails = False
-    assert (await given(bench, seller, order, key="r-2")).state == "SUCCEEDED"
+    again = await given(bench, seller, order, key="r-2")
+    assert again.state == "SUCCEEDED"
+    [attempt] = await bench.attempts(order.id)
+    [[fact]] = await bench.rows("SELECT key FROM channel_fact WHERE kind = 'CAPTURED'")
+    named = await offers.names_of(bench.hub, attempt.channel, fact.removeprefix("CAPTURED/"))
+    assert named == (attempt.key, again.key), "the one that has failed is not the one that gave it back"
     assert splitter.chain.paid_back == 1
 
 

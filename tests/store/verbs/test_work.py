@@ -27,6 +27,10 @@ async def test_events(store: Store, world: World, called: set[str]) -> None:
         await tx.events.move("batcher", 0, 3)
         assert await tx.events.position_of("batcher") == 3
         await tx.events.move("batcher", 0, 2, "plt_1")
+        for position in (4, 7, 5):
+            await tx.events.advance("seller", position)
+        assert await tx.events.position_of("seller") == 7
+        await tx.events.drop_consumer("seller", HUB_STREAM)
         assert await tx.events.position_of("batcher", "plt_1") == 2
         await tx.events.drop_consumer("batcher", "plt_1")
         assert [await tx.events.position_of("batcher", stream) for stream in ("plt_1", HUB_STREAM)] == [0, 3]
