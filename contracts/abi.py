@@ -85,16 +85,14 @@ def logged(event: Event, topics: Sequence[bytes], data: bytes) -> tuple[object, 
     plain = [member.kind for member in event.members if not member.is_indexed]
     if len(topics) != 1 + len(event.members) - len(plain):
         raise Misread(f"{len(topics)} topics are none of {event.name}")
-    indexed = iter(topics[1:])
+    words = [member for member in event.members if member.is_indexed]
     try:
         told = iter(decode(plain, data))
-        return tuple(_topic(one, next(indexed)) if one.is_indexed else next(told) for one in event.members)
+        # Each is one word: at once, since a call of `decode` costs more than what it does.
+        indexed = iter(decode(["bytes32" if one.is_hashed else one.kind for one in words], b"".join(topics[1:])))
     except DecodingError as error:
         raise Misread(f"{len(data)} bytes are no log of {event.name}") from error
-
-
-def _topic(member: Member, topic: bytes) -> object:
-    return topic if member.is_hashed else cast(object, decode([member.kind], topic)[0])
+    return tuple(next(indexed) if one.is_indexed else next(told) for one in event.members)
 
 
 @cache

@@ -23,6 +23,8 @@ FIGURES = {
     "engine": ["engine_cpu", "engine_units_cpu", "engine_20_at_once"],
     "notices": ["notices"],
     "simulation": ["simulation"],
+    "indexer": ["indexer_near_the_head", "indexer"],
+    "batch": ["batch"],
 }
 
 
@@ -45,6 +47,7 @@ SERVED = {
     "engine",
     "simulation",
     "gas",
+    "indexer",
 }
 
 

@@ -7,8 +7,6 @@ only below what is final, and halved when the node finds them too long.
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from eth_utils.address import to_checksum_address
-
 from hub.chain import logs
 from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
 from hub.domain.chain_log import Block, ChainEvent, Cost, Heads
@@ -114,17 +112,20 @@ class JsonRpcChainLog:
     def _events(self, said: Answer, contracts: Mapping[str, str]) -> list[ChainEvent]:
         if not isinstance(said, list):
             raise ChainUnavailable("the node answered with something else than logs")
-        events = [self._event(log, contracts) for log in said]
+        names = {address.lower(): (address, name) for address, name in contracts.items()}
+        events = [self._event(log, names) for log in said]
         return sorted(events, key=lambda event: event.log_index)
 
-    def _event(self, log: Json, contracts: Mapping[str, str]) -> ChainEvent:
+    def _event(self, log: Json, contracts: Mapping[str, tuple[str, str]]) -> ChainEvent:
+        """`contracts`: address and name of each, by the address in small letters."""
         if _field(log, "removed"):
             raise ChainUnavailable("the node gave a log that it calls removed")
-        address = to_checksum_address(_text(_field(log, "address")))
+        known = contracts.get(_text(_field(log, "address")).lower())
         topics = _field(log, "topics")
-        if address not in contracts or not isinstance(topics, list):
+        if known is None or not isinstance(topics, list):
             raise ChainUnavailable("the node gave a log of another contract, or none at all")
-        told = logs.told(contracts[address], [_bytes(topic) for topic in topics], _bytes(_field(log, "data")))
+        address, name = known
+        told = logs.told(name, [_bytes(topic) for topic in topics], _bytes(_field(log, "data")))
         return ChainEvent(
             chain_id=self._node.chain_id,
             block_number=_number(_field(log, "blockNumber")),

@@ -248,8 +248,7 @@ async def take_blocks(tx: "Tx", held: Cursor, cursor: Cursor, taken: Taken, draw
 
 async def _keep(tx: "Tx", cursor: Cursor, taken: Taken, draw: Draw, vault: Vault) -> None:
     await tx.chain_log.add_blocks(taken.blocks)
-    new = [event for event in taken.events if await tx.chain_log.add_event(event)]
-    for event in new:  # once all are kept: what one means another of its transaction may tell
+    for event in await tx.chain_log.add_events(taken.events):  # all of them: one may tell what another means
         cost = taken.costs.get(event.transaction_hash)
         await chain_effects.stands(tx, event, None, cursor.depth(event.block_number), cost, draw, vault)
 

@@ -119,10 +119,12 @@ class ChainLog:
         """Keep blocks; one that is kept already stays."""
         await self._rx.run_many(_ADD_BLOCK, [_columns(block, chain_block) for block in blocks])
 
-    async def add_event(self, new: ChainEvent) -> bool:
-        """False: it is kept already."""
-        columns = _columns(new, chain_event) | {"args": new.told}
-        return await self._rx.one(_ADD_EVENT, str, **columns) is not None
+    async def add_events(self, told: Sequence[ChainEvent]) -> list[ChainEvent]:
+        """Keep them; those that were not kept already. The cursor is held: nobody else adds meanwhile."""
+        kept = set(await self._rx.many(_KEPT, str, ids=[event.id for event in told]))
+        new = [event for event in told if event.id not in kept]
+        await self._rx.run_many(_ADD_EVENT, [_columns(event, chain_event) | {"args": event.told} for event in new])
+        return new
 
     async def blocks(self, chain_id: int, after: int) -> list[Block]:
         """Those kept above a number, lowest first."""
@@ -218,7 +220,8 @@ _MOVE = (
     })
 )  # fmt: skip
 _ADD_BLOCK = inserted(chain_block).on_conflict_do_nothing()
-_ADD_EVENT = inserted(chain_event).on_conflict_do_nothing().returning(_e.id)
+_KEPT = select(_e.id).where(is_one_of(_e.id, "ids"))
+_ADD_EVENT = inserted(chain_event)
 _BLOCKS = select(chain_block).where((_b.chain_id == bindparam("on_chain")) & (_b.number > _after)).order_by(_b.number)
 _BLOCK_AT = select(chain_block).where((_b.chain_id == bindparam("on_chain")) & (_b.number == bindparam("number_")))
 _EVENTS = (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 BENCHES = (
     "checkout", "statements", "group_commit", "anchor_gas", "checkout_postgres", "checkout_http", "ready", "memory",
-    "reads", "event_delay", "limits", "fanout", "replay", "engine", "notices", "simulation", "gas",
+    "reads", "event_delay", "limits", "fanout", "replay", "engine", "notices", "simulation", "gas", "indexer", "batch",
 )  # fmt: skip
 
 

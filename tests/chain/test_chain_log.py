@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 
+from contracts import abi
+from hub.chain import logs
 from hub.chain.blocks import JsonRpcChainLog
 from hub.chain.rpc import Answer, NodeSaidNo, Question
 from hub.ports import ChainUnavailable
@@ -91,3 +94,39 @@ async def test_single_block_that_is_too_much_is_the_callers() -> None:
 async def test_node_that_lags_behind_the_range_gives_no_logs_of_it() -> None:
     with pytest.raises(ChainUnavailable, match="does not have block 100"):
         await JsonRpcChainLog(Node(), 1).logs_between(10, 100, NAMES)
+
+
+ALICE = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"
+TO = bytes(12) + bytes.fromhex(ALICE[2:])
+CLAIMED = keccak(text="Claimed(bytes32,uint32,address,uint256,uint64)")
+FOUND = {"root": "0x" + "07" * 32, "index": "5", "to": ALICE, "tokenId": str(2**255), "expiry": str(2**56 - 1)}
+
+
+def words(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(32) for number in numbers)
+
+
+def test_log_of_plain_words_is_told_as_the_decoder_of_every_type_tells_it() -> None:
+    topics, data = [CLAIMED, b"\7" * 32, TO, words(2**255)], words(5, 2**56 - 1)
+    found = logs.told("entitlement_hub", topics, data)
+    assert (found.name, found.subject, found.args) == ("Claimed", FOUND["root"], FOUND)
+    event = abi.event("entitlement_hub", "Claimed")
+    slowly = [str(value) for value in abi.logged(event, topics, data)[1:]]
+    assert slowly == [FOUND["index"], ALICE.lower(), FOUND["tokenId"], FOUND["expiry"]]
+
+
+@pytest.mark.parametrize(
+    ("topics", "data"),
+    [
+        ([CLAIMED, b"\7" * 32, TO, words(1)], words(2**32, 1)),  # no uint32
+        ([CLAIMED, b"\7" * 32, b"\1" + TO[1:], words(1)], words(1, 1)),  # no address
+        ([CLAIMED, b"\7" * 32, TO, words(1)], words(1, 1)[:-1]),
+        ([CLAIMED, b"\7" * 32, TO], words(1, 1)),
+        ([CLAIMED, b"\7" * 31, TO, words(1)], words(1, 1)),
+        ([b"\1" * 32, b"\7" * 32, TO, words(1)], words(1, 1)),  # no event of ours
+    ],
+)
+def test_log_that_does_not_fit_is_told_raw(topics: list[bytes], data: bytes) -> None:
+    found = logs.told("entitlement_hub", topics, data)
+    assert (found.name, found.subject) == ("0x" + topics[0].hex(), "0x" + topics[1].hex())
+    assert found.args == {"topics": ["0x" + topic.hex() for topic in topics], "data": "0x" + data.hex()}

@@ -103,7 +103,7 @@ async def read_chain(api: Api) -> None:
         assert await tx.chain_log.begin(cursor)
         await tx.anchors.add_contract(known)
         await tx.chain_log.add_blocks(blocks)
-        assert await tx.chain_log.add_event(event)
+        assert await tx.chain_log.add_events([event]) == [event]
 
     await api.hub.store.write(put)
 

@@ -182,9 +182,9 @@ async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
         assert await log.cursors() == [ahead]
         for _ in range(2):
             await log.add_blocks(blocks)
-        assert await log.add_event(first)
-        assert not await log.add_event(first)
-        assert await log.add_event(second)
+        assert await log.add_events([first]) == [first]
+        assert await log.add_events([first, second]) == [second]
+        assert await log.add_events([]) == []
         assert await log.blocks(7, 1) == blocks[1:]
         assert await log.block_at(7, 2) == blocks[1]
         assert await log.events(7, 0, 3) == [first, second]
@@ -221,7 +221,7 @@ async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
             )
         ]  # fmt: skip
         for offer in offers:
-            assert await tx.chain_log.add_event(offer)
+            assert await tx.chain_log.add_events([offer]) == [offer]
         assert await tx.chain_log.open_offers(7, "0xshop") == ["0xB", "0xC"]
         assert await tx.chain_log.open_offers(8, "0xshop") == []
         assert await tx.chain_log.open_offers(7, "0xother") == []
