@@ -45,7 +45,7 @@ def refund(order: purchases.Order, terms: offers.Terms, payer: address, parts: D
     offer_id: bytes32 = keccak256(abi_encode(terms))
     key: bytes32 = purchases._key(offer_id, order, payer)
     settlement: purchases.Settlement = staticcall purchases.HUB.settled(key)
-    assert settlement.at != 0 and settlement.isByMinter, "unknown"
+    assert settlement.isByMinter, "unknown"
     assert not self.isRefunded[key], "refunded"
     assert terms.splitId == keccak256(abi_encode(parts)), "split"
     self.isRefunded[key] = True
