@@ -18,13 +18,14 @@ from hub.domain.records import KeyRole
 from hub.ports import ChainUnavailable
 
 TEST_TOKEN: Final = "test"  # instead of an address: TestUSD, on the embedded node alone
-# Words that a contract's own code ends with after deployment, and that its artifact's hash leaves out: immutables.
+# What the hub's keys may do there, each by its role.
 OFFICES: Final = {
     KeyRole.SELLER: splitter_calls.ROLE_SELLER,
     KeyRole.REVOKER: splitter_calls.ROLE_REFUNDER,
     KeyRole.PAUSER: splitter_calls.ROLE_PAUSER,
 }
 NOBODY: Final = "0x" + "00" * 20
+# Words that a contract's own code ends with after deployment, and that its artifact's hash leaves out: immutables.
 OWN_WORDS: Final = {splitter_calls.SPLITTER: 1, splitter_calls.TEST_USD: 2}
 
 

@@ -206,6 +206,9 @@ async def test_a_refund_gives_the_coins_back_and_ends_the_right_on_chain_too(mar
     await paid(market, order)
     held = await market.chain.view(market.coin, "test_usd", "balanceOf", market.wallet.address)
 
+    part = {"orderId": order, "amount": {"amountMinor": 100, "currency": "USD"}, "idempotencyKey": "part"}
+    refused = (await market.seller.query(REFUND, {"input": part}))["refundCreate"]
+    assert (refused["refund"], [error["code"] for error in refused["userErrors"]]) == (None, ["CHANNEL_UNAVAILABLE"])
     asked = {"orderId": order, "idempotencyKey": "back"}
     refund = (await market.seller.mutate(REFUND, asked))["refund"]
     assert refund["state"] in ("SUCCEEDED", "PENDING", "SUBMITTED", "UNKNOWN")
@@ -218,6 +221,27 @@ async def test_a_refund_gives_the_coins_back_and_ends_the_right_on_chain_too(mar
     assert not await market.chain.view(
         market.rights, "entitlement_hub", "hasAccess", market.wallet.address, token_of(told)
     )
+
+
+async def test_too_little_too_much_and_twice_are_refused_before_money_moves(market: Market) -> None:
+    sold = await put_on_sale(market.seller, "whippings", price_minor=700)
+    order, told = await ordered(market, sold, "exact", f"approve:{market.wallet.address}")
+    approve, buy = told["transactions"]
+    more = "0x" + abi.call("test_usd", "approve", market.splitter, 2**64).hex()
+    assert (await market.chain.send(market.wallet, approve["to"], more))["status"] == "0x1"
+    held = await market.chain.view(market.coin, "test_usd", "balanceOf", market.splitter)
+    buying = bytes.fromhex(buy["data"][2:])
+    for price in (7_000_000 - 1, 7_000_000 + 1):
+        other = buying[:132] + price.to_bytes(32, "big") + buying[164:]
+        assert "offer" in await market.chain.refusal(market.wallet.address, market.splitter, "0x" + other.hex())
+
+    assert (await market.chain.send(market.wallet, buy["to"], buy["data"]))["status"] == "0x1"
+    await paid(market, order)
+    assert "settled" in await market.chain.refusal(market.wallet.address, market.splitter, buy["data"])
+    assert (await market.chain.send(market.wallet, buy["to"], buy["data"]))["status"] == "0x0"
+    assert await market.chain.view(market.coin, "test_usd", "balanceOf", market.splitter) == held + 7_000_000
+    rows = f"SELECT received_minor, total_minor FROM order_ WHERE id = '{order}'"
+    assert await market.house.rows(rows) == [(700, 700)]
 
 
 async def test_an_order_pays_the_price_it_froze_and_after_a_kill_the_old_price_is_closed_in_the_contract(
@@ -251,7 +275,7 @@ async def test_an_order_pays_the_price_it_froze_and_after_a_kill_the_old_price_i
     assert await deployed(market.house) == before
     purposes = [purpose.split(":") for [purpose] in await market.house.rows(SPLITTER_CALLS)]
     assert sorted((verb, number) for verb, _, _, number in purposes) == [
-        ("close", "0"), *[("offer", "0")] * 5, ("split", "0"),
+        ("close", "0"), *[("offer", "0")] * 6, ("split", "0"),
     ]  # fmt: skip
     assert await market.house.rows("SELECT kind, detail FROM break_") == []
     await market.house.verified()
