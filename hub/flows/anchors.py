@@ -66,7 +66,7 @@ async def gather(hub: Hub) -> int | None:
     if alone:
         return await _settle(hub, alone, by_id, keys, held)
     if not waiting:
-        await hub.store.write(move_on, BATCHER, held, last)
+        await hub.store.write(move_on, BATCHER, last)
         return hub.clock.now_us()
     closes_at_us = waiting[0].occurred_at_us + hub.batch_after_ms * 1000
     if not is_full and not is_worth_it and hub.clock.now_us() < closes_at_us:
