@@ -13,7 +13,7 @@ from hub.domain.ids import Draw, fingerprint
 from hub.domain.orders import ChainStatus, Order
 from hub.domain.people import Viewer
 from hub.domain.records import RecordedLeaf
-from hub.domain.refusals import NotFound, Refusal, StateConflict
+from hub.domain.refusals import InvalidInput, NotFound, Refusal, StateConflict
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit, records
 from hub.flows.wallets import held_wallet
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 FOLLOW = "follow_claim"  # the key of such a Task is the new leaf's id
 LOOK_AGAIN_US = 1_000_000
+# Of one right: each costs the hub a leaf and a revocation on chain, and nobody changes wallets so often.
+MOVES_A_DAY, DAY_US = 10, 24 * 3600 * 1_000_000
+MOVED_TOO_OFTEN = f"this right went to other wallets {MOVES_A_DAY} times within a day: ask again tomorrow"
 
 
 async def claim(
@@ -63,6 +66,10 @@ async def claim_right(
     if not carried:
         return await _refuse(tx, request, StateConflict(entitlement.state, "entitlementClaim"))
     moved = [pair for pair in carried if pair[1].holder != wallet.address]
+    for grant, _ in moved:
+        leaves = await tx.anchors.rights_of(grant.source_ref)
+        if sum(one.grant_id == grant.id and one.created_at_us > draw.now_us - DAY_US for one in leaves) > MOVES_A_DAY:
+            return await _refuse(tx, request, InvalidInput("entitlementId", MOVED_TOO_OFTEN))
     for grant, leaf in moved:
         await _move(tx, grant, leaf, entitlement, wallet.address, orders, draw, vault)
     if moved:

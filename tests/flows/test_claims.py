@@ -9,13 +9,14 @@ import pytest
 from hub.domain.entitlements import GrantState
 from hub.domain.orders import ChainStatus, Order
 from hub.domain.people import Viewer, Wallet
-from hub.domain.refusals import NotFound, StateConflict
+from hub.domain.refusals import InvalidInput, NotFound, StateConflict
 from hub.domain.requests import Answer, IdempotencyConflict
 from hub.flows import claims, entitlements, wallets
+from hub.store.transactions import Store
 from tests.flows.benches import Bench
 from tests.flows.test_wallets import linked
 from tests.wallets import account
-from tests.world import SECOND_US, operator
+from tests.world import SECOND_US, World, operator
 
 NOBODY = "0x" + "00" * 20
 
@@ -128,6 +129,22 @@ async def test_right_moves_on_to_another_wallet_of_the_same_person(bench: Bench)
     await bench.work()
     [root] = bench.chain.roots
     assert bench.chain.revoked == {(root, 0), (root, 1)}
+
+
+async def test_right_that_goes_to_and_fro_is_stopped_for_a_day(sqlite_store: Store) -> None:
+    """Each move costs the hub a leaf and a revocation on chain."""
+    bench = Bench(sqlite_store, World(sqlite_store))
+    viewer = await bench.world.learner()
+    order = await bought(bench, viewer)
+    wallets = [await linked(bench, viewer, 1), await linked(bench, viewer, 2)]
+    for n in range(claims.MOVES_A_DAY):
+        assert (await claimed(bench, viewer, order, wallets[n % 2], f"claim {n}")).refusal is None
+    again = await claimed(bench, viewer, order, wallets[0], "one more")
+    assert again.refusal == InvalidInput("entitlementId", claims.MOVED_TOO_OFTEN)
+    assert len(await rights(bench)) == 1 + claims.MOVES_A_DAY
+    assert (await claimed(bench, viewer, order, wallets[1], "where it is")).is_replay
+    bench.clock.pass_us(claims.DAY_US)
+    assert (await claimed(bench, viewer, order, wallets[0], "the next day")).refusal is None
 
 
 async def test_what_is_not_theirs_is_not_there(bench: Bench) -> None:
