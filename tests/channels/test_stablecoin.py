@@ -1,128 +1,46 @@
 """The stablecoin channel over contracts that stand still until a test moves them: what it says of each standing."""
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
 
-from hub.channels.connecting import ChannelSettingRefused, OnChain, Surroundings
+from hub.channels.connecting import ChannelSettingRefused
 from hub.channels.stablecoin import DRIFT_S, StablecoinChannel
-from hub.channels.stablecoin_statement import LATE_US
-from hub.domain.checkout import Part, Sale, Terms, offer_id, split_id
+from hub.domain.checkout import offer_id
 from hub.domain.money import Money
-from hub.domain.payments import CaptureMethod, Outcome, PaymentAttempt, Result, Stage
-from hub.domain.statements import LineKind, StatementLine
+from hub.domain.payments import CaptureMethod, Outcome, Stage
 from hub.ports import (
     ChainReceipt,
     ChainRefused,
     ChainUnavailable,
-    CheckoutPlace,
-    Movement,
     NoticeRefused,
     Obstacle,
     Paid,
     PurchaseStanding,
     RawNotice,
-    SplitterCall,
-    StatementRefused,
 )
-from tests.channels.benches import NOW_US, Clock, attempt, refund_of
-
-WALLET = Account.from_key(keccak(b"a learner's wallet"))
-PAYER = bytes.fromhex(WALLET.address[2:])
-TREASURY, PAYEE = bytes([7]) * 20, bytes([8]) * 20
-PLACE = CheckoutPlace(4_711, bytes([1]) * 20, bytes([2]) * 20, "Test USD", "1", 6, has_signatures=True)
-TOKEN_ID = 9 << 160
-SALE = Sale(TOKEN_ID, Money(1250, "USD"), (("mer_1", 9_000), (None, 1_000)))
-PARTS = [Part(PAYEE, 9_000), Part(TREASURY, 1_000)]
-TERMS = Terms(PLACE.token, 12_500_000, TOKEN_ID, 0, split_id(PARTS, keccak))
-OFFER = offer_id(TERMS, keccak)
-TREASURY_SPLIT = split_id([Part(TREASURY, 10_000)], keccak)  # where no payee has an address
-NOT_BOUGHT = PurchaseStanding(None, False, False, False, NOW_US // 10**6)
-BOUGHT = replace(NOT_BOUGHT, bought_at=NOW_US // 10**6, is_confirmed=True)
-PAID = Paid(OFFER, PAYER, PLACE.token, TERMS.price)
-RECEIPT = ChainReceipt("0x1", True, 7, "0x2", 1, 1, 1)
-
-
-DAY = datetime.fromtimestamp(NOW_US / 10**6, UTC).date()
-KEYS = [keccak(text=name) for name in ("ours", "theirs")]
-NAMES = {f"0x{KEYS[0].hex()}": ("TB-7-1", "TB-7-1-R1")}
-
-
-@dataclass
-class Contracts:
-    """What the chain says, by hand; `away` makes it say nothing."""
-
-    place_: CheckoutPlace = PLACE
-    open_: set[bytes] = field(default_factory=lambda: {OFFER})
-    splits: set[bytes] = field(default_factory=set)
-    obstacle_: Obstacle | None = None
-    splitter: str = "0x" + PLACE.splitter.hex()
-    standing_: PurchaseStanding = NOT_BOUGHT
-    paid_: Paid | None = None
-    receipt: ChainReceipt | Exception | None = None
-    after: PurchaseStanding | None = None  # once a call was carried out
-    away: bool = False
-    moved: list[Movement] = field(default_factory=list)
-    is_day_final: bool = True
-    carried: list[SplitterCall] = field(default_factory=list)
-    asked: list[bytes] = field(default_factory=list)
-
-    async def place(self) -> CheckoutPlace:
-        self._demand()
-        return self.place_
-
-    async def open_among(self, offers: Collection[bytes]) -> set[bytes]:
-        self._demand()
-        return self.open_ & set(offers)
-
-    async def set_among(self, splits: Collection[bytes]) -> set[bytes]:
-        self._demand()
-        return self.splits & set(splits)
-
-    async def obstacle(self, offer: bytes, order_key: bytes) -> Obstacle | None:
-        self._demand()
-        return self.obstacle_ or (None if offer in self.open_ else Obstacle.OFFER)
-
-    async def permit_nonce(self, payer: bytes) -> int:
-        self._demand()
-        return 5
-
-    async def standing(self, order_key: bytes) -> PurchaseStanding:
-        self._demand()
-        self.asked.append(order_key)
-        return self.standing_
-
-    async def paid(self, order_key: bytes) -> Paid | None:
-        self._demand()
-        return self.paid_
-
-    async def terms(self, offer: bytes) -> tuple[Terms, tuple[Part, ...]] | None:
-        self._demand()
-        return (TERMS, tuple(PARTS)) if offer == OFFER else None
-
-    async def movements(self, from_us: int, until_us: int, *, is_over: bool) -> Sequence[Movement]:
-        self._demand()
-        if not is_over and not self.is_day_final:
-            raise ChainUnavailable("blocks of that time are not final yet")
-        return [one for one in self.moved if from_us <= one.at_us < until_us]
-
-    async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
-        self.carried.append(call)
-        self.standing_ = self.after or self.standing_
-        if isinstance(self.receipt, Exception):
-            raise self.receipt
-        return self.receipt
-
-    def _demand(self) -> None:
-        if self.away:
-            raise ChainUnavailable("the node does not answer")
+from tests.channels.benches import NOW_US, Clock, refund_of
+from tests.channels.splitters import (
+    BOUGHT,
+    NOT_BOUGHT,
+    PAID,
+    PAYEE,
+    PLACE,
+    RECEIPT,
+    TERMS,
+    TREASURY,
+    TREASURY_SPLIT,
+    WALLET,
+    Contracts,
+    asked_by,
+    made,
+    said,
+    shown,
+)
 
 
 @pytest.fixture
@@ -140,34 +58,6 @@ def channel(contracts: Contracts, clock: Clock, tmp_path: Path) -> StablecoinCha
     payees = tmp_path / "payees.json"
     payees.write_text(json.dumps({"mer_1": "0x" + PAYEE.hex()}))
     return made(contracts, clock, token="test", treasury="0x" + TREASURY.hex(), payees=str(payees))
-
-
-def made(
-    contracts: Contracts, clock: Clock, sale: Sale | None = SALE, is_embedded: bool = True, **settings: str
-) -> StablecoinChannel:
-    async def sale_of(order_id: str) -> Sale | None:
-        return sale
-
-    async def names_of(order_key: str) -> tuple[str | None, str | None]:
-        return NAMES.get(order_key, (None, None))
-
-    on_chain = OnChain(contracts, sale_of, lambda key: keccak(text=key), names_of, is_embedded)
-    around = Surroundings(httpx.AsyncClient(), clock, lambda: bytes(32), None, on_chain)
-    return StablecoinChannel.connected(settings, around)
-
-
-def asked_by(way: str = "permit", **fields: object) -> PaymentAttempt:
-    return attempt("TB-7-1", channel="stablecoin", **({"method": f"{way}:{WALLET.address}"} | fields))
-
-
-async def shown(channel: StablecoinChannel, way: str = "permit") -> PaymentAttempt:
-    """An attempt whose buyer was told what to sign."""
-    asked = asked_by(way)
-    return replace(asked, channel_ref=(await channel.create(asked)).channel_ref)
-
-
-def said(result: Result) -> tuple[Outcome, Stage, str | None]:
-    return result.outcome, result.stage, result.code
 
 
 # ---- asking for money ------------------------------------------------------------------------------------------------
@@ -470,118 +360,7 @@ async def test_part_of_a_price_and_an_unpaid_price_are_not_given_back(
     assert contracts.carried == []
 
 
-# ---- what is on sale, and the rest -----------------------------------------------------------------------------------
-
-
-async def test_what_is_sold_and_not_open_is_put_on_sale_and_its_split_before_it(
-    channel: StablecoinChannel, contracts: Contracts
-) -> None:
-    dear, odd = (replace(SALE, price=Money(minor, "USD")) for minor in (9_900, 4_200))
-    foreign = replace(SALE, price=Money(9_900, "CNY"))
-    others = replace(odd, shares=((None, 10_000),))
-    told = {OFFER}
-
-    splits, offers = await channel.differences([SALE, dear, foreign, dear, others], told, [])
-
-    assert {call.purpose for call in splits} == {f"split:{one.hex()}" for one in (TERMS.split_id, TREASURY_SPLIT)}
-    named = [offer_named(9_900), offer_named(4_200, TREASURY_SPLIT)]
-    assert [call.purpose for call in offers] == [f"offer:{one.hex()}" for one in sorted(named)]
-
-    contracts.splits = {TERMS.split_id, TREASURY_SPLIT}
-    contracts.open_ |= {named[0]}  # which the log does not tell yet
-    [[only]] = await channel.differences([SALE, dear, foreign, dear, others], told, [])
-    assert only.purpose == f"offer:{named[1].hex()}"
-
-
-async def test_what_nothing_sells_is_taken_off_unless_a_shown_order_waits_for_it(
-    channel: StablecoinChannel, contracts: Contracts
-) -> None:
-    asked = await shown(channel)
-    dear = offer_named(9_900)
-    contracts.open_ = {OFFER, dear}
-    contracts.splits = {TERMS.split_id}
-    closing = [f"close:{one.hex()}" for one in sorted((OFFER, dear))]
-
-    [calls] = await channel.differences([], {OFFER, dear}, [])
-    assert [call.purpose for call in calls] == closing
-    [calls] = await channel.differences([], {OFFER, dear}, [asked])
-    assert [call.purpose for call in calls] == [f"close:{dear.hex()}"]
-    [calls] = await channel.differences([SALE], {OFFER, dear}, [asked, replace(asked, channel_ref=None)])
-    assert [call.purpose for call in calls] == [f"close:{dear.hex()}"]
-    other = replace(asked, key="TB-7-2")  # its order key is another one's
-    [calls] = await channel.differences([], {OFFER, dear}, [other])
-    assert [call.purpose for call in calls] == closing
-    contracts.open_ = set()  # closed by now, which the log does not tell yet
-    assert await channel.differences([], {OFFER, dear}, []) == []
-
-
-async def test_a_payees_new_address_is_another_offer_and_a_shown_order_keeps_the_old_one(
-    contracts: Contracts, clock: Clock
-) -> None:
-    before = made(contracts, clock, token="test", treasury="0x" + TREASURY.hex())
-    old = offer_named(1_250, TREASURY_SPLIT)
-    contracts.open_ = {old}
-    asked = await shown(before)
-    after = made(contracts, clock, token="test", treasury="0x" + PAYEE.hex())
-
-    splits, offers = await after.differences([SALE], {old}, [asked])
-    assert [call.purpose.partition(":")[0] for call in (*splits, *offers)] == ["split", "offer"]
-    _, offers = await after.differences([SALE], {old}, [])
-    assert [call.purpose.partition(":")[0] for call in offers] == ["offer", "close"]
-
-
-def offer_named(price_minor: int, split: bytes = TERMS.split_id) -> bytes:
-    return offer_id(replace(TERMS, price=price_minor * 10**4, split_id=split), keccak)
-
-
-def moving(number: int, key: bytes, price: int = 12_500_000, **fields: object) -> Movement:
-    made = Movement(f"0xt:{number}", NOW_US, key, PLACE.token, price, is_refund=False, raw="{}")
-    return replace(made, **fields)  # type: ignore[arg-type]  # its own fields by name
-
-
-async def test_a_statement_is_the_days_purchases_and_refunds_in_our_token(
-    channel: StablecoinChannel, contracts: Contracts
-) -> None:
-    contracts.moved = [
-        moving(1, KEYS[0]), moving(2, KEYS[1], 990_000), moving(3, KEYS[0], is_refund=True),
-        moving(4, KEYS[0], token=bytes([9]) * 20), moving(5, KEYS[0], at_us=NOW_US + 86_400 * 10**6),
-    ]  # fmt: skip
-    ours, theirs = (f"0x{key.hex()}" for key in KEYS)
-
-    def line(n: int, kind: LineKind, ref: str | None, key: str, refund: str | None, minor: int) -> StatementLine:
-        return StatementLine("stablecoin", f"0xt:{n}", kind, ref, key, refund, minor, 0, minor, "USD", NOW_US, "{}")
-
-    assert [one async for one in channel.statement(DAY)] == [
-        line(1, LineKind.PAYMENT, "TB-7-1", ours, None, 1_250),
-        line(2, LineKind.PAYMENT, None, theirs, None, 99),
-        line(3, LineKind.REFUND, "TB-7-1", ours, "TB-7-1-R1", -1_250),
-    ]
-    assert [one.line_id async for one in channel.statement(DAY + timedelta(days=1))] == ["0xt:5"]
-    assert channel.capabilities.has_statement
-
-
-async def test_a_day_that_is_not_final_has_no_statement_but_by_the_clock_of_a_chain_of_our_own(
-    channel: StablecoinChannel, contracts: Contracts, clock: Clock
-) -> None:
-    contracts.is_day_final = False
-    foreign = made(contracts, clock, is_embedded=False, token="0x" + "22" * 20)
-    midnight_us = int(datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC).timestamp() + 86_400) * 10**6
-    for now_us, refused in ((midnight_us + LATE_US - 1, (channel, foreign)), (midnight_us + LATE_US, (foreign,))):
-        clock.at_us = now_us
-        for one in refused:
-            with pytest.raises(StatementRefused, match="not final yet"):
-                await anext(one.statement(DAY))
-    assert [line async for line in channel.statement(DAY)] == []
-
-
-@pytest.mark.parametrize("fault", ["away", "inexact"])
-async def test_a_statement_that_cannot_be_had_whole_is_refused(
-    channel: StablecoinChannel, contracts: Contracts, fault: str
-) -> None:
-    contracts.away = fault == "away"
-    contracts.moved = [moving(1, KEYS[0], 12_500_001)]
-    with pytest.raises(StatementRefused):
-        await anext(channel.statement(DAY))
+# ---- the rest -------------------------------------------------------------------------------------------------------
 
 
 async def test_it_holds_and_tells_nothing_by_itself(channel: StablecoinChannel) -> None:
