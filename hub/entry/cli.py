@@ -168,7 +168,7 @@ async def person(parsed: argparse.Namespace, settings: Settings) -> int:
 async def contracts_deploy(parsed: argparse.Namespace, settings: Settings) -> int:
     from hub.entry.commands import deploy_contracts
 
-    return await deploy_contracts(settings)
+    return await deploy_contracts(settings, succeeds=parsed.succeeds, from_block=parsed.from_block)
 
 
 async def chain(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -183,6 +183,12 @@ async def contracts_status(parsed: argparse.Namespace, settings: Settings) -> in
     from hub.entry.contract_commands import print_status
 
     return await print_status(settings)
+
+
+async def contracts_rotate_gateway(parsed: argparse.Namespace, settings: Settings) -> int:
+    from hub.entry.rotation import rotate_gateway
+
+    return await rotate_gateway(settings, [parsed.old, parsed.new])
 
 
 async def contracts_act(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -317,13 +323,21 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "migrate", migrate, "bring the database to this release's revision")
 
     contracts = commands.add_parser("contracts", help="deploy or build the contracts").add_subparsers(required=True)
-    _command(contracts, "deploy", contracts_deploy, "put the contract on the chain, once")
+    command = _command(contracts, "deploy", contracts_deploy, "put the contract on the chain, once, and keys in office")
+    text = "let the contract before this one name it as its successor; the deployer owns that one"
+    command.add_argument("--succeeds", action="store_true", help=text)
+    text = "where the logs of a contract begin that is not recorded, if the node cannot tell"
+    command.add_argument("--from-block", type=int, metavar="NUMBER", help=text)
     _command(contracts, "status", contracts_status, "who holds which role, what waits, money for gas")
     for action, words, what in CONTRACT_ACTS:
         command = _command(contracts, action, contracts_act, what)
         command.add_argument("words", nargs="*", metavar=words or "-", help="addresses are spelt with their checksum")
         command.add_argument("--print", action="store_true", help="show where to send what, and send nothing")
         command.set_defaults(action=action)
+    text = "let another key anchor: once beside the old one, and once instead of it when the hub has it"
+    command = _command(contracts, "rotate-gateway", contracts_rotate_gateway, text)
+    for name in ("old", "new"):
+        command.add_argument(name, metavar=name.upper(), help="an address with its checksum")
     command = _command(contracts, "build", contracts_build, "compile the contracts (needs the extra `test`)")
     command.add_argument("--check", action="store_true", help="only compare with what is committed")
 

@@ -107,9 +107,9 @@ async def mint(hub: Hub, *, as_: str, user: str = "learner", platform: str | Non
     return made.text
 
 
-async def deploy_contracts(settings: Settings) -> int:
+async def deploy_contracts(settings: Settings, *, succeeds: bool, from_block: int | None) -> int:
     async with opened(settings) as (hub, side):
-        contract = await bring_up(hub, side, appoints=True)
+        contract = await bring_up(hub, side, appoints=True, succeeds=succeeds, from_block=from_block)
     print(f"hub: {contract.name} on chain {contract.chain_id} at {contract.address}, from block {contract.from_block}")
     return 0
 

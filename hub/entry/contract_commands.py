@@ -54,17 +54,17 @@ def call_of(action: str, words: Sequence[str]) -> bytes:
         case ("pause" | "unpause" | "accept-owner"), []:
             return abi.call(HUB, {"accept-owner": "acceptOwner"}.get(action, action))
         case "set-roles", [account, *names]:
-            return abi.call(HUB, "setRole", _address(account), sum(_role(name) for name in dict.fromkeys(names)))
+            return abi.call(HUB, "setRole", address_in(account), sum(_role(name) for name in dict.fromkeys(names)))
         case "rotate-signer", [old, new]:
-            return abi.call(HUB, "rotateSigner", _address(old), _address(new), int(time.time()) + GRACE_S)
+            return abi.call(HUB, "rotateSigner", address_in(old), address_in(new), int(time.time()) + GRACE_S)
         case "propose-owner", [account]:
-            return abi.call(HUB, "proposeOwner", _address(account))
+            return abi.call(HUB, "proposeOwner", address_in(account))
         case "set-successor", [account]:
-            return abi.call(HUB, "setSuccessor", _address(account))
+            return abi.call(HUB, "setSuccessor", address_in(account))
     raise Complaint(f"`hub contracts {action}` takes other words: see `hub contracts --help`")
 
 
-def _address(text: str) -> str:
+def address_in(text: str) -> str:
     if not is_checksum_address(text):
         raise Complaint(f"{text!r} is no address with its checksum (EIP-55): a mistyped one would be lost")
     return text

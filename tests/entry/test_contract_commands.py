@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from eth_account import Account
 
 from contracts import abi
 from hub.entry.complaints import Complaint
@@ -82,6 +83,17 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         told = await done(house, "contracts", "status")
         for role in ("gateway", "revoker", "pauser", "signer"):
             assert next(line for line in told if line.startswith(role)).split()[2] == f"{role};"
+        folder, fresh = house.data / "keys", Account.create()
+        assert "may anchor too" in (await done(house, "contracts", "rotate-gateway", gateway, fresh.address))[0]
+        assert "neither of the two" in await refused(house, "contracts", "rotate-gateway", BOB, ALICE)
+        (folder / "gateway.key").rename(folder / "former.key")
+        (folder / "gateway.key").write_text(fresh.key.hex())
+        (folder / "gateway.key").chmod(0o600)
+        assert "anchors alone" in (await done(house, "contracts", "rotate-gateway", gateway, fresh.address))[0]
+        told = await done(house, "contracts", "status")
+        roles = {line.split()[0]: line.split(";")[0].split()[1:] for line in told}
+        assert roles["gateway"] == [fresh.address, "gateway"]
+        assert roles["former"] == [gateway, "no", "role"]
         await done(house, "contracts", "propose-owner", ALICE)
         told = await done(house, "contracts", "status")
         assert "paused   no" in told

@@ -224,3 +224,35 @@ async def refused_first(bench: Bench) -> None:
         await looked(bench, "one")
     finally:
         bench.chain.sign_call = sign  # type: ignore[method-assign]  # its own again
+
+
+# ---- another gateway -------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_former_gateway_has_signed_is_sent_on_and_the_new_one_begins_its_own_nonces(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    for purpose in ("one", "two"):
+        assert await looked(bench, purpose) is None
+    old, new = bench.chain.sender, "0x" + "ae" * 20
+    bench.chain.accounts |= {KeyRole.GATEWAY: new, KeyRole.FORMER: old}
+    assert await looked(bench, "three") is None
+    bench.chain.holds_back = False
+
+    for purpose in ("three", "two", "one"):
+        assert await looked(bench, purpose) is not None
+
+    rows = await bench.rows("SELECT purpose, sender, nonce FROM chain_transaction ORDER BY purpose")
+    assert rows == [("one", old, 0), ("three", new, 0), ("two", old, 1)]
+
+
+async def test_a_former_gateways_transaction_is_outbid_with_its_own_key(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    assert await looked(bench, "one") is None
+    old = bench.chain.sender
+    bench.chain.accounts |= {KeyRole.GATEWAY: "0x" + "ae" * 20, KeyRole.FORMER: old}
+    bench.clock.pass_us(OUTBID_AFTER_US)
+    assert await looked(bench, "one") is None
+    bench.chain.holds_back = False
+    assert await looked(bench, "one") is not None
+    assert await bench.rows("SELECT sender, nonce FROM chain_transaction") == [(old, 0)]
+    assert await bench.rows("SELECT sender, nonce, purpose FROM replaced_transaction") == [(old, 0, "one")]

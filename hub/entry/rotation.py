@@ -1,0 +1,69 @@
+"""`hub contracts rotate-gateway OLD NEW`: another key anchors from now on, and nothing waits for it or is lost.
+
+Given once while the hub runs with OLD, it puts NEW beside it. Given again once the hub runs with NEW, it waits until
+what OLD has signed is on chain, and only then takes OLD's role.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from hub.chain import calls
+from hub.chain.offices import owner_calls
+from hub.entry.chain import ChainSide, bring_up
+from hub.entry.commands import opened
+from hub.entry.complaints import Complaint
+from hub.entry.contract_commands import address_in
+from hub.entry.settings import Settings
+from hub.ports import Hub
+
+WAITED_FOR_S: Final = 180.0  # fifteen blocks of a chain with a block each 12 s: its anchors are confirmed by then
+ASK_EVERY_S: Final = 1.0
+
+
+async def rotate_gateway(settings: Settings, words: Sequence[str]) -> int:
+    """0 once OLD has no role any more, and after the first half too."""
+    old, new = (address_in(word) for word in words)
+    async with opened(settings) as (hub, side):
+        await bring_up(hub, side)
+        if hub.chain.sender == old:
+            await _put_beside(side, new)
+            print(f"hub: {new} may anchor too. Now give the hub its key as keys/gateway.key and {old}'s as "
+                  "keys/former.key, see that it has money, restart the hub, and say this again")  # fmt: skip
+            return 0
+        if hub.chain.sender != new:
+            raise Complaint(f"this hub's gateway is {hub.chain.sender}: neither of the two")
+        await _nothing_left_of(hub, old)
+        await _take_from(side, old)
+    print(f"hub: {new} anchors alone; keys/former.key can go")
+    return 0
+
+
+async def _put_beside(side: ChainSide, new: str) -> None:
+    roles = await side.client.roles_of(new)
+    if not roles & calls.ROLE_GATEWAY:
+        data = calls.set_role(new, roles | calls.ROLE_GATEWAY)
+        await owner_calls(side.client, side.keys, side.client.contract, data)
+
+
+async def _nothing_left_of(hub: Hub, old: str) -> None:
+    """Running hubs send it again, by their Tasks; here it is only waited for."""
+    deadline = time.monotonic() + WAITED_FOR_S
+    while True:
+        async with hub.store.reading() as rx:
+            left = [one for one in await rx.anchors.unsettled(hub.chain.chain_id) if one.sender == old]
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            waits = ", ".join(one.purpose for one in left[:3])
+            raise Complaint(f"{len(left)} transactions of {old} are not confirmed yet ({waits}): it keeps its role. "
+                            "Let the hub run, and say this again")  # fmt: skip
+        await asyncio.sleep(ASK_EVERY_S)
+
+
+async def _take_from(side: ChainSide, old: str) -> None:
+    roles = await side.client.roles_of(old)
+    if roles & calls.ROLE_GATEWAY:
+        data = calls.set_role(old, roles & ~calls.ROLE_GATEWAY)
+        await owner_calls(side.client, side.keys, side.client.contract, data)
