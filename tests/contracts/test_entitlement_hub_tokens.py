@@ -1,6 +1,7 @@
 """EntitlementHub as a soulbound ERC-1155: wallets that are contracts, and the token that stands for a right."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from eth_abi import encode
@@ -30,7 +31,7 @@ from tests.contracts.evm import (
     signed,
     verify_arguments,
 )
-from tests.contracts.holders import ALICE, BOB, NOTHING, burned, minted, of
+from tests.contracts.holders import ALICE, BOB, NOTHING, burned, minted, of, purchase
 from tests.contracts.receivers import (
     ACCEPT,
     COME_BACK,
@@ -164,13 +165,28 @@ def test_a_purchase_cannot_be_granted_from_inside_a_hook(hub: Hub) -> None:
     assert of(hub) == (False, 0, 0)
 
 
-def test_a_right_refused_before_is_not_minted_from_inside_a_hook(hub: Hub) -> None:
+@pytest.mark.parametrize("function", ["claim", "settle", "grantPurchase", "mint"])
+def test_from_inside_a_hook_nothing_is_done_whoever_called_it(hub: Hub, function: str) -> None:
     receiver = Receiver(hub.evm, REFUSE)
-    settled(hub, result_of(1, receiver.address, token_id=TOKEN + 1))
-    receiver.behave(COME_BACK, calldata("mint", receiver.address, TOKEN + 1))
-    settled(hub, result_of(2, receiver.address))
-    assert receiver.seen("came_back") == 0
-    assert of(hub, receiver.address, TOKEN + 1) == (True, NO_END, 0)
+    settled(hub, result_of(1, receiver.address, expiry=NOW + 1))
+    settled(hub, result_of(2, receiver.address, token_id=TOKEN + 1))
+    result = result_of(3, receiver.address, token_id=TOKEN + 2)
+    proof = anchored(hub, [right(4, to=receiver.address, token_id=TOKEN + 2)]).proof(0)
+    sender, token, arguments = {
+        "claim": (STRANGER, TOKEN + 2, verify_arguments(proof)),
+        "settle": (STRANGER, TOKEN + 2, (as_arguments(result), signed(hub, result))),
+        "grantPurchase": (TILL, TOKEN + 2, purchase(5, receiver.address, TOKEN + 2)),
+        "mint": (STRANGER, TOKEN + 1, (receiver.address, TOKEN + 1)),
+    }[function]
+    hub.evm.at(NOW + 1)
+    receiver.behave(INSIST, calldata("burnExpired", receiver.address, TOKEN))
+    before = hub.evm.header
+    with suppress(Reverted):
+        hub.send(sender, function, *arguments)
+    assert hub.ask("held", receiver.address, TOKEN) != NOTHING
+    assert hub.ask("balanceOf", receiver.address, token) == (0,)
+    hub.evm.header = before
+    hub.send(STRANGER, "burnExpired", receiver.address, TOKEN)  # nothing but the lock kept it out
 
 
 def test_nobody_can_starve_the_hook_of_gas(hub: Hub) -> None:
