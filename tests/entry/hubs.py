@@ -64,43 +64,13 @@ async def until(
 # ---- processes -------------------------------------------------------------------------------------------------------
 
 
-def _run(
-    arguments: Sequence[str], environ: Mapping[str, str], output: str, ahead_s: float, spoil: Callable[[], None] | None
-) -> None:
-    """In the child: one command of the hub, as the console script runs it, with all clocks of the process ahead."""
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    for name in [name for name in os.environ if name.startswith("HUB_")]:
-        del os.environ[name]
-    os.environ.update(environ)
-    from hub.entry import cli, wiring
-    from hub.sandbox import server as sandbox
+class Forked:
+    """A function under way in a process of its own, which begins at once: a server that has imported the hub already
+    forks it. What it prints goes to a file."""
 
-    if ahead_s:
-        ahead = staticmethod(lambda: int((time.time() + ahead_s) * 1_000_000))
-        setattr(wiring.SystemClock, "now_us", ahead)  # noqa: B010  # mypy takes a plain assignment for a mistake
-        late = partial(sandbox.serve, clock=lambda: time.time() + ahead_s)
-        setattr(sandbox, "serve", late)  # noqa: B010  # as in the line above
-    if spoil is not None:
-        spoil()
-    cli.main(arguments)
-
-
-class Process:
-    """One command under way."""
-
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        environ: Mapping[str, str],
-        output: Path,
-        ahead_s: float = 0,
-        spoil: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, output: Path, function: Callable[..., None], *arguments: Any) -> None:
         self.output = output
-        parameters = (list(arguments), dict(environ), str(output), ahead_s, spoil)
-        self._forked = _forks.Process(target=_run, args=parameters, daemon=True)
+        self._forked = _forks.Process(target=_printing, args=(str(output), function, *arguments), daemon=True)
 
     async def begin(self) -> None:
         await asyncio.to_thread(self._forked.start)
@@ -140,6 +110,48 @@ class Process:
     @property
     def said(self) -> str:
         return self.output.read_text(errors="replace") if self.output.exists() else ""
+
+
+def _printing(output: str, function: Callable[..., None], *arguments: Any) -> None:
+    """In the child."""
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    function(*arguments)
+
+
+def _run(
+    arguments: Sequence[str], environ: Mapping[str, str], ahead_s: float, spoil: Callable[[], None] | None
+) -> None:
+    """In the child: one command of the hub, as the console script runs it, with all clocks of the process ahead."""
+    for name in [name for name in os.environ if name.startswith("HUB_")]:
+        del os.environ[name]
+    os.environ.update(environ)
+    from hub.entry import cli, wiring
+    from hub.sandbox import server as sandbox
+
+    if ahead_s:
+        ahead = staticmethod(lambda: int((time.time() + ahead_s) * 1_000_000))
+        setattr(wiring.SystemClock, "now_us", ahead)  # noqa: B010  # mypy takes a plain assignment for a mistake
+        late = partial(sandbox.serve, clock=lambda: time.time() + ahead_s)
+        setattr(sandbox, "serve", late)  # noqa: B010  # as in the line above
+    if spoil is not None:
+        spoil()
+    cli.main(arguments)
+
+
+class Process(Forked):
+    """One command under way."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        output: Path,
+        ahead_s: float = 0,
+        spoil: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(output, _run, list(arguments), dict(environ), ahead_s, spoil)
 
 
 class Serving(Process):
@@ -373,7 +385,6 @@ async def done(house: House, *arguments: str, **environ: str) -> list[str]:
     process = await house.begin(*arguments, **environ)
     assert await process.ended() == 0, process.said
     return process.said.splitlines()
-
 
 
 # ---- what callers ask ------------------------------------------------------------------------------------------------

@@ -4,81 +4,90 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from hub.entry.app import create_app
 from hub.entry.serving import FINISH_S, listen, serve
-from tests.entry.toys import ToyHub, app_of, settings_of
+from tests.entry.hubs import Forked, until
+from tests.entry.toys import SCHEMA, ToyHub, app_of, settings_of
 
 WITHIN_S = 30.0
+SAYS = "toy: "
 
-# The toy hub as a program of its own: prints its address once it answers, and `claiming ended` when that ends.
-PROGRAM = """
-import asyncio, sys
-from hub.entry.app import create_app
-from hub.entry.serving import serve
-from tests.entry.toys import SCHEMA, ToyHub, settings_of
 
-async def main():
+def toy(finish_s: int) -> None:
+    """The toy hub as a program of its own."""
+    asyncio.run(_toy(finish_s))
+
+
+async def _toy(finish_s: int) -> None:
+    """Says its address once it answers, `claiming ended` when that ends, and `ended` at the end."""
     toys = ToyHub()
     toys.slow_may_end = asyncio.Event()
 
-    async def ready():
+    async def ready() -> bool:
         return True
 
-    async def on_ready(url):
-        print(url, flush=True)
+    async def on_ready(url: str) -> None:
+        _say(url)
 
-    def on_drain():
-        print("claiming ended", flush=True)
+    def on_drain() -> None:
+        _say("claiming ended")
         asyncio.get_running_loop().call_later(0.7, toys.slow_may_end.set)
 
-    app = create_app(toys.hub, settings_of(port="0"), schema=SCHEMA, is_ready=ready)
-    finish_s = int(sys.argv[1])
     settings = settings_of(port="0")
+    app = create_app(toys.hub, settings, schema=SCHEMA, is_ready=ready)
     await serve(app, settings, on_ready=on_ready, on_drain=on_drain, notice_s=0.5, finish_s=finish_s)
-    print("ended", flush=True)
+    _say("ended")
 
-asyncio.run(main())
-"""
+
+def _say(line: str) -> None:
+    print(f"{SAYS}{line}", flush=True)  # noqa: T201  # whoever started this process reads it
 
 
 @dataclass(slots=True)
 class Served:
-    process: asyncio.subprocess.Process
-    url: str
+    """That program under way; `url` is where it answers."""
+
+    process: Forked
+    url: str = ""
+    heard: int = 0
 
     async def line(self) -> str:
-        assert self.process.stdout is not None
-        return (await asyncio.wait_for(self.process.stdout.readline(), WITHIN_S)).decode().strip()
+        """The next line that it says, its log apart."""
+
+        async def look() -> str | None:
+            lines = [line for line in self.process.said.split("\n")[:-1] if line.startswith(SAYS)]
+            return lines[self.heard].removeprefix(SAYS) if len(lines) > self.heard else None
+
+        line = await until(look, within_s=WITHIN_S, every_s=0.01, what=f"line {self.heard} of the server's")
+        self.heard += 1
+        return line or ""
 
     async def end(self) -> tuple[int, float]:
         """Exit code, and how long it took from now (seconds)."""
         began = time.monotonic()
-        return await asyncio.wait_for(self.process.wait(), WITHIN_S), time.monotonic() - began
+        return await self.process.ended(WITHIN_S), time.monotonic() - began
 
 
 @asynccontextmanager
-async def program(finish_s: int = 10) -> AsyncIterator[Served]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, str(finish_s), stdout=asyncio.subprocess.PIPE
-    )
-    served = Served(process, "")
+async def program(folder: Path, finish_s: int = 10) -> AsyncIterator[Served]:
+    served = Served(Forked(folder / "said", toy, finish_s))
+    await served.process.begin()
     try:
         served.url = await served.line()
         yield served
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await served.process.kill()
 
 
 @dataclass(slots=True)
@@ -109,15 +118,15 @@ class Load:
                     self.failed.append(repr(fault))
 
 
-async def test_sigterm_under_load_turns_readiness_first_fails_no_request_and_ends() -> None:
-    async with program() as served:
+async def test_sigterm_under_load_turns_readiness_first_fails_no_request_and_ends(tmp_path: Path) -> None:
+    async with program(tmp_path) as served:
         load = Load(served.url)
         async with httpx.AsyncClient(trust_env=False, timeout=WITHIN_S) as hub:
             slow = asyncio.create_task(hub.post(f"{served.url}/graphql", json={"query": "{ slow }"}))
             asking = [asyncio.create_task(load.ask()) for _ in range(8)]
             watching = asyncio.create_task(load.watch())
             await until_done(load, 50)
-            served.process.send_signal(signal.SIGTERM)
+            served.process.send(signal.SIGTERM)
             await asyncio.wait_for(asyncio.gather(watching, *asking), WITHIN_S)
             answer = await slow
         assert await served.line() == "claiming ended"
@@ -136,33 +145,33 @@ async def until_done(load: Load, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_websocket_is_closed_with_1012_so_that_its_client_resumes_elsewhere() -> None:
-    async with program() as served:
+async def test_websocket_is_closed_with_1012_so_that_its_client_resumes_elsewhere(tmp_path: Path) -> None:
+    async with program(tmp_path) as served:
         url = served.url.replace("http", "ws") + "/graphql"
         async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as ws:
             await ws.send('{"type":"connection_init"}')
             await ws.send('{"type":"subscribe","id":"s","payload":{"query":"subscription { forever }"}}')
             assert '"connection_ack"' in str(await ws.recv())
             assert '"next"' in str(await ws.recv())
-            served.process.send_signal(signal.SIGTERM)
+            served.process.send(signal.SIGTERM)
             await asyncio.wait_for(ws.wait_closed(), WITHIN_S)
             assert ws.close_code == 1012
         assert (await served.end())[0] == 0
 
 
-async def test_request_that_never_ends_is_cut_at_the_limit() -> None:
-    async with program(finish_s=1) as served, half_a_request(served):
-        served.process.send_signal(signal.SIGTERM)
+async def test_request_that_never_ends_is_cut_at_the_limit(tmp_path: Path) -> None:
+    async with program(tmp_path, finish_s=1) as served, half_a_request(served):
+        served.process.send(signal.SIGTERM)
         code, seconds = await served.end()
     assert code == 0
     assert 1 < seconds < 10
 
 
-async def test_second_signal_ends_at_once() -> None:
-    async with program(finish_s=FINISH_S) as served, half_a_request(served):
-        served.process.send_signal(signal.SIGINT)
+async def test_second_signal_ends_at_once(tmp_path: Path) -> None:
+    async with program(tmp_path, finish_s=FINISH_S) as served, half_a_request(served):
+        served.process.send(signal.SIGINT)
         assert await served.line() == "claiming ended"
-        served.process.send_signal(signal.SIGINT)
+        served.process.send(signal.SIGINT)
         code, seconds = await served.end()
     assert code == 0
     assert seconds < 5
