@@ -9,7 +9,6 @@ import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -19,19 +18,18 @@ from eth_utils.crypto import keccak
 from hub.channels import stablecoin_words as words
 from hub.channels.connecting import ChannelSettingRefused, OnChain, Surroundings, demand_known
 from hub.channels.stablecoin_offers import Shelf
+from hub.channels.stablecoin_refunds import Refunds
+from hub.channels.stablecoin_results import LOOK_AGAIN_MS, Answers, as_text, key_in
 from hub.channels.stablecoin_statement import statement_lines
 from hub.domain.checkout import Purchase, Sale, money_of, offer_id, order_key, wallet_of
 from hub.domain.money import CURRENCIES, MAX_PRICE_MINOR, Money
-from hub.domain.payments import CaptureMethod, NextAction, Notice, Outcome, PaymentAttempt, Result, Stage
-from hub.domain.records import KeyRole
+from hub.domain.payments import CaptureMethod, Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.refunds import Refund
 from hub.domain.statements import StatementLine
 from hub.ports import (
     Ack,
     AmountRange,
     Capabilities,
-    ChainReceipt,
-    ChainRefused,
     ChainUnavailable,
     Clock,
     Finding,
@@ -47,8 +45,6 @@ TEST_TOKEN = "test"  # the setting that stands for TestUSD: money of nobody
 # On the embedded chain, which makes no blocks while nothing happens: what was not bought in a block so long after the
 # deadline is not bought before it.
 DRIFT_S = 15 * 60
-LOOK_AGAIN_MS = 2_000
-NOT_CHARGED = "not_charged"
 MAX_PAYEES_FILE = 1_000_000  # bytes: some ten thousand payees
 CAPABILITIES = Capabilities(
     currencies={"USD": AmountRange(1, MAX_PRICE_MINOR)},
@@ -86,6 +82,8 @@ class StablecoinChannel:
         self._on_chain = on_chain
         self.checkout = on_chain.checkout
         self._shelf = Shelf(self.checkout, self.capabilities.takes, treasury, payees)
+        self._answers = Answers(clock)
+        self._refunds = Refunds(self.checkout, self._answers, self._purchase)
         self._client = client
         self._clock = clock
 
@@ -114,26 +112,26 @@ class StablecoinChannel:
     async def create(self, attempt: PaymentAttempt) -> Result:
         """What the wallet has to sign and send. Nothing is sent from here, so whatever fails was not sent."""
         if attempt.capture_method is CaptureMethod.MANUAL:
-            return self._said(Outcome.REJECTED, code="hold_unsupported")
+            return self._answers.said(Outcome.REJECTED, code="hold_unsupported")
         if not self.capabilities.takes(attempt.amount):
-            return self._said(Outcome.REJECTED, code="amount_not_taken")
+            return self._answers.said(Outcome.REJECTED, code="amount_not_taken")
         if wallet_of(attempt.method) is None:
-            return self._said(Outcome.REJECTED, code="wallet_needed")
+            return self._answers.said(Outcome.REJECTED, code="wallet_needed")
         try:
             return await self._asked(attempt)
         except ChainUnavailable:
-            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
+            return self._answers.away()
 
     async def _asked(self, attempt: PaymentAttempt) -> Result:
         place = await self.checkout.place()
         wallet = wallet_of(attempt.method)
         assert wallet is not None
         if wallet.way != "approve" and not place.has_signatures:
-            return self._said(Outcome.REJECTED, code="token_takes_approvals_only")
+            return self._answers.said(Outcome.REJECTED, code="token_takes_approvals_only")
         sale = await self._on_chain.sale_of(attempt.order_id)
         offered = self._shelf.terms_of(place, sale, attempt.amount) if sale is not None else "unknown_order"
         if isinstance(offered, str):
-            return self._said(Outcome.REJECTED, code=offered)
+            return self._answers.said(Outcome.REJECTED, code=offered)
         terms, _ = offered
         offer, purchase = offer_id(terms, keccak), self._purchase(attempt, wallet.address)
         key = order_key(place.chain_id, place.splitter, offer, purchase, keccak)
@@ -149,14 +147,14 @@ class StablecoinChannel:
             permit_nonce=nonce,
             expires_at_us=purchase.deadline * 1_000_000,
         )
-        return self._said(Outcome.ACTION, key=key, next_action=action)
+        return self._answers.said(Outcome.ACTION, key=key, next_action=action)
 
     async def _hindered(self, attempt: PaymentAttempt, key: bytes, obstacle: Obstacle) -> Result:
         """The contract would refuse it: said before the buyer signs. What passes by itself was not sent."""
         if obstacle in (Obstacle.PAUSED, Obstacle.OFFER):
-            return self._said(Outcome.NOT_SENT, code=obstacle, retry_after_ms=LOOK_AGAIN_MS)
+            return self._answers.said(Outcome.NOT_SENT, code=obstacle, retry_after_ms=LOOK_AGAIN_MS)
         done = await self._looked_at(attempt, key) if obstacle is Obstacle.ORDER else None
-        return done or self._said(Outcome.REJECTED, code=obstacle)
+        return done or self._answers.said(Outcome.REJECTED, code=obstacle)
 
     def _purchase(self, attempt: PaymentAttempt, payer: bytes) -> Purchase:
         reference = self._on_chain.reference_of(attempt.key)
@@ -168,7 +166,7 @@ class StablecoinChannel:
         """What the contracts hold under the order key: what was shown is the order key in `channel_ref`. An order that
         is not paid and not too late is still to be paid: what to do is said again."""
         try:
-            key = _key_in(attempt.channel_ref)
+            key = key_in(attempt.channel_ref)
             if key is None:
                 return await self._unseen(attempt)
             result = await self._looked_at(attempt, key)
@@ -177,16 +175,16 @@ class StablecoinChannel:
             again = await self.create(attempt)
             if again.outcome is Outcome.ACTION and again.channel_ref == attempt.channel_ref:
                 return again
-            return self._said(Outcome.ACTION, key=key)
+            return self._answers.said(Outcome.ACTION, key=key)
         except ChainUnavailable:
-            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
+            return self._answers.away()
 
     async def _unseen(self, attempt: PaymentAttempt) -> Result:
         """The answer to `create` was lost before it was kept: as nobody was told what to sign, it is said now."""
         if wallet_of(attempt.method) is None:
-            return self._said(Outcome.DONE)
+            return self._answers.said(Outcome.DONE)
         said = await self.create(attempt)
-        return self._said(Outcome.DONE) if said.outcome is Outcome.REJECTED else said
+        return self._answers.said(Outcome.DONE) if said.outcome is Outcome.REJECTED else said
 
     async def _looked_at(self, attempt: PaymentAttempt, key: bytes) -> Result | None:
         """Paid, on its way, or too late; None: it can still be paid."""
@@ -195,7 +193,7 @@ class StablecoinChannel:
             return await self._bought(key, standing)
         deadline = attempt.expires_at_us // 1_000_000
         is_late = standing.confirmed_at > deadline or self._is_over_here(deadline)
-        return self._said(Outcome.DONE, Stage.VOIDED, key=key) if is_late else None
+        return self._answers.said(Outcome.DONE, Stage.VOIDED, key=key) if is_late else None
 
     def _is_over_here(self, deadline: int) -> bool:
         """By our clock, on a chain of our own. Elsewhere a node that lags may not show yet what was bought in time."""
@@ -205,96 +203,40 @@ class StablecoinChannel:
         assert standing.bought_at is not None
         at_us = standing.bought_at * 1_000_000
         if not standing.is_confirmed:
-            return self._said(Outcome.PENDING, key=key, provider_at_us=at_us, retry_after_ms=LOOK_AGAIN_MS)
+            return self._answers.later(key, at_us)
         paid = await self.checkout.paid(key)
         place = await self.checkout.place()
         amount = None
         if paid is not None and paid.token == place.token:
             amount = money_of(paid.price, self._currency, place.decimals)
         if amount is None:  # bought, but not with what we take: a person has to look
-            return self._said(Outcome.UNKNOWN, key=key, code="paid_otherwise")
-        return self._said(
-            Outcome.DONE, Stage.CHARGED, key=key, amount=amount, movement_ref=_hex(key), provider_at_us=at_us
+            return self._answers.said(Outcome.UNKNOWN, key=key, code="paid_otherwise")
+        return self._answers.said(
+            Outcome.DONE, Stage.CHARGED, key=key, amount=amount, movement_ref=as_text(key), provider_at_us=at_us
         )
 
     async def void(self, attempt: PaymentAttempt) -> Result:
         """A shown order cannot be taken back; past its deadline the contract refuses it, and that ends it."""
-        key = _key_in(attempt.channel_ref)
+        key = key_in(attempt.channel_ref)
         if key is None:
-            return self._said(Outcome.DONE)
+            return self._answers.said(Outcome.DONE)
         try:
             result = await self._looked_at(attempt, key)
         except ChainUnavailable:
-            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
-        return result or self._said(Outcome.PENDING, key=key, retry_after_ms=LOOK_AGAIN_MS)
+            return self._answers.away()
+        return result or self._answers.later(key)
 
     async def capture(self, attempt: PaymentAttempt, amount: Money) -> Result:
         """Nothing is held here, so there is nothing to take."""
-        return self._said(Outcome.REJECTED, code="capture_unsupported")
+        return self._answers.said(Outcome.REJECTED, code="capture_unsupported")
 
     # ---- giving back -------------------------------------------------------------------------------------------------
 
     async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
-        """The whole price, by the hub's gateway, once: under one key it is one transaction however often it is asked.
-        What payees were paid already the gateway's account tops up, and must have approved to the splitter."""
-        if refund.amount != attempt.amount:
-            return self._said(Outcome.REJECTED, code="whole_only")
-        key = _key_in(attempt.channel_ref)
-        try:
-            if key is not None and (done := await self._given_back(key, refund)) is not None:
-                return done
-            if key is None or (call := await self._refund_call(attempt, key)) is None:
-                return self._said(Outcome.REJECTED, code=NOT_CHARGED)
-        except ChainUnavailable:
-            return self._said(Outcome.NOT_SENT, code="chain_unavailable", retry_after_ms=LOOK_AGAIN_MS)
-        return await self._sent(call, key, refund)
-
-    async def _sent(self, call: SplitterCall, key: bytes, refund: Refund) -> Result:
-        try:
-            no = await self._carried_out(call)
-            done = await self._given_back(key, refund)  # first: what is given back is given back, whatever was refused
-        except ChainUnavailable:
-            return self._said(Outcome.UNKNOWN, key=key, code="chain_unavailable")
-        if done is None and no is not None:
-            return self._said(Outcome.REJECTED, key=key, code=no[:200])
-        return done or self._said(Outcome.PENDING, key=key, retry_after_ms=LOOK_AGAIN_MS)
-
-    async def _carried_out(self, call: SplitterCall) -> str | None:
-        """Why the contract does not do it, if it does not: then nothing of it can get into a block any more."""
-        try:
-            receipt: ChainReceipt | None = await self.checkout.carry_out(call)
-        except ChainRefused as refused:
-            return f"refused: {refused}"
-        return "reverted" if receipt is not None and not receipt.is_ok else None
+        return await self._refunds.refund(attempt, refund)
 
     async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
-        """What the splitter says of the purchase. What is not given back is carried out again: nobody else does, and
-        under one purpose it is one transaction, of which the contract lets one alone take effect."""
-        told = await self.refund(attempt, refund)
-        if told.code == NOT_CHARGED:  # a node that lags: its word is none on what was charged
-            return self._said(Outcome.DONE)
-        # That a call was refused is for its own answer to say; that it has come to nothing is a query's word.
-        return replace(told, outcome=Outcome.DECLINED) if told.outcome is Outcome.REJECTED else told
-
-    async def _given_back(self, key: bytes, refund: Refund) -> Result | None:
-        standing = await self.checkout.standing(key)
-        if not standing.is_refunded:
-            return None
-        if not standing.is_refund_confirmed:
-            return self._said(Outcome.PENDING, key=key, retry_after_ms=LOOK_AGAIN_MS)
-        return self._said(
-            Outcome.DONE, Stage.REFUNDED, key=key, amount=refund.amount, movement_ref=f"{_hex(key)}/refund"
-        )
-
-    async def _refund_call(self, attempt: PaymentAttempt, key: bytes) -> SplitterCall | None:
-        """Terms and split are those that were bought, as the chain tells them: our settings may be others by now."""
-        paid = await self.checkout.paid(key)
-        known = None if paid is None else await self.checkout.terms(paid.offer_id)
-        if paid is None or known is None:
-            return None
-        terms, parts = known
-        purchase = self._purchase(attempt, paid.payer)
-        return SplitterCall(f"refund:{key.hex()}", words.refund_call(terms, purchase, parts), KeyRole.REVOKER)
+        return await self._refunds.query_refund(attempt, refund)
 
     # ---- what is on sale ---------------------------------------------------------------------------------------------
 
@@ -312,7 +254,7 @@ class StablecoinChannel:
         shown = [
             (key, self._purchase(attempt, wallet.address))
             for attempt in attempts
-            if (key := _key_in(attempt.channel_ref)) and (wallet := wallet_of(attempt.method))
+            if (key := key_in(attempt.channel_ref)) and (wallet := wallet_of(attempt.method))
         ]
         return await self._shelf.differences(sales, told_open, is_waited_for)
 
@@ -350,36 +292,6 @@ class StablecoinChannel:
         """The connections to the chain are the hub's own; ours was never used."""
         await self._client.aclose()
 
-    def _said(
-        self,
-        outcome: Outcome,
-        stage: Stage = Stage.NONE,
-        *,
-        key: bytes | None = None,
-        code: str | None = None,
-        amount: Money | None = None,
-        movement_ref: str | None = None,
-        provider_at_us: int | None = None,
-        retry_after_ms: int | None = None,
-        next_action: NextAction | None = None,
-    ) -> Result:
-        """A result; its digest is over what it says, as there is no message to digest."""
-        ref = None if key is None else _hex(key)
-        digest = sha256(f"{outcome}/{stage}/{ref}/{code}".encode()).digest()
-        return Result(
-            outcome=outcome,
-            stage=stage,
-            raw_digest=digest,
-            observed_at_us=self._clock.now_us(),
-            channel_ref=ref,
-            movement_ref=movement_ref,
-            amount=amount,
-            provider_at_us=provider_at_us,
-            code=code,
-            retry_after_ms=retry_after_ms,
-            next_action=next_action,
-        )
-
 
 def _address(setting: str, text: str) -> bytes:
     if not text.startswith("0x") or not is_address(text):
@@ -396,16 +308,3 @@ def _payees(path: str) -> dict[str, bytes]:
     if not isinstance(content, dict):
         raise ChannelSettingRefused("payees", "the file holds no JSON object of addresses by payee")
     return {str(payee): _address("payees", str(address)) for payee, address in content.items()}
-
-
-def _key_in(channel_ref: str | None) -> bytes | None:
-    if channel_ref is None or len(channel_ref) != 66:
-        return None
-    try:
-        return bytes.fromhex(channel_ref.removeprefix("0x"))
-    except ValueError:
-        return None
-
-
-def _hex(octets: bytes) -> str:
-    return "0x" + octets.hex()

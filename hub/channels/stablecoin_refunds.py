@@ -1,0 +1,87 @@
+"""Giving a stablecoin purchase back: one call of the splitter, carried out until it is given back or refused."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hub.channels import stablecoin_words as words
+from hub.channels.stablecoin_results import AWAY, Answers, as_text, key_in
+from hub.domain.checkout import Purchase
+from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
+from hub.domain.records import KeyRole
+from hub.domain.refunds import Refund
+from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, Checkout, SplitterCall
+
+NOT_CHARGED = "not_charged"
+
+
+class Refunds:
+    """`purchase_of` gives what an attempt has bought, by its payer."""
+
+    def __init__(
+        self, checkout: Checkout, answers: Answers, purchase_of: Callable[[PaymentAttempt, bytes], Purchase]
+    ) -> None:
+        self._checkout = checkout
+        self._answers = answers
+        self._purchase_of = purchase_of
+
+    async def refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        """The whole price, by the hub's revoker, once: under one key it is one transaction however often it is asked.
+        What payees were paid already the revoker's account tops up, and must have approved to the splitter."""
+        if refund.amount != attempt.amount:
+            return self._answers.said(Outcome.REJECTED, code="whole_only")
+        key = key_in(attempt.channel_ref)
+        try:
+            if key is not None and (done := await self._given_back(key, refund)) is not None:
+                return done
+            if key is None or (call := await self._refund_call(attempt, key)) is None:
+                return self._answers.said(Outcome.REJECTED, code=NOT_CHARGED)
+        except ChainUnavailable:
+            return self._answers.away()
+        return await self._sent(call, key, refund)
+
+    async def _sent(self, call: SplitterCall, key: bytes, refund: Refund) -> Result:
+        try:
+            no = await self._carried_out(call)
+            done = await self._given_back(key, refund)  # first: what is given back is given back, whatever was refused
+        except ChainUnavailable:
+            return self._answers.said(Outcome.UNKNOWN, key=key, code=AWAY)
+        if done is None and no is not None:
+            return self._answers.said(Outcome.REJECTED, key=key, code=no[:200])
+        return done or self._answers.later(key)
+
+    async def _carried_out(self, call: SplitterCall) -> str | None:
+        """Why the contract does not do it, if it does not: then nothing of it can get into a block any more."""
+        try:
+            receipt: ChainReceipt | None = await self._checkout.carry_out(call)
+        except ChainRefused as refused:
+            return f"refused: {refused}"
+        return "reverted" if receipt is not None and not receipt.is_ok else None
+
+    async def query_refund(self, attempt: PaymentAttempt, refund: Refund) -> Result:
+        """What the splitter says of the purchase. What is not given back is carried out again: nobody else does, and
+        under one purpose it is one transaction, of which the contract lets one alone take effect."""
+        told = await self.refund(attempt, refund)
+        if told.code == NOT_CHARGED:  # a node that lags: its word is none on what was charged
+            return self._answers.said(Outcome.DONE)
+        # That a call was refused is for its own answer to say; that it has come to nothing is a query's word.
+        return replace(told, outcome=Outcome.DECLINED) if told.outcome is Outcome.REJECTED else told
+
+    async def _given_back(self, key: bytes, refund: Refund) -> Result | None:
+        standing = await self._checkout.standing(key)
+        if not standing.is_refunded:
+            return None
+        if not standing.is_refund_confirmed:
+            return self._answers.later(key)
+        return self._answers.said(
+            Outcome.DONE, Stage.REFUNDED, key=key, amount=refund.amount, movement_ref=f"{as_text(key)}/refund"
+        )
+
+    async def _refund_call(self, attempt: PaymentAttempt, key: bytes) -> SplitterCall | None:
+        """Terms and split are those that were bought, as the chain tells them: our settings may be others by now."""
+        paid = await self._checkout.paid(key)
+        known = None if paid is None else await self._checkout.terms(paid.offer_id)
+        if paid is None or known is None:
+            return None
+        terms, parts = known
+        purchase = self._purchase_of(attempt, paid.payer)
+        return SplitterCall(f"refund:{key.hex()}", words.refund_call(terms, purchase, parts), KeyRole.REVOKER)
