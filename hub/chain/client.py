@@ -312,6 +312,9 @@ class JsonRpcChain:
         """What an account can spend on gas: for the operator, who fills it on a real chain."""
         return _number(await self._ask(Question("eth_getBalance", (account, "latest"))))
 
+    async def gas_price_wei(self) -> int:
+        return _number(await self._ask(Question("eth_gasPrice")))
+
     async def look_up(self, *questions: Question) -> list[Answer]:
         """Answers for whoever reads more of the chain than this port tells; a refused one stands as its NodeSaidNo."""
         return await self._ask_all(*questions)

@@ -8,7 +8,9 @@ from sqlalchemy import func, select
 
 from hub.domain.breakers import BreakerState
 from hub.domain.chain_log import Cursor
+from hub.domain.records import BatchState, TransactionState
 from hub.ports import Hub
+from hub.store.anchors import anchor_batch, chain_transaction
 from hub.store.events import event
 from hub.store.tasks import dead_task, task
 
@@ -79,7 +81,7 @@ class Gauge:
 
 
 async def measured(hub: Hub) -> list[Gauge]:
-    """The state of store, log, tasks and wake-ups now: eight small statements. Raises StoreFault."""
+    """The state of store, log, tasks and wake-ups now: ten small statements. Raises StoreFault."""
     now_us = hub.clock.now_us()
     async with hub.store.reading() as rx:
         head = await rx.events.head()
@@ -89,6 +91,8 @@ async def measured(hub: Hub) -> list[Gauge]:
         waiting = await rx.webhooks.waiting()
         dead = await rx.many(_DEAD, lambda kind, count: (kind, count))
         chains = await rx.chain_log.cursors()
+        unsettled = await rx.one(_UNSETTLED, lambda count, oldest: (count, oldest)) or (0, None)
+        unsent_since_us = await rx.one(_UNSENT, lambda oldest: oldest)
 
     def age_s(since_us: int | None) -> float:
         return 0 if since_us is None else max(0, now_us - since_us) / 1e6
@@ -117,6 +121,14 @@ async def measured(hub: Hub) -> list[Gauge]:
         Gauge("hub_tasks", "Tasks that wait or are worked on.", [((("kind", k),), n) for k, n, _ in tasks]),
         Gauge("hub_task_oldest_seconds", "How long the longest due task has waited.", ages),
         *_of_chains(chains, now_us),
+        Gauge("hub_chain_transactions", "Transactions of ours that are not confirmed yet.", [((), unsettled[0])]),
+        Gauge("hub_chain_transaction_oldest_seconds", "How long the oldest of them was signed ago.",
+              [((), age_s(unsettled[1]))]),
+        Gauge("hub_chain_batch_unsent_seconds", "How old the oldest batch is that no transaction was signed for.",
+              [((), age_s(unsent_since_us))]),
+        Gauge("hub_chain_balance_wei", "What the keys that pay for gas held when this process last asked.",
+              [((("account", account), ("role", roles)), wei)
+               for (account, roles), wei in sorted(hub.purses.held.items())]),
         Gauge("hub_tasks_dead", "Tasks out of tries: a person must look.", [((("kind", k),), n) for k, n in dead]),
     ]
 
@@ -159,6 +171,14 @@ _OPENNESS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPE
 _UNSTAMPED = select(func.count(), func.min(event.c.occurred_at_us)).where(event.c.position.is_(None))
 _TASKS = select(task.c.kind, func.count(), func.min(task.c.run_at_us)).group_by(task.c.kind)
 _DEAD = select(dead_task.c.kind, func.count()).group_by(dead_task.c.kind)
+
+
+_UNSETTLED = select(func.count(), func.min(chain_transaction.c.signed_at_us)).where(
+    chain_transaction.c.state.in_([TransactionState.SIGNED, TransactionState.SENT])
+)
+_UNSENT = select(func.min(anchor_batch.c.created_at_us)).where(
+    anchor_batch.c.state.in_([BatchState.QUEUED, BatchState.FAILED]) & anchor_batch.c.transaction_hash.is_(None)
+)
 
 
 def _of_store(hub: Hub) -> list[Gauge]:

@@ -20,6 +20,7 @@ from hub.flows import (
     offers,
     orders,
     purchase,
+    purses,
     refund_facts,
     refund_sending,
     retention,
@@ -27,7 +28,7 @@ from hub.flows import (
     surplus,
     tasks,
 )
-from hub.ports import ChainUnavailable, Hub
+from hub.ports import ChainRefused, ChainUnavailable, Hub
 from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ COMPARE_OFFERS_EVERY_S = 15.0
 PRUNE_EVERY_S = 24 * 3600.0
 PRUNE_FIRST_S = 60.0  # after the start, which has enough to do
 FORGET_EVERY_S = 600.0  # between looks at deliveries that are over for a month
+PURSES_EVERY_S = 60.0  # a batch is closed no more often by default, and money goes by batches
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 3600.0
 CHAIN_BACKOFF_MOST_S = 15.0  # a node that comes back is found soon
 
@@ -96,6 +98,7 @@ class Worker:
             group.create_task(self._forever("pools", self._claim_pooled))
             group.create_task(self._forever("batches", self._gather))
             group.create_task(self._forever("chain", self._follow_chain))
+            group.create_task(self._forever("purses", self._look_into_purses))
             group.create_task(self._forever("offers", self._offer))
             group.create_task(self._forever("access", self._tell_platforms))
             group.create_task(self._forever("webhooks", self._fan_out))
@@ -213,6 +216,14 @@ class Worker:
             return POLL_S
         self._is_chain_away = False
         return 0 if is_more else POLL_S
+
+    async def _look_into_purses(self) -> float:
+        """Once a minute and process, so that each shows what it saw. The chain's being away is told of elsewhere."""
+        try:
+            await purses.look(self._hub)
+        except (ChainUnavailable, ChainRefused):
+            return POLL_S
+        return PURSES_EVERY_S
 
     async def _offer(self) -> float:
         """What is on sale on chain: at the start, when the catalogue has changed, and every few seconds, as orders end

@@ -148,6 +148,12 @@ class Chain(Protocol):
         """A transfer of nothing from this account to itself, to fill a nonce that nothing else will. Nothing is sent.
         Raises ChainUnavailable for an account that is none of the hub's any more, as does `sign_replacement`."""
 
+    async def balance_wei(self, account: str) -> int:
+        """What an account can spend on gas."""
+
+    async def gas_price_wei(self) -> int:
+        """What a unit of gas costs now, with its tip."""
+
     async def send(self, transaction: SignedTransaction) -> None:
         """Hand the raw bytes to the node. "Already known" and "nonce too low with this hash mined" are success. Raises
         NonceTaken when the nonce is another transaction's, and ChainRefused when no block can ever take this one."""

@@ -8,6 +8,7 @@ from hub.domain.anchors import MAX_LEAVES
 from hub.domain.breakers import Breakers
 from hub.domain.ids import Draw
 from hub.domain.money import Money
+from hub.domain.purses import Purses
 from hub.ports.chain import Chain
 from hub.ports.chain_log import ChainLog
 from hub.ports.channels import Channel
@@ -51,6 +52,7 @@ class Hub:
     batch_values: tuple[Money, ...] = ()  # or when the rights in it were sold for so much in one currency
     settles_at_once: bool = False  # rights that are for a wallet go on chain one by one, and not in a batch
     breakers: Breakers = field(default_factory=Breakers)  # of this process
+    purses: Purses = field(default_factory=Purses)  # as this process saw them last
     page_origins: tuple[str, ...] = ("http://127.0.0.1:8000",)  # whose pages may ask for a wallet's word
 
     def draw(self) -> Draw:

@@ -14,6 +14,7 @@ from strawberry.schema.config import StrawberryConfig
 from hub.domain.breakers import Breakers
 from hub.domain.ids import Draw
 from hub.domain.people import LEARNER_SCOPES
+from hub.domain.purses import Purses
 from hub.entry.app import create_app
 from hub.entry.serving import Server, listen, uvicorn_config
 from hub.entry.settings import Settings, read_settings
@@ -125,6 +126,7 @@ class ToyHub:
     wakeups: object = None
     sender: object = None
     breakers: Breakers = field(default_factory=Breakers)
+    purses: Purses = field(default_factory=Purses)
     is_production: bool = False
     bought: list[int] = field(default_factory=list)
     followers: int = 0

@@ -249,6 +249,7 @@ class ScriptedChain:
     contract: str = "0x" + "c0" * 20
     accounts: dict[KeyRole, str] = field(default_factory=lambda: dict(ACCOUNTS))
     roots: dict[bytes, int] = field(default_factory=dict)
+    purses: dict[str, int] = field(default_factory=dict)  # wei by account, an ether where nothing is said
     settled: dict[bytes, bool] = field(default_factory=dict)  # whether it is revoked, by order key
     revoked: set[tuple[bytes, int]] = field(default_factory=set)
     sent: list[str] = field(default_factory=list)  # hashes, every send
@@ -354,6 +355,14 @@ class ScriptedChain:
         assert transaction.nonce == self._used(transaction.sender), "a gap in the nonces holds up all behind it"
         self.signed[transaction.hash]()
         self.mined[transaction.hash] = self._mined(transaction.hash)
+
+    async def balance_wei(self, account: str) -> int:
+        self._answer()
+        return self.purses.get(account, 10**18)
+
+    async def gas_price_wei(self) -> int:
+        self._answer()
+        return 10**9
 
     async def receipt(self, hash_: str) -> ChainReceipt | None:
         self._answer()
