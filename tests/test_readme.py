@@ -51,7 +51,7 @@ VOLATILE = (
     (r"\b[a-z2-7]{26}\b", "PAIRWISE"),
     (r"\b[\w-]{60,}\b", "CURSOR"),
     (r"\d{10,}", "LARGE"),
-    (r"\d+(?= gas|  ok)|(?<=position )\d+|\d+\.\d(?= s$)", "COUNT"),
+    (r"\d+(?= gas)| *\d+(?=  ok)|(?<=position )\d+|(?<=, block )\d+|(?<=blockNumber.: )\d+|\d+\.\d(?= s$)", "COUNT"),
 )
 
 
