@@ -62,8 +62,8 @@ class Following:
     position: int  # events after this one
     shape: Shape  # what an event is the source of; None: this subscriber does not see it
     is_over: Callable[[], bool] = field(default=lambda: False)  # asked after a None: whether more may come
-    # Where nothing is joined: `shape` gives the event itself, or None where this says no.
-    lets_through: Callable[[Logged], bool] | None = None
+    kinds: frozenset[str] | None = None  # `shape` gives None for all others
+    is_joined: bool = True  # else `shape` gives the event itself for these kinds
 
     async def __aiter__(self) -> AsyncIterator[object]:
         """What there is and what comes, for ever: in order, none left out, none twice. Ends with the token.
@@ -225,20 +225,17 @@ async def followed(
     """A stream from a cursor on, live."""
     hub, viewer = info.context.hub, info.context.viewer
     stream = stream_of(viewer, platform)
-    wanted_kinds = None if kinds is None else frozenset(map(str, kinds))
+    let_through = None if kinds is None else frozenset(map(str, kinds))
     want = wanted(info)
     is_joined = any(name in want for name in ABOUT)  # asked once, and not of each of a hundred thousand events
 
-    def lets_through(logged: Logged) -> bool:
-        return wanted_kinds is None or logged.kind in wanted_kinds
-
     async def shape(logged: Logged) -> Logged | None:
-        if not lets_through(logged):
+        if let_through is not None and logged.kind not in let_through:
             return None
         return (await shown(info, want, [logged]))[0] if is_joined else logged
 
     position = await position_of(hub, stream, after)
-    following = Following(hub, viewer, stream, position, shape, lets_through=None if is_joined else lets_through)
+    following = Following(hub, viewer, stream, position, shape, kinds=let_through, is_joined=is_joined)
     return cast("AsyncIterator[Logged]", following)
 
 
@@ -262,7 +259,7 @@ async def order_updated(info: Info, order_id: OrderId, after: AfterEvent = None)
 
     async def shape(logged: Logged) -> OrderUpdate | None:
         nonlocal hidden
-        if order_id not in (logged.subject, logged.body.get("order_id")):
+        if logged.subject != order_id and (order_id not in logged.text or logged.body.get("order_id") != order_id):
             return None
         row = await _order(info, order_id, want.paths, want.windows)
         hidden = row is None  # no longer this viewer's to see

@@ -5,6 +5,7 @@ holds its own external id and its own name for the buyer, and nothing that it ma
 in a body. The `hub` row also holds the transition (from, to): it is the history of every machine.
 """
 
+import json
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -348,7 +349,13 @@ class Logged(NamedTuple):
     subject: str
     subject_version: int
     occurred_at_us: int
-    body: dict[str, Any]
+    text: str  # the body as JSON, as it is stored: whoever splices it need not read it
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """Read anew each time."""
+        body: dict[str, Any] = json.loads(self.text)
+        return body
 
     @property
     def event(self) -> Event:

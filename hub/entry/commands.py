@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import orjson
 
 from hub.domain.audit import COMMAND_LINE
+from hub.domain.events import Logged
 from hub.domain.keys import ApiKey
 from hub.domain.people import OPERATOR_SCOPES, PARTNER_SCOPES, ViewerKind
 from hub.entry import wiring
@@ -148,7 +149,7 @@ async def print_log(settings: Settings, *, stream: str, after: int, limit: int) 
         await hub.store.stamp()
         async with hub.store.reading() as rx:
             for event in await rx.events.read(stream, after, limit):
-                print(orjson.dumps(event._asdict()).decode())
+                print(_line(event))
     return 0
 
 
@@ -156,8 +157,13 @@ async def print_archive(settings: Settings, *, after: int, limit: int) -> int:
     """What has left the log, of all streams: one JSON line an event."""
     async with opened(settings) as (hub, _), hub.store.reading() as rx:
         for event in await rx.archive.read(after, limit):
-            print(orjson.dumps(event._asdict()).decode())
+            print(_line(event))
     return 0
+
+
+def _line(event: Logged) -> str:
+    columns = event._asdict()
+    return orjson.dumps(columns | {"body": orjson.Fragment(columns.pop("text"))}).decode()
 
 
 async def prune_log(settings: Settings) -> int:

@@ -1,30 +1,32 @@
-"""What a document wants of an event of the log, as one plain function from the row to the JSON of its result.
+"""What a document wants of the events of the log, as a text with gaps for each kind of event, filled page by page.
 
-A replay of a long log is this function and little else. Whatever is not understood here (a directive, a field with
-arguments, with a rule of its own or that asks the store) leaves the whole document to the executor, and so does a value
-that the executor might refuse: both ways give the same bytes, or this way gives none.
+A replay of a long log is this and little else. Whatever is not understood here (a directive, a field with arguments,
+with a rule of its own or that asks the store) leaves the events of that kind to the executor, and so does a value that
+the executor might refuse: both ways give the same bytes, or this way gives none.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import repeat
+from typing import Any
 
 import orjson
 from graphql import (
     Executor,
     FieldNode,
     FragmentSpreadNode,
-    GraphQLEnumType,
+    GraphQLError,
     GraphQLID,
+    GraphQLInt,
     GraphQLNonNull,
     GraphQLObjectType,
-    GraphQLScalarType,
+    GraphQLOutputType,
     GraphQLString,
     InlineFragmentNode,
     SelectionNode,
     get_named_type,
     is_abstract_type,
-    is_list_type,
+    is_leaf_type,
 )
 
 from hub.domain.events import EVENTS, Logged
@@ -35,83 +37,96 @@ from resolvers.execution import Attribute
 
 ROOT, ENVELOPE = "events", "EventEnvelope"
 LARGEST_INT = 2**31 - 1
+REMEMBERED = 512  # values of one field, as they were written: prices, words and moments repeat
 
-Getter = Callable[[Any], Any]
-EncodeEvent = Callable[[Logged], bytes]
+Encode = Callable[[Sequence[Logged]], list[bytes]]
+# The JSON of one value of each event: what fills one gap, all down a page. Raises for a value that is out of order.
+Column = Callable[[Sequence[Logged], Sequence[dict[str, Any]]], Iterable[str]]
+Template = Sequence[str | Column]
 
 
 class NotPlain(Exception):
-    """The executor must say what becomes of this."""
+    """The executor must say what becomes of these events."""
 
 
-def plain_encoder(executor: Executor[Any], hub: Hub) -> EncodeEvent | None:
+def plain_encoder(executor: Executor[Any], hub: Hub) -> Encode | None:
     """The function for this operation, or None if the executor must run it. The function may raise NotPlain."""
-    root = executor.schema.subscription_type
-    try:
-        assert root is not None
-        [node] = executor.operation.selection_set.selections
-        if not isinstance(node, FieldNode) or node.name.value != ROOT:
-            return None
-        if node.directives or executor.operation.directives:
-            return None
-        field = root.fields[ROOT]
-        if get_named_type(field.type).name != ENVELOPE or node.selection_set is None:
-            return None
-        envelope = _Plan(executor, hub).of_type(get_named_type(field.type), [node])
-    except (NotPlain, ValueError):
+    node = _root(executor)
+    if node is None:
         return None
-    key = node.alias.value if node.alias else ROOT
+    plan, templates = _Plan(executor, hub, node), dict[str, Template | None]()
 
-    def encoded(logged: Logged) -> bytes:
+    def of_kind(kind: str, page: Sequence[Logged]) -> Iterator[bytes]:
+        if kind not in templates:
+            templates[kind] = plan.of_kind(kind)
+        template = templates[kind]
+        if template is None:
+            raise NotPlain
+        return _filled(template, page)
+
+    def encoded(page: Sequence[Logged]) -> list[bytes]:
+        kinds = {logged.kind for logged in page}
         try:
-            return orjson.dumps({"data": {key: envelope(logged)}})
+            if len(kinds) == 1:
+                return [*of_kind(page[0].kind, page)]
+            made = {kind: of_kind(kind, [logged for logged in page if logged.kind == kind]) for kind in kinds}
+            return [next(made[logged.kind]) for logged in page]
         except Exception as fault:
             raise NotPlain from fault
 
     return encoded
 
 
+def _filled(template: Template, page: Sequence[Logged]) -> Iterator[bytes]:
+    """By columns: what is done for a whole page in one call costs next to nothing for each event."""
+    bodies = [orjson.loads(logged.text) for logged in page]
+    columns = [repeat(part, len(page)) if isinstance(part, str) else part(page, bodies) for part in template]
+    return map(str.encode, map("".join, zip(*columns, strict=True)))
+
+
+def _root(executor: Executor[Any]) -> FieldNode | None:
+    """The field of an operation that is nothing but the log."""
+    [node, *more] = executor.operation.selection_set.selections
+    is_one = isinstance(node, FieldNode) and not more and node.name.value == ROOT
+    if not is_one or node.directives or executor.operation.directives:
+        return None
+    assert isinstance(node, FieldNode)
+    return node
+
+
 class _Plan:
     """Goes down the selections of one operation."""
 
-    def __init__(self, executor: Executor[Any], hub: Hub) -> None:
+    def __init__(self, executor: Executor[Any], hub: Hub, node: FieldNode) -> None:
         self._schema = executor.schema
         self._fragments = executor.fragment_definitions
         self._hub = hub
+        self._node = node
 
-    def of_type(self, type_: Any, nodes: list[FieldNode], *, is_body: bool = False) -> Getter:
-        """From an object to the values that these fields' selections want of it."""
+    def of_kind(self, kind: str) -> Template | None:
+        """None if the executor must say what becomes of these events."""
+        key = self._node.alias.value if self._node.alias else ROOT
+        try:
+            parts = [f'{{"data":{{"{key}":', *self._object(ENVELOPE, [self._node], kind), "}}"]
+        except (NotPlain, GraphQLError):
+            return None
+        return _merged(parts)
+
+    def _object(self, type_name: str, nodes: list[FieldNode], kind: str) -> Iterator[str | Column]:
+        type_ = self._schema.type_map.get(type_name)
         if not isinstance(type_, GraphQLObjectType):
             raise NotPlain
-        wanted = self._wanted(type_, (one for node in nodes for one in _selections(node)))
-        texts = {key: text for key, fields in wanted.items() if (text := _text_of(type_, fields[0])) is not None}
-        if len(texts) < 2:
-            texts = {}  # one alone is no tuple
-        others = [
-            (key, self._field(type_, fields, is_body=is_body)) for key, fields in wanted.items() if key not in texts
-        ]
-        if not texts:
-            return lambda value: {key: get(value) for key, get in others}
-        read = (itemgetter if is_body else attrgetter)(*(text.attribute for text in texts.values()))
-        in_order = dict.fromkeys(wanted)
-        kinds = [str] * len(texts)
+        before = "{"
+        for key, fields in self._wanted(type_, nodes).items():
+            yield f'{before}"{key}":'
+            yield from self._field(type_, fields, kind)
+            before = ","
+        yield "}" if before == "," else "{}"
 
-        def get_all(value: Any) -> dict[str, Any]:
-            found = read(value)
-            if [*map(type, found)] != kinds:
-                _demand(found, texts.values())
-            told = in_order.copy()
-            told.update(zip(texts, found, strict=True))
-            for key, get in others:
-                told[key] = get(value)
-            return told
-
-        return get_all
-
-    def _wanted(self, type_: GraphQLObjectType, selections: Iterable[SelectionNode]) -> dict[str, list[FieldNode]]:
+    def _wanted(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> dict[str, list[FieldNode]]:
         """The fields by response key, in the order in which they are met."""
         found: dict[str, list[FieldNode]] = {}
-        for node in self._flat(type_, selections):
+        for node in self._flat(type_, (one for whole in nodes for one in _selections(whole))):
             found.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
         return found
 
@@ -134,137 +149,128 @@ class _Plan:
         named = self._schema.type_map[name]
         return named is type_ or (is_abstract_type(named) and self._schema.is_sub_type(named, type_))
 
-    def _field(self, type_: GraphQLObjectType, nodes: list[FieldNode], *, is_body: bool) -> Getter:
+    def _field(self, type_: GraphQLObjectType, nodes: list[FieldNode], kind: str) -> Iterator[str | Column]:
         name = nodes[0].name.value
         if name == "__typename":
-            return lambda _value: type_.name
+            yield f'"{type_.name}"'
+            return
         field = type_.fields[name]
         if nodes[0].arguments:
             raise NotPlain
-        if isinstance(field.resolve, Attribute):
-            attribute = field.extensions["strawberry-definition"].python_name
-            return _leaf(field.type, attribute, is_body=is_body)
-        return self._resolved(field, nodes)
+        if not isinstance(field.resolve, Attribute):
+            yield from self._resolved(field, nodes, kind)
+            return
+        attribute = field.extensions["strawberry-definition"].python_name
+        before, write, after = _writer(field.type)
+        yield before
+        if type_.name == ENVELOPE:
+            yield _of_row(Logged._fields.index(attribute), write)
+        else:
+            yield _of_body(attribute, write)
+        yield after
 
-    def _resolved(self, field: Any, nodes: list[FieldNode]) -> Getter:
+    def _resolved(self, field: Any, nodes: list[FieldNode], kind: str) -> Iterator[str | Column]:
         """The few fields of an event that a function computes."""
         definition = field.extensions.get("strawberry-definition")
         resolver = definition.base_resolver.wrapped_func if definition and definition.base_resolver else None
         if "guarded" in field.resolve.__qualname__:
             raise NotPlain
         if resolver is events.cursor:
-            seal = self._hub.cursors.seal
-            return lambda logged: seal(logged.stream, logged.position)
-        if resolver is events.payload:
-            return self._payload(nodes)
-        if resolver is events.amount:
-            money = self.of_type(get_named_type(field.type), nodes)
-            return lambda body: money(Money(body["amount_minor"], body["currency"]))
-        raise NotPlain
+            seal_all = self._hub.cursors.seal_all
+            yield from ('"', lambda page, _: seal_all(page[0].stream, [logged.position for logged in page]), '"')
+        elif resolver is events.payload and kind in EVENTS:
+            yield from self._object(EVENTS[kind].__name__, nodes, kind)
+        elif resolver is events.amount:
+            yield self._amount(get_named_type(field.type), nodes)
+        else:
+            raise NotPlain
 
-    def _payload(self, nodes: list[FieldNode]) -> Getter:
-        """By kind; the body's keys are the event's attributes."""
-        by_kind = {
-            kind: self.of_type(self._schema.type_map[event.__name__], nodes, is_body=True)
-            for kind, event in EVENTS.items()
-            if event.__name__ in self._schema.type_map
-        }
+    def _amount(self, type_: Any, nodes: list[FieldNode]) -> Column:
+        members = [(key, _member(type_, fields[0])) for key, fields in self._wanted(type_, nodes).items()]
 
-        def payload(logged: Logged) -> Any:
-            get = by_kind.get(logged.kind)
-            if get is None:
-                raise NotPlain
-            return get(logged.body)
+        @lru_cache(maxsize=REMEMBERED, typed=True)
+        def written(amount_minor: int, currency: str) -> str:
+            money = Money(amount_minor, currency)
+            return orjson.dumps({key: read(money) for key, read in members}).decode()
 
-        return payload
+        return lambda _, bodies: [written(body["amount_minor"], body["currency"]) for body in bodies]
+
+
+def _merged(parts: Iterable[str | Column]) -> Template:
+    """Texts that stand side by side as one."""
+    merged, text = list[str | Column](), ""
+    for part in parts:
+        if isinstance(part, str):
+            text += part
+        else:
+            merged += [text, part]
+            text = ""
+    return [*merged, text]
 
 
 def _selections(node: FieldNode) -> Iterable[SelectionNode]:
     return node.selection_set.selections if node.selection_set else ()
 
 
+def _member(type_: Any, node: FieldNode) -> Callable[[Money], object]:
+    """Of an amount."""
+    if node.name.value == "__typename":
+        return lambda _money: type_.name
+    field = type_.fields[node.name.value]
+    if not isinstance(field.resolve, Attribute):
+        raise NotPlain
+    read, coerce = field.resolve.read, get_named_type(field.type).coerce_output_value
+    return lambda money: coerce(read(money))
+
+
 # ---- leaves ---------------------------------------------------------------------------------------------------------
 
-
-class _Text(NamedTuple):
-    """A leaf that is written as it is: most are, and are read together."""
-
-    attribute: str
-    is_nullable: bool
+Write = Callable[[list[Any]], Iterable[str]]
 
 
-def _text_of(type_: GraphQLObjectType, node: FieldNode) -> _Text | None:
-    field = type_.fields.get(node.name.value)
-    if field is None or node.arguments or not isinstance(field.resolve, Attribute):
-        return None
-    is_nullable = not isinstance(field.type, GraphQLNonNull)
-    if (field.type if is_nullable else field.type.of_type) not in (GraphQLID, GraphQLString):
-        return None
-    return _Text(field.extensions["strawberry-definition"].python_name, is_nullable)
+def _of_row(place: int, write: Write) -> Column:
+    return lambda page, _: write([logged[place] for logged in page])
 
 
-def _demand(found: Iterable[object], texts: Iterable[_Text]) -> None:
-    """Raises NotPlain unless each is a text, or null where it may be."""
-    for value, text in zip(found, texts, strict=True):
-        if type(value) is not str and not (value is None and text.is_nullable):
+def _of_body(key: str, write: Write) -> Column:
+    return lambda _, bodies: write([body[key] for body in bodies])
+
+
+def _writer(type_: GraphQLOutputType) -> tuple[str, Write, str]:
+    """Writes values as their scalar or enum does, and what stands around each; raises where the executor might."""
+    if not isinstance(type_, GraphQLNonNull):
+        write = _each(type_)
+        return "", lambda values: ["null" if value is None else write(value) for value in values], ""
+    if type_.of_type in (GraphQLID, GraphQLString):
+        return '"', _texts, '"'  # most are
+    if type_.of_type is GraphQLInt:
+        return "", _ints, ""
+    return "", partial(map, _each(type_.of_type)), ""
+
+
+def _texts(values: list[Any]) -> Iterable[str]:
+    """As they stand between quotes. A TypeError if one is no text."""
+    together = "".join(values)
+    if len(orjson.dumps(together)) == len(together.encode()) + 2:
+        return values  # there is nothing to escape
+    return [orjson.dumps(value)[1:-1].decode() for value in values]
+
+
+def _ints(values: list[Any]) -> Iterable[str]:
+    if {*map(type, values)} != {int} or min(values) < -LARGEST_INT - 1 or max(values) > LARGEST_INT:
+        raise NotPlain
+    return map(str, values)
+
+
+def _each(type_: Any) -> Callable[[Any], str]:
+    """For a value that is not null."""
+    if not is_leaf_type(type_):
+        raise NotPlain
+
+    @lru_cache(maxsize=REMEMBERED, typed=True)
+    def written(value: Any) -> str:
+        if value is None or (coerced := type_.coerce_output_value(value)) is None:
             raise NotPlain
+        return orjson.dumps(coerced).decode()
 
-
-def _leaf(type_: Any, attribute: str, *, is_body: bool) -> Getter:
-    """Read an attribute and write it as its scalar or enum does."""
-    if is_list_type(type_) or is_list_type(getattr(type_, "of_type", None)):
-        raise NotPlain
-    is_nullable = not isinstance(type_, GraphQLNonNull)
-    write = _written(get_named_type(type_))
-
-    def get(value: Any) -> Any:
-        try:
-            found = value[attribute] if is_body else getattr(value, attribute)
-        except (KeyError, AttributeError):
-            raise NotPlain from None
-        if found is None:
-            if is_nullable:
-                return None
-            raise NotPlain
-        return write(found)
-
-    return get
-
-
-def _written(type_: Any) -> Callable[[Any], Any]:
-    if isinstance(type_, GraphQLEnumType):
-        return _member(type_)
-    if not isinstance(type_, GraphQLScalarType):
-        raise NotPlain
-    if type_.name in ("ID", "String"):
-        return _text
-    if type_.name == "Int":
-        return _int
-    coerce: Callable[[Any], Any] = type_.coerce_output_value
-    return coerce
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise NotPlain
-    return value
-
-
-def _int(value: Any) -> int:
-    if type(value) is not int or not -LARGEST_INT - 1 <= value <= LARGEST_INT:
-        raise NotPlain
-    return value
-
-
-def _member(type_: GraphQLEnumType) -> Callable[[Any], Any]:
-    """Each member's word, found once."""
-    known: dict[str, str] = {}
-
-    def word(value: Any) -> str:
-        found = known.get(value)
-        if found is None:
-            found = type_.coerce_output_value(value)
-            known[value] = found
-        return found
-
-    return word
+    return written

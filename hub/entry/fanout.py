@@ -144,15 +144,8 @@ def _uses(node: Node, name: str) -> int:
 # ---- the events of all who are alike ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """An event as all of a Broadcast get it: the JSON of its result, or None if it is not for them."""
-
-    body: bytes | None
-    is_last: bool = False
-
-
-NOT_FOR_THEM = Made(None)
+NOT_FOR_THEM = b""  # instead of an event's bytes
+END = type("End", (bytes,), {})()  # the same, and nothing comes after it
 
 
 @dataclass(slots=True)
@@ -175,8 +168,8 @@ class Broadcast:
         self._executor = executor
         self._following = following
         self._encode = encode
-        self._plain = plain_encoder(executor, following.hub)
-        self._made: OrderedDict[int, Made] = OrderedDict()
+        self._plain = None if following.is_joined else plain_encoder(executor, following.hub)
+        self._made: OrderedDict[int, bytes] = OrderedDict()
         self._made_bytes = 0
         self._kept = kept
         self._making = asyncio.Lock()
@@ -196,26 +189,30 @@ class Broadcast:
     def stream(self) -> str:
         return self._following.stream
 
-    def made_at_once(self, logged: Logged) -> Made | None:
-        """The event's bytes, if they are known or take neither the executor nor the store; else None."""
-        known = self._made.get(logged.position)
-        lets_through = self._following.lets_through
-        if known is not None or self._plain is None or lets_through is None:
-            return known
-        if not lets_through(logged):
-            return NOT_FOR_THEM
+    def made_at_once(self, page: list[Logged]) -> list[bytes] | None:
+        """The bytes of each of these events or NOT_FOR_THEM, if that takes neither the executor nor the store."""
+        kinds = self._following.kinds
+        if self._plain is None:
+            return None
+        shown = page if kinds is None else [logged for logged in page if logged.kind in kinds]
         try:
-            made = Made(self._plain(logged))
+            made = self._plain(shown)
         except NotPlain:
-            return None  # the executor says what is wrong with it
-        self.executions += 1
-        return made if self.members == 1 else self._remember(logged.position, made)
+            return None  # the executor says what is wrong with one of them
+        self.executions += len(made)
+        if len(made) == len(page):
+            return made
+        by_position = dict(zip((logged.position for logged in shown), made, strict=True))
+        return [by_position.get(logged.position, NOT_FOR_THEM) for logged in page]
 
-    async def made(self, logged: Logged) -> Made:
-        """The event's bytes; made once, however many ask at once."""
-        known = self.made_at_once(logged)
+    async def made(self, logged: Logged) -> bytes:
+        """The event's bytes, NOT_FOR_THEM or END; executed once, however many ask at once."""
+        known = self._made.get(logged.position)
         if known is not None:
             return known
+        at_once = self.made_at_once([logged])
+        if at_once is not None:
+            return at_once[0]
         async with self._making:
             known = self._made.get(logged.position)
             return known if known is not None else self._remember(logged.position, await self._make(logged))
@@ -244,7 +241,7 @@ class Broadcast:
             for subscriber in tuple(self._at_tail):
                 subscriber.wake(fault)
 
-    async def _push_one(self, position: int, made: Made) -> None:
+    async def _push_one(self, position: int, made: bytes) -> None:
         now_us = self.hub.clock.now_us()
         for number, subscriber in enumerate(tuple(self._at_tail), start=1):
             if subscriber.position < position and subscriber in self._at_tail:
@@ -252,22 +249,22 @@ class Broadcast:
             if number % LOOP_SLICE == 0:
                 await asyncio.sleep(0)
 
-    async def _make(self, logged: Logged) -> Made:
+    async def _make(self, logged: Logged) -> bytes:
         source = await self._following.shape(logged)
         if source is None:
-            return Made(None, self._following.is_over())
+            return END if self._following.is_over() else NOT_FOR_THEM
         self.executions += 1
         result: Any = self._executor.of_event(source).execute_operation(False)
         if self._executor.is_awaitable(result):
             result = await result
-        return Made(self._encode(result, self._executor.context_value.request_id))
+        return self._encode(result, self._executor.context_value.request_id)
 
     def forget(self) -> None:
         """Nobody comes late any more."""
         while self._made:
             self._forget_one()
 
-    def _remember(self, position: int, made: Made) -> Made:
+    def _remember(self, position: int, made: bytes) -> bytes:
         self._made[position] = made
         self._grow(made, 1)
         while self._made and self._is_too_much():
@@ -282,8 +279,8 @@ class Broadcast:
         _, oldest = self._made.popitem(last=False)
         self._grow(oldest, -1)
 
-    def _grow(self, made: Made, sign: int) -> None:
-        size = MADE_BYTES + len(made.body or b"")
+    def _grow(self, made: bytes, sign: int) -> None:
+        size = MADE_BYTES + len(made)
         self._made_bytes += sign * size
         self._kept.size += sign * size
 
@@ -318,6 +315,7 @@ class Subscriber:
         while True:
             if batch:
                 await self._send(batch)
+                await asyncio.sleep(0)  # others get a turn
             else:
                 await self._be_pushed_to()
             if self.is_last:
@@ -327,14 +325,14 @@ class Subscriber:
                 await self._drained(allowed)
             batch = await tail.behind(self.position)
 
-    def push(self, position: int, made: Made, now_us: int) -> None:
+    def push(self, position: int, made: bytes, now_us: int) -> None:
         """An event at the tail. Whoever cannot take it is woken, and goes on by itself."""
         expires_at_us = self._viewer.expires_at_us
         if self._wire.unsent > MAX_UNSENT or (expires_at_us is not None and now_us >= expires_at_us):
             self.wake(None)
             return
         try:
-            self._take(position, made)
+            self._take(position, [made])
         except Gone as gone:
             self.wake(gone)
 
@@ -354,28 +352,36 @@ class Subscriber:
             self.broadcast.leave(self)
 
     async def _send(self, batch: list[Logged]) -> None:
-        """What lies behind, in pieces of a good size: a write costs more than an event. As much as the reader takes."""
-        waiting: list[bytes] = []
-        size = 0
-        for logged in batch:
+        """What lies behind, as much as the reader takes."""
+        made = self.broadcast.made_at_once(batch)
+        if made is None:
+            await self._send_one_by_one(batch)
+            return
+        size, begun = 0, 0
+        for end, one in enumerate(made, start=1):
+            size += len(one)
+            if size < PIECE and end < len(made):
+                continue
             demand_token(self.broadcast.hub, self._viewer)
-            made = self.broadcast.made_at_once(logged) or await self.broadcast.made(logged)
-            if made.body is not None:
-                waiting.append(self._before + made.body + self._after)
-                size += len(made.body)
-            if size >= PIECE or made.is_last or logged is batch[-1]:
-                self._wire.write(*waiting)
-                self.position, self.is_last = logged.position, made.is_last
-                if made.is_last or self._wire.unsent > MAX_UNSENT:
-                    return
-                waiting, size = [], 0
-                await asyncio.sleep(0)  # others get a turn
+            self._take(batch[end - 1].position, made[begun:end])
+            if self._wire.unsent > MAX_UNSENT:
+                return
+            size, begun = 0, end
 
-    def _take(self, position: int, made: Made) -> None:
-        if made.body is not None:
-            self._wire.write(self._before + made.body + self._after)
+    async def _send_one_by_one(self, batch: list[Logged]) -> None:
+        for logged in batch:
+            made = await self.broadcast.made(logged)
+            demand_token(self.broadcast.hub, self._viewer)
+            self._take(logged.position, [made])
+            if self.is_last or self._wire.unsent > MAX_UNSENT:
+                return
+            await asyncio.sleep(0)  # others get a turn
+
+    def _take(self, position: int, made: list[bytes]) -> None:
+        """Events up to a position."""
+        self._wire.write(*filter(None, made), before=self._before, after=self._after)
         self.position = position
-        if made.is_last:
+        if made[-1] is END:
             self.is_last = True
             self.wake(None)
 

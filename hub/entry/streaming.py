@@ -46,7 +46,7 @@ class Outlet:
 
     def next(self, body: bytes) -> None:
         """A result, as the JSON of `{data, errors, extensions}`."""
-        self.wire.write(self.before + body + self.after)
+        self.wire.write(body, before=self.before, after=self.after)
 
     def error(self, errors: list[dict[str, Any]], *, is_begun: bool) -> None:
         """The end of an operation that never ran, or (`is_begun`) cannot go on."""

@@ -6,6 +6,7 @@ A reader that stops reading is noticed by that figure; nothing else is queued fo
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -34,8 +35,8 @@ class Wire(Protocol):
     def unsent(self) -> int:
         """Bytes written that have not left."""
 
-    def write(self, *messages: bytes) -> None:
-        """Hand over whole messages; never waits. Raises Gone."""
+    def write(self, *messages: bytes, before: bytes = b"", after: bytes = b"") -> None:
+        """Hand over whole messages, each between these two; never waits. Raises Gone."""
 
     async def drained(self) -> None:
         """Wait until little is left to be sent. Raises Gone."""
@@ -75,11 +76,12 @@ class SocketWire:
     def unsent(self) -> int:
         return self._size()
 
-    def write(self, *messages: bytes) -> None:
+    def write(self, *messages: bytes, before: bytes = b"", after: bytes = b"") -> None:
         protocol = self._protocol
         if protocol.disconnected or protocol.close_sent or protocol.transport.is_closing():
             raise Gone
-        protocol.transport.write(b"".join(map(_framed, messages)))
+        around = len(before) + len(after)
+        protocol.transport.write(b"".join([_head(around + len(one)) + before + one + after for one in messages]))
 
     async def drained(self) -> None:
         await self._protocol.writable.wait()
@@ -90,14 +92,14 @@ class SocketWire:
         self._protocol.transport.abort()
 
 
-def _framed(message: bytes) -> bytes:
-    """A text frame of the WebSocket protocol: whole, not masked, not compressed."""
-    size = len(message)
+@lru_cache(maxsize=1024)  # events of a stream are alike in size
+def _head(size: int) -> bytes:
+    """What leads a text frame of the WebSocket protocol: whole, not masked, not compressed."""
     if size < 126:
-        return b"\x81" + size.to_bytes(1, "big") + message
+        return b"\x81" + size.to_bytes(1, "big")
     if size < 65_536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + message
-    return b"\x81\x7f" + size.to_bytes(8, "big") + message
+        return b"\x81\x7e" + size.to_bytes(2, "big")
+    return b"\x81\x7f" + size.to_bytes(8, "big")
 
 
 class AsgiWire:
@@ -120,11 +122,11 @@ class AsgiWire:
     def unsent(self) -> int:
         return self._unsent
 
-    def write(self, *messages: bytes) -> None:
+    def write(self, *messages: bytes, before: bytes = b"", after: bytes = b"") -> None:
         if self._is_gone:
             raise Gone
-        self._waiting.extend(messages)
-        self._unsent += sum(map(len, messages))
+        self._waiting.extend(before + one + after for one in messages)
+        self._unsent += sum(map(len, messages)) + len(messages) * len(before + after)
         if not self._unsent:
             return
         self._has_some.set()

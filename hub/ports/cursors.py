@@ -1,5 +1,6 @@
 """Positions in lists and streams, as opaque text."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -15,6 +16,9 @@ class Cursors(Protocol):
 
     def seal(self, stream: str, position: int) -> str:
         """The cursor of an event: resume after `position` (0: from the first) of `stream`."""
+
+    def seal_all(self, stream: str, positions: Sequence[int]) -> list[str]:
+        """The same for many events of one stream, for less."""
 
     def open(self, text: str) -> tuple[str, int]:
         """Stream and position. Raises CursorRefused. Whether the viewer may read it is the caller's question."""

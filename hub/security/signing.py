@@ -8,7 +8,8 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Mapping
+from binascii import b2a_base64
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,7 @@ MAX_CURSOR = 4096  # characters; a keyset on a long title in Chinese has about 2
 
 _EVENT = "v1:"  # leads what is sealed, so that another layout can stand beside this one later
 _LIST = "v1"
+_URL = bytes.maketrans(b"+/", b"-_")  # base64 to base64url
 _MAC = 16  # bytes: 128 bits, which nobody guesses in a hub's lifetime
 
 
@@ -176,9 +178,19 @@ class Cursors:
 
     def seal(self, stream: str, position: int) -> str:
         """The cursor of an event: resume after `position` (0: from the first) of `stream`."""
-        if not stream or position < 0:
+        return self.seal_all(stream, [position])[0]
+
+    def seal_all(self, stream: str, positions: Sequence[int]) -> list[str]:
+        """The same for many events of one stream."""
+        if not stream or min(positions, default=0) < 0:
             raise ValueError("a cursor has a stream and a position from 0")
-        return self._seal("event", f"{_EVENT}{stream}:{position}")
+        before = f"{_EVENT}{stream}:".encode()
+        keyed = self._keyed("event", before)
+        lines = []
+        for position in positions:
+            digits = b"%d" % position
+            lines.append(b2a_base64(self._mac(keyed, digits) + before + digits))
+        return b"".join(lines).translate(_URL, b"=").decode().split()
 
     def open(self, text: str) -> tuple[str, int]:
         """Stream and position. Raises CursorRefused. The caller must still ask whether the viewer may read it."""
@@ -204,7 +216,7 @@ class Cursors:
 
     def _seal(self, use: str, body: str) -> str:
         data = body.encode()
-        text = base64url(self._mac(use, data) + data)
+        text = base64url(self._mac(self._keyed(use), data) + data)
         if len(text) > MAX_CURSOR:
             raise ValueError(f"a cursor of more than {MAX_CURSOR} characters")
         return text
@@ -216,13 +228,19 @@ class Cursors:
         except ValueError:
             raise CursorRefused from None
         mac, data = sealed[:_MAC], sealed[_MAC:]
-        if not hmac.compare_digest(mac, self._mac(use, data)):
+        if not hmac.compare_digest(mac, self._mac(self._keyed(use), data)):
             raise CursorRefused
         return data.decode()
 
-    def _mac(self, use: str, data: bytes) -> bytes:
-        inner, outer = self._inner.copy(), self._outer.copy()
+    def _keyed(self, use: str, before: bytes = b"") -> "hashlib._Hash":
+        """The inner hash of whatever is sealed for this use and begins so."""
+        inner = self._inner.copy()
         # The length parts use from data: no two pairs are one text.
-        inner.update(len(use.encode()).to_bytes(4) + use.encode() + data)
+        inner.update(len(use.encode()).to_bytes(4) + use.encode() + before)
+        return inner
+
+    def _mac(self, keyed: "hashlib._Hash", data: bytes) -> bytes:
+        inner, outer = keyed.copy(), self._outer.copy()
+        inner.update(data)
         outer.update(inner.digest())
         return outer.digest()[:_MAC]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from sqlalchemy import BigInteger, Table, bindparam, delete, insert, literal_column, select, update
 
 from hub.domain.events import Logged
@@ -63,7 +62,7 @@ class Archive:
 
     async def read(self, after: int, limit: int) -> list[Logged]:
         """Archived events of all streams, in order."""
-        return await self._rx.many(_READ, _logged, after=after, most=limit)
+        return await self._rx.many(_READ, Logged, after=after, most=limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +84,6 @@ class Reader:
     def behind(self, head: int) -> int:
         """Positions between what it has read and the log's head; 0 if nothing there is of its stream."""
         return 0 if self.next_position is None else head - self.next_position + 1
-
-
-def _logged(
-    id_: str, stream: str, position: int, kind: str, subject: str, subject_version: int, at_us: int, body: str
-) -> Logged:
-    return Logged(id_, stream, position, kind, subject, subject_version, at_us, orjson.loads(body))
 
 
 _e, _a = event.c, event_archive.c

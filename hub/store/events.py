@@ -113,20 +113,13 @@ class Events:
     async def read(self, stream: str, after: int, limit: int, kinds: Sequence[str] | None = None) -> list[Logged]:
         """The next events of a stream after a position, in order. Stamp first (`store.stamp`)."""
         if kinds is None:
-            return await self._rx.many(_READ, _logged, stream=stream, after=after, most=limit)
-        return await self._rx.many(_READ_KINDS, _logged, stream=stream, after=after, most=limit, kinds=list(kinds))
+            return await self._rx.many(_READ, Logged, stream=stream, after=after, most=limit)
+        return await self._rx.many(_READ_KINDS, Logged, stream=stream, after=after, most=limit, kinds=list(kinds))
 
     async def follow(self, stream: str, after: int, limit: int) -> "Part":
         """The same for whoever must know what they can no longer read: one statement says both, of one moment."""
-        oldest = 1
-
-        def followed(*columns: Any) -> Logged:
-            nonlocal oldest
-            oldest = columns[-1]
-            return Logged._make((*columns[:7], orjson.loads(columns[7])))
-
-        events = await self._rx.many(_FOLLOW, followed, stream=stream, after=after, most=limit)
-        return Part(events, oldest)
+        rows = await self._rx.rows(_FOLLOW, stream=stream, after=after, most=limit)
+        return Part([Logged._make(row[:-1]) for row in rows], rows[0][-1] if rows else 1)
 
     async def head(self) -> "Head":
         """The newest position given out, and the oldest kept."""
@@ -184,12 +177,6 @@ class Part:
 
     events: list[Logged]
     oldest: int
-
-
-def _logged(
-    id_: str, stream: str, position: int, kind: str, subject: str, subject_version: int, occurred_at_us: int, body: str
-) -> Logged:
-    return Logged(id_, stream, position, kind, subject, subject_version, occurred_at_us, orjson.loads(body))
 
 
 _c = event.c

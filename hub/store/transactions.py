@@ -107,8 +107,12 @@ class Rx:
 
     async def many(self, statement: ClauseElement, row: Callable[..., T], **binds: Any) -> list[T]:
         """All rows, each as `row(*columns)`."""
+        return [row(*columns) for columns in await self.rows(statement, **binds)]
+
+    async def rows(self, statement: ClauseElement, **binds: Any) -> Sequence[Sequence[Any]]:
+        """All rows as the driver has them."""
         sql, parameters = self._connection.statements.bound(statement, binds)
-        return [row(*columns) for columns in await self._connection.fetch(sql, parameters)]
+        return await self._connection.fetch(sql, parameters)
 
     async def one(self, statement: ClauseElement, row: Callable[..., T], **binds: Any) -> T | None:
         """The only row, None if there is none; more than one is a fault."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from sqlalchemy import (
     BigInteger,
     ForeignKey,
@@ -230,7 +229,7 @@ def _delivery_columns(endpoint: WebhookEndpoint, logged: Logged, draw: Draw) -> 
         "subject": logged.subject,
         "subject_version": logged.subject_version,
         "occurred_at_us": logged.occurred_at_us,
-        "event_body": orjson.dumps(logged.body, option=orjson.OPT_SORT_KEYS).decode(),
+        "event_body": logged.text,
         "payload": None,
         "state": DeliveryState.PENDING,
         "attempts": 0,
@@ -246,9 +245,7 @@ def _delivery(
     id_: str, endpoint_id: str, platform_id: str, event_id: str, position: int, kind: str, subject: str,
     subject_version: int, occurred_at_us: int, event_body: str, payload: str | None, state: str, *rest: Any,
 ) -> WebhookDelivery:  # fmt: skip
-    logged = Logged(
-        event_id, platform_id, position, kind, subject, subject_version, occurred_at_us, orjson.loads(event_body)
-    )
+    logged = Logged(event_id, platform_id, position, kind, subject, subject_version, occurred_at_us, event_body)
     return WebhookDelivery(id_, endpoint_id, platform_id, logged, payload, DeliveryState(state), *rest)
 
 

@@ -28,7 +28,7 @@ ENDPOINT = WebhookEndpoint(
     None, None, 1, NOW,
 )  # fmt: skip
 DELIVERY = WebhookDelivery(
-    "whd_1", "whe_1", "plt_1", Logged("evt_1", "plt_1", 1, "ORDER_PAID", "ord_1", 1, NOW, {}), "{}",
+    "whd_1", "whe_1", "plt_1", Logged("evt_1", "plt_1", 1, "ORDER_PAID", "ord_1", 1, NOW, "{}"), "{}",
     DeliveryState.PENDING, 0, 0, None, NOW, None, NOW,
 )  # fmt: skip
 OK = Sent(SentOutcome.DELIVERED, 5, 204)

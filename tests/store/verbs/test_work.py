@@ -144,7 +144,7 @@ async def test_webhooks(store: Store, world: World, called: set[str]) -> None:
         frozenset({"events:read"}), EndpointState.ACTIVE, None, b"sealed", None, None, None, None, 1, START_US,
     )  # fmt: skip
     first, second = [
-        Logged(f"evt_{n}", platform.id, n, "ORDER_PAID", "ord_1", n, START_US, {"number": n}) for n in (1, 2)
+        Logged(f"evt_{n}", platform.id, n, "ORDER_PAID", "ord_1", n, START_US, f'{{"number":{n}}}') for n in (1, 2)
     ]
     sent = Sent(SentOutcome.REFUSED, 12, 500, "no")
 
