@@ -46,7 +46,7 @@ class AnchorTransaction:
 @represents("AnchorBatchRow")
 @strawberry.type(description="Orders whose records lie under one Merkle root on chain. Public, as the chain is.")
 class AnchorBatch(Node):
-    root: Hex = plain("The Merkle root, 32 bytes.")
+    root: Hex = plain("The Merkle root, 32 bytes; of a right that was settled by itself, its order key on chain.")
     count: int = plain("Leaves under it: 1 to 1024.")
     state: BatchState = plain("How far it is.")
     chain_id: BigInt = plain("Which chain (EIP-155).")
@@ -56,7 +56,7 @@ class AnchorBatch(Node):
     gas_used: int | None = plain("Gas that the transaction took.")
     gas_price_wei: BigInt | None = plain("Price of one unit of gas, in wei.")
     created_at_us: Instant = plain("When it was closed.", name="createdAt")
-    confirmed_at_us: Instant | None = plain("When it was seen in a block.", name="confirmedAt")
+    confirmed_at_us: Instant | None = plain("When it was first found to be CONFIRMED; null before, and while it is REORGED.", name="confirmedAt")
     transaction: "AnchorTransaction | None" = resolved_by(
         chain.transaction, "The transaction that anchored it; null before it is signed.", FREE
     )

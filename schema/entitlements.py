@@ -106,12 +106,13 @@ class Entitlement(Node):
     order: Order | None = relation("order", "The newest order that gave it; null where that is not yours to see.")
     proof: Proof | None = resolved_by(
         anchors.proof,
-        "Its inclusion proof; null before the batch is CONFIRMED, and for platforms while it is for a wallet.",
+        "Its inclusion proof; null unless the batch is CONFIRMED or FINALIZED, and for platforms while it is for a "
+        "wallet.",
         ONE_TREE,
     )
     token: EntitlementToken | None = resolved_by(
         entitlements.token,
-        "As the contract knows it; null before CONFIRMED, and for platforms while it is for a wallet.",
+        "As the contract knows it; null unless CONFIRMED or FINALIZED, and for platforms while it is for a wallet.",
         ONE_TREE,
     )
 

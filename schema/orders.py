@@ -55,7 +55,7 @@ class Order(Node):
     entitlement: LazyEntitlement | None = relation("entitlement", "The buyer's right to the course, once there is one.")
     anchor_batch: AnchorBatch | None = relation("anchor_batch", "The batch that holds its record.")
     proof: Proof | None = resolved_by(
-        anchors.proof, "Its inclusion proof; null before the batch is CONFIRMED.", ONE_TREE
+        anchors.proof, "Its inclusion proof; null unless the batch is CONFIRMED or FINALIZED.", ONE_TREE
     )
     receipt: Receipt | None = resolved_by(
         anchors.receipt, "The hub's signed word with the opening: the buyer's alone, null for everybody else.", FREE

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hub.domain.chain_log import NOBODY
 from hub.domain.entitlements import GrantState
-from hub.domain.records import KnownContract
+from hub.domain.records import AnchorBatch, KnownContract
 from hub.flows import anchors
 from hub.store.database import open_store
 from tests.flows.benches import Bench
@@ -100,8 +100,8 @@ class Market(Reader):
         )
 
 
-async def put_batch(tx: Any, batch: Any, leaf_id: str) -> None:
-    assert await tx.anchors.add_batch(batch, [leaf_id])
+async def put_batch(tx: Any, batch: AnchorBatch, *leaf_ids: str) -> None:
+    assert await tx.anchors.add_batch(batch, leaf_ids)
 
 
 async def market(bench: Bench, chain: Forks | None = None) -> Market:
@@ -220,6 +220,23 @@ async def test_purchase_of_a_stranger_is_listed_and_what_nobody_bought_is_shown_
     await reader.read()
     [found] = await bench.breaks()
     assert found.detail.startswith("an order was settled by a transaction that is not ours: Settled of 0x3333")
+
+
+async def test_settlement_that_somebody_else_brings_is_ours_all_the_same(ready: Market) -> None:
+    reader, chain = ready, ready.chain
+    key = b"\x44" * 32
+    settlement = replace(batch_of(key, 9), is_settlement=True)
+    await reader.bench.store.write(put_batch, settlement)
+    chain.mine(Sent("0xrelayed", "Settled", f"0x{key.hex()}", {"to": HOLDER, "tokenId": "7", "expiry": "9"}))
+    await reader.read()
+    assert (await reader.states())[-1] == "CONFIRMED"
+    gone = chain.reorg(1, (), ())
+    await reader.read()
+    assert (await reader.states())[-1] == "REORGED"
+    chain.mine(*gone, blocks=20)
+    await reader.read()
+    assert (await reader.states())[-1] == "FINALIZED"
+    assert await reader.bench.break_kinds() == []
 
 
 async def test_what_had_ended_before_others_revoked_it_is_revoked_again_where_that_is_taken_back(ready: Market) -> None:
