@@ -11,6 +11,7 @@ from typing import Any, Final
 from eth_utils.address import is_checksum_address, to_checksum_address
 
 from contracts import abi
+from hub.chain.calls import said
 from hub.chain.client import JsonRpcChain
 from hub.chain.offices import owner_calls
 from hub.chain.rpc import Question
@@ -131,7 +132,5 @@ async def _roles_of(side: ChainSide, contract: str) -> list[str]:
 async def _said(chain: JsonRpcChain, contract: str, function: str) -> Any:
     call = {"to": contract, "data": "0x" + abi.call(HUB, function).hex()}
     (answer,) = await chain.look_up(Question("eth_call", (call, "latest")))
-    if not isinstance(answer, str):
-        raise ChainUnavailable("the node answered with something else than bytes")
-    told = abi.answer(HUB, function, bytes.fromhex(answer.removeprefix("0x")))
+    told = said(HUB, function, answer)
     return to_checksum_address(told) if isinstance(told, str) else told
