@@ -56,7 +56,9 @@ class AnchorBatch(Node):
     gas_used: int | None = plain("Gas that the transaction took.")
     gas_price_wei: BigInt | None = plain("Price of one unit of gas, in wei.")
     created_at_us: Instant = plain("When it was closed.", name="createdAt")
-    confirmed_at_us: Instant | None = plain("When it was first found to be CONFIRMED; null before, and while it is REORGED.", name="confirmedAt")
+    confirmed_at_us: Instant | None = plain(
+        "When it was first found to be CONFIRMED; null before, and while it is REORGED.", name="confirmedAt"
+    )
     transaction: "AnchorTransaction | None" = resolved_by(
         chain.transaction, "The transaction that anchored it; null before it is signed.", FREE
     )
