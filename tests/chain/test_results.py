@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from eth_account import Account
@@ -14,7 +13,7 @@ from hub.chain import calls
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import deploy
 from hub.chain.results import MAX_DEADLINE_S, PaymentResult, digest, settle, sign, signer_of, typed_data
-from hub.ports import ChainRefused
+from hub.ports import ChainRefused, SettledRight, Settlement
 from tests.chain import nodes
 from tests.chain.keyring import keyring
 
@@ -25,9 +24,10 @@ ROLE_SIGNER = 8
 CHAIN_ID, CONTRACT = 7, "0x" + "c0" * 20
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[nodes.Node]:
-    with nodes.running(tmp_path) as node:
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Node]:
+    """One for all, on which each test settles orders of its own."""
+    with nodes.running(tmp_path_factory.mktemp("results")) as node:
         yield node
 
 
@@ -85,3 +85,61 @@ def asked(node: nodes.Node, contract: str, function: str, *arguments: object) ->
     data = "0x" + abi.call(calls.CONTRACT, function, *arguments).hex()
     said = node.rpc("eth_call", {"to": contract, "data": data}, "latest")
     return abi.answer(calls.CONTRACT, function, bytes.fromhex(said[2:]))
+
+
+async def test_the_hub_settles_a_right_and_ends_it_each_with_the_key_for_that(node: nodes.Node) -> None:
+    keys = keyring(DEPLOYER, GATEWAY, signer=SIGNER, revoker=nodes.SENDERS[4])
+    chain = JsonRpcChain(lambda: node.url, keys)
+    await deploy(chain, keys, ())
+    now = int(node.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    right, key = SettledRight(HOLDER.address, 7, NO_END, keccak(b"commitment")), keccak(b"settled by the hub")
+    assert await chain.settlement(key) == Settlement(at=0, is_revoked=False)
+
+    settling = await chain.sign_settlement(key, right, now + 3_600, await chain.mined_nonce(GATEWAY.address))
+    await chain.send(settling)
+
+    assert settling.sender == GATEWAY.address
+    assert (await chain.settlement(key)).at >= now
+    assert asked(node, chain.contract, "hasAccess", HOLDER.address, 7) is True
+    with pytest.raises(ChainRefused, match="settled"):
+        await chain.sign_settlement(key, right, now + 3_600, 9)
+
+    revoker = nodes.SENDERS[4].address
+    ending = await chain.sign_revoke_order(chain.contract, key, await chain.mined_nonce(revoker))
+    await chain.send(ending)
+
+    assert ending.sender == revoker
+    assert (await chain.settlement(key)).is_revoked
+    assert asked(node, chain.contract, "hasAccess", HOLDER.address, 7) is False
+    await chain.aclose()
+
+
+async def test_a_stolen_gateway_key_can_only_anchor(node: nodes.Node) -> None:
+    keys = keyring(DEPLOYER, GATEWAY, signer=SIGNER, revoker=nodes.SENDERS[4], pauser=nodes.SENDERS[5])
+    chain = JsonRpcChain(lambda: node.url, keys)
+    await deploy(chain, keys, ())
+    assert await chain.roles_of(GATEWAY.address) == calls.ROLE_GATEWAY
+    forged = result(int(node.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16) + 60)
+    for stolen, why in (
+        (calls.revoke(keccak(b"root"), 0, 1), "role"),
+        (calls.revoke_order(keccak(b"order")), "role"),
+        (abi.call("entitlement_hub", "pause"), "role"),
+        (calls.set_role(GATEWAY.address, calls.ROLE_REVOKER), "owner"),
+        (settle(forged, sign(forged, chain.chain_id, chain.contract, GATEWAY)), "signer"),
+    ):
+        with pytest.raises(ChainRefused, match=why):
+            await chain.sign_call(chain.contract, stolen, await chain.mined_nonce(GATEWAY.address))
+    await chain.send(await chain.sign_anchor(keccak(b"a batch"), 1, bytes(32), await chain.mined_nonce(chain.sender)))
+    assert (await chain.anchored(keccak(b"a batch"))).count == 1
+    await chain.aclose()
+
+
+async def test_a_contract_without_record_is_found_with_its_first_block(node: nodes.Node) -> None:
+    chain = JsonRpcChain(lambda: node.url, KEYS)
+    made = await deploy(chain, KEYS, ())
+    node.mined(nodes.signed(HOLDER, node.nonce(HOLDER), to=HOLDER.address))
+    at, before = (node.rpc("eth_getCode", made.address, hex(made.from_block - back)) for back in (0, 1))
+    assert (at != "0x", before) == (True, "0x")
+    assert await deploy(chain, KEYS, ()) == made
+    assert (await deploy(chain, KEYS, (), from_block=1)).from_block == 1
+    await chain.aclose()
