@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from hub.chain import logs
+from hub.chain.answers import granted, member_of, number_in, octets_in, text_in
 from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
 from hub.domain.chain_log import Block, ChainEvent, Cost, Heads
 from hub.ports import ChainUnavailable
@@ -35,7 +36,7 @@ class JsonRpcChainLog:
     async def heads(self) -> Heads:
         asked = [Question("eth_getBlockByNumber", (tag, False)) for tag in ("latest", SAFE, "finalized")]
         latest, safe, finalized = await self._node.look_up(*asked)
-        head = _number_of(_granted(latest), "the newest block")
+        head = _number_of(granted(latest), "the newest block")
         # A node that knows no such tag says so in an error of its own, or null.
         final = _tagged(finalized, otherwise=max(head - FINAL_WITHOUT_TAG, 0))
         if self._confirmations == SAFE:
@@ -49,7 +50,7 @@ class JsonRpcChainLog:
         asked = [Question("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
         if not asked:
             return []
-        answers = [_granted(answer) for answer in await self._node.look_up(*asked)]
+        answers = [granted(answer) for answer in await self._node.look_up(*asked)]
         found = [None if answer is None else self._block(answer) for answer in answers]
         if any(block is not None and block.number != number for block, number in zip(found, numbers, strict=True)):
             raise ChainUnavailable("the node answered with another block than was asked for")
@@ -63,7 +64,7 @@ class JsonRpcChainLog:
         ]
         events: list[ChainEvent] = []
         for block, answer in zip(blocks, await self._node.look_up(*asked), strict=True):
-            found = self._events(_granted(answer), contracts)
+            found = self._events(granted(answer), contracts)
             if any(event.block_hash != block.hash for event in found):
                 raise ChainUnavailable("the node gave logs of another block than was asked for")
             events += found
@@ -75,13 +76,13 @@ class JsonRpcChainLog:
         answer, block = await self._node.look_up(
             Question("eth_getLogs", (criteria,)), Question("eth_getBlockByNumber", (hex(last), False))
         )
-        if _granted(block) is None:
+        if granted(block) is None:
             raise ChainUnavailable(f"the node does not have block {last}, which is final")
         if isinstance(answer, NodeSaidNo) and answer.is_too_much and first < last:
             middle = (first + last) // 2
             lower = await self.logs_between(first, middle, contracts)
             return lower + await self.logs_between(middle + 1, last, contracts)
-        events = self._events(_granted(answer), contracts)
+        events = self._events(granted(answer), contracts)
         if any(not first <= event.block_number <= last for event in events):
             raise ChainUnavailable("the node gave logs of other blocks than were asked for")
         return sorted(events, key=lambda event: (event.block_number, event.log_index))
@@ -92,10 +93,12 @@ class JsonRpcChainLog:
         asked = [Question("eth_getTransactionReceipt", (hash_,)) for hash_ in hashes]
         costs = {}
         for hash_, answer in zip(hashes, await self._node.look_up(*asked), strict=True):
-            receipt = _granted(answer)
+            receipt = granted(answer)
             if receipt is None:
                 raise ChainUnavailable(f"the node gave a log of {hash_} and has no receipt of it")
-            costs[hash_] = Cost(_number(_field(receipt, "gasUsed")), _number(_field(receipt, "effectiveGasPrice")))
+            costs[hash_] = Cost(
+                number_in(member_of(receipt, "gasUsed")), number_in(member_of(receipt, "effectiveGasPrice"))
+            )
         return costs
 
     # ---- inside ------------------------------------------------------------------------------------------------------
@@ -104,9 +107,9 @@ class JsonRpcChainLog:
         return Block(
             chain_id=self._node.chain_id,
             number=_number_of(said, "a block"),
-            hash=_text(_field(said, "hash")).lower(),
-            parent_hash=_text(_field(said, "parentHash")).lower(),
-            mined_at_us=_number(_field(said, "timestamp")) * 1_000_000,
+            hash=text_in(member_of(said, "hash")).lower(),
+            parent_hash=text_in(member_of(said, "parentHash")).lower(),
+            mined_at_us=number_in(member_of(said, "timestamp")) * 1_000_000,
         )
 
     def _events(self, said: Answer, contracts: Mapping[str, str]) -> list[ChainEvent]:
@@ -118,20 +121,20 @@ class JsonRpcChainLog:
 
     def _event(self, log: Json, contracts: Mapping[str, tuple[str, str]]) -> ChainEvent:
         """`contracts`: address and name of each, by the address in small letters."""
-        if _field(log, "removed"):
+        if member_of(log, "removed"):
             raise ChainUnavailable("the node gave a log that it calls removed")
-        known = contracts.get(_text(_field(log, "address")).lower())
-        topics = _field(log, "topics")
+        known = contracts.get(text_in(member_of(log, "address")).lower())
+        topics = member_of(log, "topics")
         if known is None or not isinstance(topics, list):
             raise ChainUnavailable("the node gave a log of another contract, or none at all")
         address, name = known
-        told = logs.told(name, [_bytes(topic) for topic in topics], _bytes(_field(log, "data")))
+        told = logs.told(name, [octets_in(topic) for topic in topics], octets_in(member_of(log, "data")))
         return ChainEvent(
             chain_id=self._node.chain_id,
-            block_number=_number(_field(log, "blockNumber")),
-            block_hash=_text(_field(log, "blockHash")).lower(),
-            log_index=_number(_field(log, "logIndex")),
-            transaction_hash=_text(_field(log, "transactionHash")).lower(),
+            block_number=number_in(member_of(log, "blockNumber")),
+            block_hash=text_in(member_of(log, "blockHash")).lower(),
+            log_index=number_in(member_of(log, "logIndex")),
+            transaction_hash=text_in(member_of(log, "transactionHash")).lower(),
             address=address,
             name=told.name,
             subject=told.subject,
@@ -144,40 +147,7 @@ def _tagged(answer: Answer, otherwise: int) -> int:
     return otherwise if isinstance(answer, NodeSaidNo) or answer is None else _number_of(answer, "a tagged block")
 
 
-def _granted(answer: Answer) -> Json:
-    """Reading is never refused for good: ask again."""
-    if isinstance(answer, NodeSaidNo):
-        raise ChainUnavailable(f"the node cannot now: {answer}") from answer
-    return answer
-
-
 def _number_of(said: Json, what: str) -> int:
     if said is None:
         raise ChainUnavailable(f"the node does not know {what}")
-    return _number(_field(said, "number"))
-
-
-def _field(said: Json, name: str) -> Json:
-    if not isinstance(said, dict):
-        raise ChainUnavailable(f"the node answered with something that has no {name}")
-    return said.get(name)
-
-
-def _number(said: Json) -> int:
-    try:
-        return int(_text(said), 16)
-    except ValueError:
-        raise ChainUnavailable("the node answered with something else than a number") from None
-
-
-def _bytes(said: Json) -> bytes:
-    try:
-        return bytes.fromhex(_text(said).removeprefix("0x"))
-    except ValueError:
-        raise ChainUnavailable("the node answered with something else than bytes") from None
-
-
-def _text(said: Json) -> str:
-    if not isinstance(said, str):
-        raise ChainUnavailable("the node answered with something else than a string")
-    return said
+    return number_in(member_of(said, "number"))

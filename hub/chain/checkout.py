@@ -8,10 +8,12 @@ from eth_utils.address import to_checksum_address
 from contracts import abi
 from contracts.typed_data import Domain
 from hub.chain import splitter_calls as calls
+from hub.chain.answers import granted, member_of, number_in, octets_in
 from hub.chain.blocks import FINAL_WITHOUT_TAG, JsonRpcChainLog
 from hub.chain.calls import said
 from hub.chain.movements import movements
-from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
+from hub.chain.newest_log import Log, newest_log
+from hub.chain.rpc import Answer, NodeSaidNo, Question
 from hub.domain.checkout import Part, Terms
 from hub.ports import (
     ChainReceipt,
@@ -24,7 +26,6 @@ from hub.ports import (
     SplitterCall,
 )
 
-RANGES_AT_ONCE: Final = 10  # of logs in one batch: providers count what is in a batch, and take few
 TAGS: Final = ("safe", "finalized")  # instead of a number of confirmations
 NOT_SETTLED: Final = (0, False, False)
 VERSION_WITHOUT_ONE: Final = "1"  # of a token that has no version()
@@ -119,20 +120,20 @@ class JsonRpcCheckout:
             is_confirmed=bought_at is not None and bought_at == was_bought_at,
             is_refunded=now[1] is True,
             is_refund_confirmed=now[1] is True and then[1] is True,
-            confirmed_at=_number(_field(confirmed, "timestamp")),
+            confirmed_at=number_in(member_of(confirmed, "timestamp")),
         )
 
     async def heads(self) -> tuple[int, int]:
         """The newest block, and the newest that is so deep that it counts."""
         if isinstance(self.confirmations, int):
             (latest,) = await self._node.look_up(_block("latest"))
-            head = _number(_field(latest, "number"))
+            head = number_in(member_of(latest, "number"))
             return head, max(head - self.confirmations + 1, 0)
         latest, tagged = await self._node.look_up(_block("latest"), _block(self.confirmations))
         if isinstance(tagged, NodeSaidNo) or tagged is None:
             raise ChainUnavailable(f"the node calls no block {self.confirmations}")
-        head = _number(_field(latest, "number"))
-        return head, min(_number(_field(tagged, "number")), head)  # the two answers may be of different moments
+        head = number_in(member_of(latest, "number"))
+        return head, min(number_in(member_of(tagged, "number")), head)  # the two answers may be of different moments
 
     async def paid(self, order_key: bytes) -> Paid | None:
         log = await self._newest_log(calls.PURCHASED, order_key)
@@ -167,8 +168,8 @@ class JsonRpcCheckout:
         token, splitter = self._token, self.splitter
         facts = ("name", "decimals", "version", "DOMAIN_SEPARATOR")
         answers = await self._node.look_up(*(self._view(token, calls.TEST_USD, fact, ()) for fact in facts))
-        name = _text(said(calls.TEST_USD, "name", _granted(answers[0])))
-        decimals = _integer(said(calls.TEST_USD, "decimals", _granted(answers[1])))
+        name = str(said(calls.TEST_USD, "name", granted(answers[0])))
+        decimals = _integer(said(calls.TEST_USD, "decimals", granted(answers[1])))
         version = _optional(answers[2], "version") or VERSION_WITHOUT_ONE
         address = bytes.fromhex(token[2:])
         wanted = Domain(name, str(version), self._node.chain_id, token).separator
@@ -192,7 +193,7 @@ class JsonRpcCheckout:
         questions = [self._view(*one, block=block) for one in asked]
         answers = await self._node.look_up(*questions)
         return [
-            said(contract, function, _granted(answer))
+            said(contract, function, granted(answer))
             for (_, contract, function, _), answer in zip(asked, answers, strict=True)
         ]
 
@@ -208,48 +209,12 @@ class JsonRpcCheckout:
             return [None] * len(asked)
         return await self._views(*asked, block=hex(block))
 
-    async def _newest_log(self, event: str, subject: bytes) -> tuple[list[bytes], bytes] | None:
-        """From the newest block backwards, by ranges that are halved while the node finds them too long."""
-        told = ["0x" + calls.topic(event).hex(), "0x" + subject.hex()]
-        (head,) = await self._node.look_up(Question("eth_blockNumber"))
-        last = _number(_granted(head))
-        span, at_once = last - self._from_block + 1, 1
-        while last >= self._from_block:
-            lasts = range(last, max(last - span * at_once, self._from_block - 1), -span)
-            ranges = [(max(end - span + 1, self._from_block), end) for end in lasts]
-            for (first, end), answer in zip(ranges, await self._ask_logs(told, ranges), strict=True):
-                if isinstance(answer, NodeSaidNo):
-                    if span == 1:
-                        raise ChainUnavailable(f"the node gives no logs of block {end}: {answer}") from answer
-                    span = (span + 1) // 2
-                    break
-                if (log := _newest_in(answer)) is not None:
-                    return log
-                last, at_once = first - 1, RANGES_AT_ONCE
-        return None
-
-    async def _ask_logs(self, topics: list[str], ranges: list[tuple[int, int]]) -> list[Answer]:
-        criteria = [
-            {"address": self.splitter, "fromBlock": hex(first), "toBlock": hex(last), "topics": topics}
-            for first, last in ranges
-        ]
-        return await self._node.look_up(*(Question("eth_getLogs", (one,)) for one in criteria))
+    async def _newest_log(self, event: str, subject: bytes) -> Log | None:
+        return await newest_log(self._node, self.splitter, self._from_block, [calls.topic(event), subject])
 
 
 def _block(name: str) -> Question:
     return Question("eth_getBlockByNumber", (name, False))
-
-
-def _newest_in(logs: Json) -> tuple[list[bytes], bytes] | None:
-    """Topics and data of the last log; None: there is none."""
-    if not isinstance(logs, list):
-        raise ChainUnavailable("the node answered with something else than logs")
-    if not logs:
-        return None
-    topics = _field(logs[-1], "topics")
-    if not isinstance(topics, list):
-        raise ChainUnavailable("the node gave a log without topics")
-    return [_octets(topic) for topic in topics], _octets(_field(logs[-1], "data"))
 
 
 def _bought_at(settled: object) -> int | None:
@@ -265,47 +230,12 @@ def _optional(answer: Answer, function: str) -> object:
     if isinstance(answer, NodeSaidNo):
         return None
     try:
-        return abi.answer(calls.TEST_USD, function, _octets(answer))
+        return abi.answer(calls.TEST_USD, function, octets_in(answer))
     except abi.Misread:
         return None
-
-
-def _granted(answer: Answer) -> Json:
-    """Reading is never refused for good: ask again."""
-    if isinstance(answer, NodeSaidNo):
-        raise ChainUnavailable(f"the node cannot now: {answer}") from answer
-    return answer
-
-
-def _field(answer: Answer, name: str) -> Json:
-    said = _granted(answer)
-    if not isinstance(said, dict):
-        raise ChainUnavailable(f"the node answered with something that has no {name}")
-    return said.get(name)
-
-
-def _octets(answer: Answer) -> bytes:
-    said = _granted(answer)
-    try:
-        return bytes.fromhex(_text(said).removeprefix("0x"))
-    except ValueError:
-        raise ChainUnavailable("the node answered with something else than bytes") from None
-
-
-def _number(said: Json) -> int:
-    try:
-        return int(_text(said), 16)
-    except ValueError:
-        raise ChainUnavailable("the node answered with something else than a number") from None
 
 
 def _integer(said: object) -> int:
     if not isinstance(said, int):
         raise ChainUnavailable("the token answered with something else than a number")
-    return said
-
-
-def _text(said: object) -> str:
-    if not isinstance(said, str):
-        raise ChainUnavailable("the node answered with something else than text")
     return said

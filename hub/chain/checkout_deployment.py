@@ -8,14 +8,14 @@ from eth_utils.crypto import keccak
 
 from contracts import abi
 from hub.chain import calls, splitter_calls
+from hub.chain.answers import octets_in
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import NONCES_LOOKED_AT, Deployment, first_block
 from hub.chain.keys import ChainKeys
 from hub.chain.offices import owner_calls, wanted
-from hub.chain.rpc import Answer, Question
+from hub.chain.rpc import Question
 from hub.chain.transacting import mined
 from hub.domain.records import KeyRole
-from hub.ports import ChainUnavailable
 
 TEST_TOKEN: Final = "test"  # instead of an address: TestUSD, on the embedded node alone
 # What the hub's keys may do there, each by its role.
@@ -73,7 +73,7 @@ async def _there(
     codes = await chain.look_up(*(Question("eth_getCode", (address, "latest")) for address in addresses))
     begins_at = {one.address: one.from_block for one in recorded}
     for address, answer in zip(addresses, codes, strict=True):
-        code = _octets(answer)
+        code = octets_in(answer)
         if keccak(code[: len(code) - 32 * OWN_WORDS[name]]) != abi.compiled(name).runtime_hash:
             continue
         if name == splitter_calls.SPLITTER and await _asked(chain, address, "hub") != chain.contract.lower():
@@ -89,7 +89,7 @@ async def _created(chain: JsonRpcChain, keys: ChainKeys, name: str, *arguments: 
     receipt = await mined(chain, await chain.sign(keys.deployer, to=None, data=code, nonce=nonce))
     address = calls.creation_address(keys.deployer.address, nonce)
     (lies,) = await chain.look_up(Question("eth_getCode", (address, "latest")))
-    return Deployment(chain.chain_id, address, name, keccak(_octets(lies)), receipt.block_number)
+    return Deployment(chain.chain_id, address, name, keccak(octets_in(lies)), receipt.block_number)
 
 
 async def _in_office(chain: JsonRpcChain, keys: ChainKeys, splitter: str) -> None:
@@ -107,12 +107,3 @@ async def _asked(chain: JsonRpcChain, splitter: str, function: str, *arguments: 
     data = abi.call(splitter_calls.SPLITTER, function, *arguments)
     (answer,) = await chain.look_up(Question("eth_call", ({"to": splitter, "data": "0x" + data.hex()}, "latest")))
     return calls.said(splitter_calls.SPLITTER, function, answer)
-
-
-def _octets(answer: Answer) -> bytes:
-    if not isinstance(answer, str):
-        raise ChainUnavailable("the node answered with something else than bytes")
-    try:
-        return bytes.fromhex(answer.removeprefix("0x"))
-    except ValueError:
-        raise ChainUnavailable("the node answered with something else than bytes") from None

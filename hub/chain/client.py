@@ -9,6 +9,7 @@ from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
 from hub.chain import calls, results
+from hub.chain.answers import member_of, number_in, octets_in, text_in
 from hub.chain.keys import ChainKeys
 from hub.chain.rpc import CALL_TIMEOUT_MS, Answer, Json, NodeSaidNo, Question, Rpc
 from hub.chain.signing import Key
@@ -126,7 +127,7 @@ class JsonRpcChain:
     async def mined_nonce(self, sender: str, depth: int = 1) -> int:
         if depth == 1:
             return await self.count_transactions(sender, "latest")
-        head = _number(await self._ask(Question("eth_blockNumber")))
+        head = number_in(await self._ask(Question("eth_blockNumber")))
         return await self.count_transactions(sender, hex(max(head - depth + 1, 0)))
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
@@ -165,8 +166,8 @@ class JsonRpcChain:
         call = {"from": key.address, "data": _hex(data)} | ({} if to is None else {"to": to})
         call |= {"value": hex(value_wei)} if value_wei else {}
         block, tip, estimate = await self._ask_all(*ASK_FEE, Question("eth_estimateGas", (call,)))
-        max_fee_wei, tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
-        gas = _number(_granted(estimate))
+        max_fee_wei, tip_wei = self._fee(member_of(_granted(block), "baseFeePerGas"), tip)
+        gas = number_in(_granted(estimate))
         if gas > GAS_MAX:
             raise ChainRefused(f"the transaction needs {gas} gas, more than {GAS_MAX}")
         gas = min(gas * GAS_MARGIN_PERCENT // 100, GAS_MAX)
@@ -176,7 +177,7 @@ class JsonRpcChain:
         key = self._key_of(sender)
         before = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
         block, tip = await self._ask_all(*ASK_FEE)
-        now_fee_wei, now_tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
+        now_fee_wei, now_tip_wei = self._fee(member_of(_granted(block), "baseFeePerGas"), tip)
         tip_wei = max(now_tip_wei, before["maxPriorityFeePerGas"] * OUTBID_PERCENT // 100 + 1)
         max_fee_wei = max(now_fee_wei, before["maxFeePerGas"] * OUTBID_PERCENT // 100 + 1)
         if max_fee_wei > self._max_fee_wei:
@@ -188,7 +189,7 @@ class JsonRpcChain:
     async def sign_nothing(self, nonce: int, sender: str) -> SignedTransaction:
         key = self._key_of(sender)
         block, tip = await self._ask_all(*ASK_FEE)
-        max_fee_wei, tip_wei = self._fee(_field(_granted(block), "baseFeePerGas"), tip)
+        max_fee_wei, tip_wei = self._fee(member_of(_granted(block), "baseFeePerGas"), tip)
         return await self._signed(key, sender, b"", nonce, PLAIN_GAS, max_fee_wei, tip_wei)
 
     async def _signed(
@@ -243,15 +244,15 @@ class JsonRpcChain:
         )
         if _granted(receipt) is None:
             return None
-        block_number = _number(_field(receipt, "blockNumber"))
+        block_number = number_in(member_of(receipt, "blockNumber"))
         return ChainReceipt(
             hash=hash_,
-            is_ok=_number(_field(receipt, "status")) == 1,
+            is_ok=number_in(member_of(receipt, "status")) == 1,
             block_number=block_number,
-            block_hash=_text(_field(receipt, "blockHash")),
-            gas_used=_number(_field(receipt, "gasUsed")),
-            gas_price_wei=_number(_field(receipt, "effectiveGasPrice")),
-            confirmations=max(_number(_granted(head)) - block_number + 1, 1),  # the head may have been read before
+            block_hash=text_in(member_of(receipt, "blockHash")),
+            gas_used=number_in(member_of(receipt, "gasUsed")),
+            gas_price_wei=number_in(member_of(receipt, "effectiveGasPrice")),
+            confirmations=max(number_in(_granted(head)) - block_number + 1, 1),  # the head may have been read before
         )
 
     # ---- asking the contract ----
@@ -301,7 +302,7 @@ class JsonRpcChain:
 
     async def count_transactions(self, account: str, tag: str) -> int:
         """The next nonce of an account: after what is mined ("latest") or also waiting ("pending")."""
-        return _number(await self._ask(Question("eth_getTransactionCount", (account, tag))))
+        return number_in(await self._ask(Question("eth_getTransactionCount", (account, tag))))
 
     async def code_hashes(self, addresses: tuple[str, ...]) -> tuple[bytes | None, ...]:
         """Keccak of the code at each address; None where there is none."""
@@ -310,10 +311,10 @@ class JsonRpcChain:
 
     async def balance_wei(self, account: str) -> int:
         """What an account can spend on gas: for the operator, who fills it on a real chain."""
-        return _number(await self._ask(Question("eth_getBalance", (account, "latest"))))
+        return number_in(await self._ask(Question("eth_getBalance", (account, "latest"))))
 
     async def gas_price_wei(self) -> int:
-        return _number(await self._ask(Question("eth_gasPrice")))
+        return number_in(await self._ask(Question("eth_gasPrice")))
 
     async def look_up(self, *questions: Question) -> list[Answer]:
         """Answers for whoever reads more of the chain than this port tells; a refused one stands as its NodeSaidNo."""
@@ -329,8 +330,8 @@ class JsonRpcChain:
 
     def _fee(self, base_fee: Json, tip: Answer) -> tuple[int, int]:
         """Most per gas, and the tip in it. The room above the base fee shrinks under the cap, the tip not to zero."""
-        base_fee_wei = _number(base_fee)
-        wanted_tip_wei = DEFAULT_TIP_WEI if isinstance(tip, NodeSaidNo) else _number(tip)
+        base_fee_wei = number_in(base_fee)
+        wanted_tip_wei = DEFAULT_TIP_WEI if isinstance(tip, NodeSaidNo) else number_in(tip)
         tip_wei = min(wanted_tip_wei, MAX_TIP_WEI, self._max_fee_wei)
         if base_fee_wei + tip_wei > self._max_fee_wei:
             raise ChainUnavailable(f"gas costs {base_fee_wei} wei now, with tip above the cap {self._max_fee_wei}")
@@ -376,11 +377,12 @@ class JsonRpcChain:
         if self._contract is not None:
             questions.append(Question("eth_getCode", (self._contract, "latest")))
         chain_id, *code = (_granted(answer) for answer in await self._rpc.ask_all(questions))
-        if self._chain_id not in (None, _number(chain_id)):
-            raise ChainRefused(f"the node is of chain {_number(chain_id)}, not {self._chain_id}")
+        if self._chain_id not in (None, number_in(chain_id)):
+            raise ChainRefused(f"the node is of chain {number_in(chain_id)}, not {self._chain_id}")
         if code and _code_hash(code[0]) != calls.entitlement_hub().runtime_hash:
-            raise ChainRefused(f"at {self._contract} of chain {_number(chain_id)} is not this version's EntitlementHub")
-        self._chain_id = _number(chain_id)
+            place = f"{self._contract} of chain {number_in(chain_id)}"
+            raise ChainRefused(f"at {place} is not this version's EntitlementHub")
+        self._chain_id = number_in(chain_id)
         self._met_at = url
 
 
@@ -397,30 +399,8 @@ def _granted(answer: Answer) -> Json:
     return answer
 
 
-def _field(answer: Answer, name: str) -> Json:
-    if not isinstance(answer, dict):
-        raise ChainUnavailable(f"the node answered with something that has no {name}")
-    return answer.get(name)
-
-
-def _number(said: Json) -> int:
-    try:
-        return int(_text(said), 16)
-    except ValueError:
-        raise ChainUnavailable("the node answered with something else than a number") from None
-
-
-def _text(said: Json) -> str:
-    if not isinstance(said, str):
-        raise ChainUnavailable("the node answered with something else than a string")
-    return said
-
-
 def _code_hash(said: Json) -> bytes | None:
-    try:
-        code = bytes.fromhex(_text(said).removeprefix("0x"))
-    except ValueError:
-        raise ChainUnavailable("the node answered with something else than code") from None
+    code = octets_in(said)
     return keccak(code) if code else None
 
 
