@@ -1,5 +1,6 @@
 """The short way from a row of the log to its JSON gives the executor's bytes, or nothing."""
 
+import random
 from dataclasses import fields
 from typing import Any
 
@@ -19,6 +20,8 @@ from tests.world import World
 
 PLATFORM = "plt_" + "1" * 26
 TYPES = schema._schema.type_map
+DOCUMENTS = 25
+LETTERS = ["a", " ", '"', "\\", "\n", "\0", "\x1f", "\x7f", "/", "é", "识", "\u2028", "😀", "<", "%s", "{}"]
 MONEY = "amount { amountMinor currency scale amount __typename }"
 
 
@@ -98,6 +101,47 @@ async def test_both_ways_give_the_same_bytes_for_every_kind(hub: Any, nulls: boo
         assert encode([logged_of(kind, nulls=nulls)]) == [orjson.dumps({"data": result.data})]
         seen += 1
     assert seen >= 13
+
+
+@pytest.mark.parametrize("store_url", [pytest.param("sqlite", id="")], indirect=True)
+async def test_both_ways_give_the_same_bytes_for_documents_and_texts_by_chance(hub: Any) -> None:
+    chance = random.Random(11)
+    for number in range(DOCUMENTS):
+        document, page = document_of(chance), [chanced(chance, position) for position in range(1, 6)]
+        executor = executor_of(hub, document)
+        encode = plain_encoder(executor, hub)
+        assert encode is not None
+        wanted = []
+        for logged in page:
+            result: Any = executor.of_event(logged).execute_operation(False)
+            result = await result if executor.is_awaitable(result) else result
+            assert result.errors is None, (number, document, result.errors)
+            wanted.append(orjson.dumps({"data": result.data}))
+        assert encode(page) == wanted, (number, document)
+
+
+def document_of(chance: random.Random) -> str:
+    """Fields in any order, under other names, twice, in fragments; what differs by kind for some kinds."""
+    fields_ = ["__typename", "id", "cursor", "kind", "occurredAt", "subject", "subjectVersion", "also: id"]
+    kinds = chance.sample([kind for kind in EVENTS if EVENTS[kind].__name__ in TYPES], 6)
+    payload = f"payload {{ __typename {' '.join(map(payload_of, kinds))} ...Order }}"
+    chosen = [*chance.sample(fields_, chance.randrange(len(fields_))), payload]
+    chance.shuffle(chosen)
+    again = chance.choice(["", "payload { ... on EntitlementEvent { buyer } } ... on EventEnvelope { subject }"])
+    order = "fragment Order on OrderEvent { orderId status }"
+    return f"subscription {{ events {{ {' '.join(chosen)} {again} }} }} {order}"
+
+
+def chanced(chance: random.Random, position: int) -> Logged:
+    kind = chance.choice([kind for kind in EVENTS if EVENTS[kind].__name__ in TYPES])
+    body = body_of(kind, nulls=chance.random() < 0.5)
+    for key, value in body.items():
+        if isinstance(value, str) and value.startswith("知识"):
+            body[key] = "".join(chance.choices(LETTERS, k=chance.randrange(9)))
+    if "amount_minor" in body:
+        body["amount_minor"], body["currency"] = chance.randrange(10**6), chance.choice(["CNY", "JPY", "KWD"])
+    text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
+    return Logged(f"evt_{position}", PLATFORM, position, kind, "lst_1", chance.randrange(9), 10**15 + position, text)
 
 
 @pytest.mark.parametrize("store_url", [pytest.param("sqlite", id="")], indirect=True)
