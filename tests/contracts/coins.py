@@ -22,6 +22,11 @@ def blacklist(coin: Contract, account: bytes) -> None:
     _tell(coin, "list(address,bool)", ["address", "bool"], [account, True])
 
 
+def charge(coin: Contract, percent: int) -> None:
+    """A FEE_COIN moves so much less from now on; more, if it is negative."""
+    _tell(coin, "charge(int256)", ["int256"], [percent])
+
+
 def arm(coin: Contract, target: bytes, call: bytes) -> None:
     """A REENTRANT_COIN calls that in the middle of each transfer."""
     _tell(coin, "arm(address,bytes)", ["address", "bytes"], [target, call])
@@ -61,18 +66,25 @@ def _spend(owner: address, amount: uint256):
     self.allowance[owner][msg.sender] -= amount
 """
 
-# Keeps a hundredth of every transfer.
+# Moves less than was asked, or more, as soon as it is told to.
 FEE_COIN = (
     _PLAIN_COIN
     + """
+percent: int256
+@external
+def charge(percent: int256):
+    self.percent = percent
+@internal
+def _left(amount: uint256) -> uint256:
+    return convert(convert(amount, int256) * (100 - self.percent) // 100, uint256)
 @external
 def transfer(to: address, amount: uint256) -> bool:
-    self._move(msg.sender, to, amount - amount // 100)
+    self._move(msg.sender, to, self._left(amount))
     return True
 @external
 def transferFrom(owner: address, to: address, amount: uint256) -> bool:
     self._spend(owner, amount)
-    self._move(owner, to, amount - amount // 100)
+    self._move(owner, to, self._left(amount))
     return True
 """
 )

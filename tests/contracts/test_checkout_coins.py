@@ -2,8 +2,18 @@
 
 import pytest
 
-from tests.contracts.coins import FEE_COIN, LYING_COIN, NO_COIN, REENTRANT_COIN, SILENT_COIN, arm, is_in, shop_with
-from tests.contracts.evm import OWNER, STRANGER, Reverted
+from tests.contracts.coins import (
+    FEE_COIN,
+    LYING_COIN,
+    NO_COIN,
+    REENTRANT_COIN,
+    SILENT_COIN,
+    arm,
+    charge,
+    is_in,
+    shop_with,
+)
+from tests.contracts.evm import GATE, OWNER, STRANGER, Reverted
 from tests.contracts.evm import Hub as EntitlementHub
 from tests.contracts.splitter import (
     ANOTHER,
@@ -30,9 +40,27 @@ def test_a_coin_off_the_list_is_not_taken_even_for_an_open_offer(shop: Shop) -> 
     assert shop.has_right()
 
 
-@pytest.mark.parametrize(
-    ("source", "reason"), [(FEE_COIN, "received"), (LYING_COIN, "received"), (NO_COIN, "transfer")]
-)
+@pytest.mark.parametrize("percent", [1, -1])
+def test_a_coin_of_which_more_or_less_arrives_buys_nothing_and_tops_nothing_up(
+    deployed: EntitlementHub, percent: int
+) -> None:
+    shop = shop_with(deployed, FEE_COIN)
+    shop.buy(ANOTHER)
+    shop.divide()
+    shop.splitter.send(STRANGER, "withdraw", shop.coin.address, PAYEES[0])
+    shop.coin.send(OWNER, "mint", GATE.address, PRICE)
+    shop.approve(PRICE, GATE)
+    charge(shop.coin, percent)
+    with pytest.raises(Reverted, match=r"^received$"):
+        shop.buy()
+    with pytest.raises(Reverted, match=r"^received$"):
+        shop.refund(ANOTHER)
+    charge(shop.coin, 0)
+    shop.refund(ANOTHER)
+    assert shop.holds(shop.splitter.address) == 0
+
+
+@pytest.mark.parametrize(("source", "reason"), [(LYING_COIN, "received"), (NO_COIN, "transfer")])
 def test_a_coin_of_which_less_arrives_is_refused(deployed: EntitlementHub, source: str, reason: str) -> None:
     shop = shop_with(deployed, source)
     held = shop.holds(shop.buyer.address)
