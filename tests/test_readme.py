@@ -288,7 +288,7 @@ def _lay_out(demo: Demo) -> None:
     )
     (demo.folder / CATALOGUE).write_text(f"{header}\n{row}\n")
     (demo.folder / "other-chain/keys").mkdir(parents=True)
-    for role in ("deployer", "gateway"):
+    for role in ("deployer", "gateway", "revoker"):
         shutil.copy2(demo.folder / f"hub-data/keys/{role}.key", demo.folder / "other-chain/keys")
 
 
