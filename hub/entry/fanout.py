@@ -1,8 +1,9 @@
 """One execution and one encoding of an event for all who would see the same bytes, and a plain loop that sends them.
 
 Subscribers are alike (a Broadcast) if document, operation, variables and viewer are equal, but for the cursor that each
-began after and for when each token ends. Each reads by itself what lies behind (Subscriber.run); at the tail of the
-stream it is pushed to, until its reader is slow: then it reads by itself again, from the log, so nothing is queued.
+began after and for when each token ends. Each reads by itself what lies behind (Subscriber.run), and encodes it a batch
+at a time, which costs less than remembering it; only what the executor made is remembered. At the tail of the stream it
+is pushed to, until its reader is slow: then it reads by itself again, from the log, so nothing is queued.
 """
 
 import asyncio

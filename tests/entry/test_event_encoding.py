@@ -10,10 +10,12 @@ from graphql import ExecutionResult, GraphQLEnumType, get_named_type, is_nullabl
 
 from hub.domain.events import EVENTS, Logged
 from hub.entry.event_encoding import NotPlain, plain_encoder
-from hub.entry.fanout import SharingExecutor
+from hub.entry.fanout import NOT_FOR_THEM, Broadcast, Kept, SharingExecutor
+from hub.entry.tails import Tails
 from hub.store.transactions import Store
 from hub.wakeups.memory import MemoryWakeups
 from resolvers.context import request_context
+from resolvers.events import Following
 from schema import schema
 from tests.entry.live import hub_on, partner_of
 from tests.world import World
@@ -174,3 +176,20 @@ async def test_a_value_that_is_out_of_order_is_left_to_the_executor(hub: Any, wr
     assert encode is not None
     with pytest.raises(NotPlain):
         encode([logged_of("LISTING_CHANGED")._replace(**wrong)])
+
+
+@pytest.mark.parametrize("store_url", [pytest.param("sqlite", id="")], indirect=True)
+async def test_an_event_that_a_filter_holds_back_leaves_the_others_in_their_places(hub: Any) -> None:
+    async def shape(_logged: Logged) -> None:
+        raise AssertionError("nothing is executed")
+
+    only = frozenset({"ORDER_PAID"})
+    following = Following(hub, partner_of(PLATFORM), PLATFORM, 0, shape, kinds=only, is_joined=False)
+    executor = executor_of(hub, "subscription { events { subjectVersion } }")
+    broadcast = Broadcast("alike", executor, following, Tails(hub).follow(PLATFORM), lambda *_: b"", Kept())
+    kinds = ["LISTING_CHANGED", "ORDER_PAID", "LISTING_CHANGED", "ORDER_PAID"]
+    page = [logged_of(kind)._replace(position=n, subject_version=n) for n, kind in enumerate(kinds)]
+    shown = [b'{"data":{"events":{"subjectVersion":%d}}}' % n for n in range(4)]
+    assert broadcast.made_at_once(page) == [NOT_FOR_THEM, shown[1], NOT_FOR_THEM, shown[3]]
+    assert broadcast.made_at_once(page[:1]) == [NOT_FOR_THEM]
+    assert broadcast.executions == 2

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from hub.domain.events import Logged
+from hub.domain.people import Viewer
 from hub.entry import fanout, standing, wires
 from hub.entry.settings import Settings
 from tests.entry import toys
@@ -291,6 +292,29 @@ async def test_a_credential_that_ends_takes_its_streams_with_it_and_no_others(
         await hub.until(lambda: hub.streaming.fanout.waiting == 1)
         await hub.happen()
         await taken(stays, 1)
+
+
+async def test_a_token_that_ends_in_the_middle_of_a_replay_ends_it_there(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demand, many = fanout.demand_token, 1_000
+    async with live(sqlite_url, monkeypatch) as hub:
+
+        def later(of: Any, viewer: Viewer) -> None:
+            hub.world.clock.pass_us(400_000)
+            demand(of, viewer)
+
+        monkeypatch.setattr(fanout, "demand_token", later)
+        soon = hub.world.clock.now_us() + 1_000_000
+        hub.viewers["brief"] = replace(hub.viewers["one"], expires_at_us=soon)
+        await hub.happen(many)
+        async with reader(hub, "sse", after="", who="brief") as opened:
+            seen = []
+            while "data" in (told := await opened.next()):
+                seen.append(told["data"]["events"]["subjectVersion"])
+        assert [error["extensions"]["code"] for error in told["ended"]] == ["UNAUTHENTICATED"]
+        assert seen == list(range(1, len(seen) + 1))
+        assert 0 < len(seen) < many  # two pieces: the token had ended when the third was to be written
 
 
 @pytest.mark.parametrize("transport", ["ws", "sse"])
