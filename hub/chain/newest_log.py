@@ -25,7 +25,7 @@ async def newest_log(node: Node, contract: str, from_block: int, topics: list[by
         ranges = [(max(end - span + 1, from_block), end) for end in lasts]
         for (first, end), answer in zip(ranges, await _asked(node, contract, topics, ranges), strict=True):
             if isinstance(answer, NodeSaidNo):
-                if span == 1:
+                if span == 1 or not answer.is_too_much:
                     raise ChainUnavailable(f"the node gives no logs of block {end}: {answer}") from answer
                 span = (span + 1) // 2
                 break

@@ -62,6 +62,7 @@ class OnChain(Bench):
         """Do what is to be done, and let it become final."""
         for _ in range(4):
             self.clock.pass_us(16_000_000)
+            self.mine(EPOCH)  # a nonce is another's only where that is deep
             await self.work()
         self.mine(BEYOND_FINALITY)
         await self.read()
