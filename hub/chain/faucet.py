@@ -1,7 +1,6 @@
 """TestUSD and gas money for a wallet that tries the demo: on a chain of our own, where neither is worth anything."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,11 +8,11 @@ from eth_utils.address import to_checksum_address
 
 from contracts import abi
 from hub.chain import splitter_calls as calls
+from hub.chain.answers import number_in
 from hub.chain.client import JsonRpcChain
 from hub.chain.rpc import Question
 from hub.chain.signing import Key
 from hub.chain.transacting import mined
-from hub.ports import ChainUnavailable
 
 COINS: Final = 500 * 10**6  # ten courses of the demo's dearest shelf
 GAS_WEI: Final = 10**17  # 0.1 ether: some hundred purchases at the embedded node's fees
@@ -50,21 +49,13 @@ class Faucet:
 
     async def _purse(self, wallet: str) -> Purse:
         ask_coins = {"to": self._coin, "data": "0x" + abi.call(calls.TEST_USD, "balanceOf", wallet).hex()}
-        answers = await self._chain.look_up(
+        coins, gas_wei = await self._chain.look_up(
             Question("eth_call", (ask_coins, "latest")), Question("eth_getBalance", (wallet, "latest"))
         )
-        coins, gas_wei = _numbers(answers)
-        return Purse(coins, gas_wei)
+        return Purse(number_in(coins), number_in(gas_wei))
 
     async def _send(self, to: str, data: bytes, value_wei: int = 0) -> None:
         nonce = await self._chain.count_transactions(self._payer.address, "latest")
         await mined(
             self._chain, await self._chain.sign(self._payer, to=to, data=data, nonce=nonce, value_wei=value_wei)
         )
-
-
-def _numbers(answers: Sequence[object]) -> list[int]:
-    try:
-        return [int(str(answer), 16) for answer in answers]
-    except ValueError:
-        raise ChainUnavailable("the node answered with something else than a number") from None
