@@ -131,8 +131,15 @@ async def apply_fact(
     after = settled(order, [*others, attempt], draw.now_us)
     await _break_on(tx, after, attempt, fact, heard.value, draw)
     if attempt.version != before.version or after != held[0]:
-        await _follow(tx, held[0], after, before, attempt, fact, draw, vault)
+        await _follow(tx, held[0], after, before, attempt, f"{fact.source}: {fact.kind}", draw, vault)
     return attempt
+
+
+async def pay_after_all(tx: "Tx", held: Order, cause: str, draw: Draw, vault: Vault) -> None:
+    """A locked order that awaits its payment and has it: a part of it was to go back, and did not."""
+    attempts = await tx.payments.of_order(held.id)
+    last = next(one for one in reversed(attempts) if one.state is AttemptState.CHARGED)
+    await _follow(tx, held, settled(held, attempts, draw.now_us), last, last, cause, draw, vault)
 
 
 def _came_to_life(
@@ -244,7 +251,7 @@ async def _follow(
     order: Order,
     before: PaymentAttempt,
     attempt: PaymentAttempt,
-    fact: Fact,
+    cause: str,
     draw: Draw,
     vault: Vault,
 ) -> None:
@@ -257,7 +264,6 @@ async def _follow(
     if has_ended and (is_paid_now or order.status not in PAID_ONCE):
         order = replace(order, chain_status=ChainStatus.QUEUED)
     audiences = await audiences_of(tx, order, vault)
-    cause = f"{fact.source}: {fact.kind}"
     if attempt.state is not before.state:
         tell_attempt(tx, before.state, attempt, cause, audiences, draw)
     if order != held:

@@ -11,7 +11,7 @@ from hub.domain.payments import AttemptState, PaymentAttempt
 from hub.domain.people import Viewer
 from hub.domain.refusals import NotFound, Refusal
 from hub.domain.requests import Answer, RequestKey
-from hub.flows import attempts, records
+from hub.flows import attempts, late, records
 from hub.flows.attempts import asked
 from hub.flows.entitlements import audiences_of
 from hub.ports import Hub, Vault
@@ -81,6 +81,8 @@ async def close_order(
             tx, ended, attempt, grant_id=None, had_ended=False, audiences=audiences, draw=draw, vault=vault
         )
     ended = await tx.orders.update(ended)
+    if ended.kept_minor:
+        late.give_back(tx, ended, event, draw)
     kind: type[OrderEvent] = OrderCanceled if status is OrderStatus.CANCELED else OrderExpired
     tx.events.append(ended, kind.of(ended), audiences, draw, Change(order.status, status, event))
     return ended

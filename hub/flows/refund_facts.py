@@ -26,7 +26,7 @@ from hub.domain.refunds import (
     reduce,
     refunded,
 )
-from hub.flows import disputes
+from hub.flows import attempts, disputes, late
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
 from hub.ports import Vault
@@ -180,6 +180,10 @@ async def follow(
     if order.refunded_minor != held.refunded_minor:
         change = Change(held.status, order.status, cause)
         tx.events.append(order, OrderRefunded.of(order), audiences, draw, change)
+    if order.status is OrderStatus.AWAITING_PAYMENT and order.is_covered:
+        await attempts.pay_after_all(tx, order, cause, draw, vault)
+    if order.is_closed and order.kept_minor > held.kept_minor:
+        late.give_back(tx, order, f"{refund.key} {refund.state}", draw)
     if order.returned_minor != held.returned_minor:  # surplus that went back makes up for no lost dispute any more
         await disputes.weigh_right(tx, order.id, audiences, draw, vault)
 

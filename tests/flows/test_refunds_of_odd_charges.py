@@ -13,13 +13,13 @@ from hub.domain.money import Money
 from hub.domain.orders import Order
 from hub.domain.payments import Outcome, PaymentAttempt
 from hub.domain.people import Viewer
-from hub.flows import notices, refunds
+from hub.flows import notices, orders, refunds
 from hub.flows.refund_plans import Asked, abilities, refundable
 from hub.flows.refunds import RefundRequest
 from tests.flows.benches import Bench
 from tests.flows.refunding import AT, ask, figures, given, paid_late, sold
 from tests.flows.scripted import DECLINED, PENDING, UNKNOWN, charged, contested, delivery, given_back, word_of_refund
-from tests.world import SECOND_US, partner
+from tests.world import DAY_US, SECOND_US, partner
 
 
 async def again(bench: Bench, order: Order, amount: Money | None = None, ref: str = "again") -> PaymentAttempt:
@@ -66,12 +66,18 @@ async def test_refunds_of_an_attempt_that_took_the_price_twice_have_their_own_nu
     await shop.assert_books_fold()
 
 
-async def test_what_was_given_back_before_the_price_came_is_no_part_of_it(shop: Bench) -> None:
-    platform = await shop.world.platform()
-    listing, seller = await shop.world.listing(price_minor=1000, platform=platform), partner(platform)
-    order, attempt = await shop.waiting(listing=listing, told=replace(UNKNOWN, outcome=Outcome.ACTION))
+async def paid_in_part(bench: Bench) -> tuple[Order, Viewer]:
+    """400 of 1000 came."""
+    platform = await bench.world.platform()
+    listing = await bench.world.listing(price_minor=1000, platform=platform)
+    order, attempt = await bench.waiting(listing=listing, told=replace(UNKNOWN, outcome=Outcome.ACTION))
     part = charged(attempt, movement_ref="part", amount=Money(400, "CNY"))
-    await notices.receive(shop.hub, "sandbox", delivery("part", attempt.key, part))
+    await notices.receive(bench.hub, "sandbox", delivery("part", attempt.key, part))
+    return order, partner(platform)
+
+
+async def test_what_was_given_back_before_the_price_came_is_no_part_of_it(shop: Bench) -> None:
+    order, seller = await paid_in_part(shop)
     first = await given(shop, seller, order, 400)
     assert (await figures(shop, order))[:2] == ("AWAITING_PAYMENT", "NONE")
     await again(shop, order)
@@ -81,6 +87,34 @@ async def test_what_was_given_back_before_the_price_came_is_no_part_of_it(shop: 
     second = await given(shop, seller, order, 1000, "the price")
     assert second.state == "SUCCEEDED"
     assert await figures(shop, order) == ("REFUNDED", "FULL", "REVOKED", 1400, 0, 0, ["REVOKED"])
+    await shop.assert_books_fold()
+
+
+async def test_an_order_is_paid_once_what_was_to_go_back_of_its_price_does_not(shop: Bench) -> None:
+    order, seller = await paid_in_part(shop)
+    shop.channel.then("refund", PENDING)
+    refund = await given(shop, seller, order, 400)
+    await again(shop, order, Money(600, "CNY"), "the rest")
+    assert (await figures(shop, order))[:2] == ("AWAITING_PAYMENT", "FULL")
+    told = word_of_refund("evt 1", f"{order.number}-1", refund.key, DECLINED)
+    await notices.receive(shop.hub, "sandbox", told)
+    assert await figures(shop, order) == ("PAID", "FULL", "FULFILLED", 0, 0, 1000, ["ACTIVE"])
+    assert await shop.rows("SELECT grant_id IS NULL FROM leaf WHERE is_superseded = 0") == [(0,)]
+    await shop.assert_books_fold()
+
+
+async def test_what_is_left_with_an_order_that_closes_goes_back(shop: Bench) -> None:
+    order, seller = await paid_in_part(shop)
+    shop.channel.then("refund", PENDING)
+    await given(shop, seller, order, 400)
+    await again(shop, order, Money(600, "CNY"), "the rest")
+    shop.clock.pass_us(2 * DAY_US)
+    await orders.expire_orders(shop.hub)
+    assert (await figures(shop, order))[:2] == ("EXPIRED", "LATE_PAYMENT")
+    shop.channel.then("query_refund", PENDING)
+    await shop.work()
+    keys = await shop.rows("SELECT key, amount_minor, state FROM refund ORDER BY number")
+    assert keys == [(f"{order.number}-1-R1", 400, "PENDING"), (f"{order.number}-1-R2", 600, "SUCCEEDED")]
     await shop.assert_books_fold()
 
 
