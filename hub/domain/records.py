@@ -107,6 +107,19 @@ class AnchorBatch:
     confirmed_at_us: int | None
     is_settlement: bool = False
 
+    @classmethod
+    def queued(
+        cls, *, id: str, first_position: int, last_position: int, count: int, root: bytes, data_hash: bytes,
+        created_at_us: int, is_settlement: bool = False,
+    ) -> "AnchorBatch":  # fmt: skip
+        """A batch that is closed, and that the chain knows nothing of."""
+        return cls(
+            id=id, first_position=first_position, last_position=last_position, count=count, root=root,
+            data_hash=data_hash, chain_id=0, contract="", state=BatchState.QUEUED, transaction_hash=None,
+            block_number=None, gas_used=None, gas_price_wei=None, version=1, created_at_us=created_at_us,
+            confirmed_at_us=None, is_settlement=is_settlement,
+        )  # fmt: skip
+
     @property
     def purpose(self) -> str:
         """Of the transaction that puts it on chain."""

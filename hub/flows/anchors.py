@@ -74,23 +74,14 @@ async def gather(hub: Hub) -> int | None:
     tree = await asyncio.to_thread(planted, leaves, hub.vault)
     data_hash = hub.vault.keccak(b"".join(tree.nodes))
     draw = hub.draw()
-    batch = AnchorBatch(
+    batch = AnchorBatch.queued(
         id=draw.id("anb"),
         first_position=waiting[0].position,
         last_position=waiting[-1].position,
         count=len(leaves),
         root=tree.root,
         data_hash=data_hash,
-        chain_id=0,
-        contract="",
-        state=BatchState.QUEUED,
-        transaction_hash=None,
-        block_number=None,
-        gas_used=None,
-        gas_price_wei=None,
-        version=1,
         created_at_us=draw.now_us,
-        confirmed_at_us=None,
     )
     await hub.store.write(close_batch, batch, leaf_ids, held, draw)
     return draw.now_us

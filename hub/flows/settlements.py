@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hub.domain.ids import Draw
-from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf
+from hub.domain.records import AnchorBatch, RecordedLeaf
 from hub.flows import chain_effects
 from hub.flows.records import NO_HOLDER
 from hub.ports import Hub, SettledRight, SignedTransaction
@@ -42,23 +42,14 @@ async def keys_of(hub: Hub, rx: "Rx", leaves: Sequence[RecordedLeaf]) -> dict[st
 
 def batch_of(leaf: RecordedLeaf, key: bytes, position: int, draw: Draw) -> AnchorBatch:
     """The batch of one."""
-    return AnchorBatch(
+    return AnchorBatch.queued(
         id=draw.id("anb", leaf.id),
         first_position=position,
         last_position=position,
         count=1,
         root=key,
         data_hash=leaf.commitment,
-        chain_id=0,
-        contract="",
-        state=BatchState.QUEUED,
-        transaction_hash=None,
-        block_number=None,
-        gas_used=None,
-        gas_price_wei=None,
-        version=1,
         created_at_us=draw.now_us,
-        confirmed_at_us=None,
         is_settlement=True,
     )
 
