@@ -80,6 +80,7 @@ async def test_a_settlement_overtakes_what_waits_for_its_batch(instant: Bench) -
     wallet = await linked(instant, viewer)
     assert (await claimed(instant, viewer, order, wallet)).refusal is None
     patient = replace(instant.hub, batch_after_ms=3_600_000)
+    await instant.store.stamp()
     await anchors.gather(patient)
     assert [(one, count) for one, count, _ in await ways(instant)] == [(1, 1)]
     again_at_us = await anchors.gather(patient)
@@ -94,6 +95,7 @@ async def test_two_processes_settle_a_leaf_once(instant: Bench) -> None:
     order = await bought(instant, viewer)
     wallet = await linked(instant, viewer)
     assert (await claimed(instant, viewer, order, wallet)).refusal is None
+    await instant.store.stamp()
     for process in (instant, instant.rival(), instant):
         await anchors.gather(process.hub)
     assert [one for one, _, _ in await ways(instant)].count(1) == 1
