@@ -94,6 +94,7 @@ async def bought_by_card(page: Page) -> None:
     await page.click("form[action$='/card'] button")
     await page.wait_for("location.pathname === '/demo'", WITHIN_S)
     await proven(page)
+    assert await page.wait_for("document.querySelector('#receipt') && document.querySelector('#proof')")
 
 
 async def proven(page: Page) -> None:

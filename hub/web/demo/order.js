@@ -8,7 +8,8 @@ const STEPS = [
   ['paid', '已付款', ({ status }) => status === 'PAID'],
   ['open', '已开通', ({ entitlement }) => entitlement?.isOpen],
   ['on chain', '已上链', ({ chainStatus }) => ['SUBMITTED', 'CONFIRMED', 'FINALIZED'].includes(chainStatus)],
-  ['proven', '可验证', ({ proof }) => proof],
+  // By a proof under a batch's root, or where the wallet's own purchase has settled it by the contract's word alone.
+  ['proven', '可验证', ({ chainStatus }) => ['CONFIRMED', 'FINALIZED'].includes(chainStatus)],
 ];
 
 let following = new AbortController();
