@@ -87,6 +87,19 @@ def test_an_order_that_was_called_off_is_no_purchase_to_give_back(shop: Shop) ->
         shop.refund()
 
 
+def test_a_refund_takes_back_the_remainder_from_who_got_it(shop: Shop) -> None:
+    parts = ((PAYEES[0], 3_333), (PAYEES[1], 6_667))
+    shop = shop.sells(price=101, parts=parts)
+    shop.buy()
+    shop.splitter.send(STRANGER, "divide", shop.coin.address, parts)
+    assert [shop.due(payee) for payee in PAYEES] == [33, 68]
+
+    shop.splitter.send(GATE, "refund", shop.order(), shop.terms, shop.buyer.address, parts)
+
+    assert [shop.due(payee) for payee in PAYEES] == [0, 0]
+    assert shop.holds(shop.splitter.address) == 0
+
+
 def test_a_refund_names_the_split_that_was_paid(shop: Shop) -> None:
     shop.buy()
     with pytest.raises(Reverted, match=r"^split$"):
