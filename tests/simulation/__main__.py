@@ -26,7 +26,7 @@ FOLD_EVERY = 1_000  # steps, and at the end: a full fold at each step would be q
 BUYERS_PER_ORDER = 0.5  # so that some buy the same course twice
 ARRIVE_A_SECOND = 10.0
 HORIZON_S = 30 * 3600  # after the last buyer: what is UNKNOWN for a day has become a Break by then
-MOST_STEPS_TO_REST = 2_000
+REST_WITHIN_S = 10 * 24 * 3600  # longer than anything waits: money that is held for its merchant, most of a week
 PERSON_EVERY = 100  # of these steps, somebody looks at what no worker can end
 
 
@@ -93,13 +93,12 @@ async def _come_to_rest(town: Town, providers: Sequence[Provider]) -> None:
     town.is_safe = True
     for provider in providers:
         provider.is_kind = True
-    for number in range(1, MOST_STEPS_TO_REST):
-        if not await town.step():
-            break
-        if number % PERSON_EVERY == 0:
+    ends_s, began = town.passed_s + REST_WITHIN_S, town.steps
+    while await town.step():
+        if (town.steps - began) % PERSON_EVERY == 0:
             await call_off(town)
-    else:
-        raise Broken(f"rest: tasks that do not come to an end: {await town.unfinished()}")
+        if town.passed_s > ends_s:
+            raise Broken(f"rest: tasks that do not come to an end: {await town.unfinished()}")
     await town.expired()
 
 
