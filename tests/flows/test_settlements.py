@@ -79,6 +79,7 @@ async def test_a_settlement_overtakes_what_waits_for_its_batch(instant: Bench) -
     order = await bought(instant, viewer)
     wallet = await linked(instant, viewer)
     assert (await claimed(instant, viewer, order, wallet)).refusal is None
+    await instant.store.stamp()
     patient = replace(instant.hub, batch_after_ms=3_600_000)
     await instant.store.stamp()
     await anchors.gather(patient)
