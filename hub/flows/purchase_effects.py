@@ -12,6 +12,7 @@ from hub.domain.ids import Draw
 from hub.domain.orders import Order
 from hub.domain.payments import AttemptState, PaymentAttempt
 from hub.domain.reconciliation import BreakKind
+from hub.domain.refunds import RefundState
 from hub.flows.attempts import ANEW, RESOLVE
 from hub.flows.breaks import open_break, tell_of_event
 from hub.flows.entitlements import (
@@ -57,8 +58,11 @@ async def unsettled(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> No
     attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
     if attempt is None or attempt.state is not AttemptState.CHARGED:
         return
-    await _move_bought(tx, attempt, suspend_grants_of, draw, vault)
-    detail = f"the chain has taken back purchase {event.subject}, which had paid {attempt.key}: its right is held back"
+    effect = "no right rests on it"
+    if await _gives_right(tx, attempt):
+        await _move_bought(tx, attempt, suspend_grants_of, draw, vault)
+        effect = "its right is held back"
+    detail = f"the chain has taken back purchase {event.subject}, which had paid {attempt.key}: {effect}"
     await open_break(tx, BreakKind.CHAIN, attempt.id, attempt.order_id, detail, draw)
 
 
@@ -78,10 +82,11 @@ async def order_revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, v
     if await tx.chain_log.is_ours(event.transaction_hash):
         return
     attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
-    if attempt is not None:
+    what = "an order" if attempt is None else f"a purchase for {attempt.order_id}, which its right does not rest on,"
+    if attempt is not None and await _gives_right(tx, attempt):
         await _move_bought(tx, attempt, revoke_grants_of, draw, vault, _cause(event))
+        what = f"the right of {attempt.order_id}"
     if depth is Depth.FINAL:
-        what = "an order" if attempt is None else f"the right of {attempt.order_id}"
         await tell_of_event(tx, event, f"{what} was revoked by a transaction that is not ours", draw)
 
 
@@ -92,6 +97,17 @@ async def order_unrevoked(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault)
     attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
     if attempt is not None:
         await _move_bought(tx, attempt, partial(restore_grants_of, vault=vault), draw, vault, _cause(event))
+
+
+async def _gives_right(tx: "Tx", attempt: PaymentAttempt) -> bool:
+    """Whether the right of its order is there by this purchase: it may have been paid for otherwise, before or since.
+    The order is held from now on, as what says so changes with it alone."""
+    await tx.orders.lock(attempt.order_id)
+    now, right = await tx.payments.by_id(attempt.id), await tx.anchors.right_of_grant(attempt.order_id)
+    if now is None or now.state is not AttemptState.CHARGED or right is None or right.attempt_id != attempt.id:
+        return False
+    refunds = await tx.refunds.of_order(attempt.order_id)
+    return not any(one.attempt_id == attempt.id and one.state is RefundState.SUCCEEDED for one in refunds)
 
 
 async def _move_bought(

@@ -6,9 +6,12 @@ import pytest
 
 from hub.domain.orders import Order
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
+from hub.domain.people import LEARNER_SCOPES, Viewer, ViewerKind
 from hub.flows import anchors, indexing, offers
+from tests.flows import refunding
 from tests.flows.benches import Bench
 from tests.flows.scripted import charged, result
+from tests.world import operator
 
 KEY = "0x" + "11" * 32
 
@@ -99,3 +102,70 @@ async def test_a_right_whose_purchase_the_chain_takes_back_waits_and_stands_agai
     assert await grant() == ("ACTIVE", set())
     assert await bench.breaks() == [found]
     assert await bench.states(bought.id) == ["CHARGED"]
+
+
+# ---- a purchase that its order's right does not rest on --------------------------------------------------------------
+
+
+async def read(bench: Bench) -> None:
+    while await indexing.look(bench.hub):
+        pass
+
+
+async def right_of(bench: Bench, order: Order) -> tuple[str, set[str], set[str]]:
+    """Its state, what holds it back, and what has ended it."""
+    [grant] = await bench.grants(order.user_id, order.course_id)
+    return grant.state, set(grant.suspended_by), set(grant.revoked_by)
+
+
+@pytest.fixture
+async def by_card(bench: Bench, voided: str) -> Order:
+    """The order of that attempt, paid on another channel since."""
+    order = await bench.order_now(voided)
+    viewer = Viewer(ViewerKind.USER, user_id=order.user_id, scopes=LEARNER_SCOPES)
+    assert (await bench.pay(viewer, order, "by card", channel="other")).refusal is None
+    assert (await bench.order_now(order.id)).status == "PAID"
+    return order
+
+
+async def test_calling_off_what_was_never_bought_leaves_the_right_that_a_card_paid_for(
+    bench: Bench, by_card: Order
+) -> None:
+    bench.chain.told_by_others("OrderRevoked", KEY, {"orderKey": KEY})
+    await read(bench)
+    assert await right_of(bench, by_card) == ("ACTIVE", set(), set())
+    bench.chain.final = len(bench.chain.mined)
+    await read(bench)
+    assert await right_of(bench, by_card) == ("ACTIVE", set(), set())
+    [found] = await bench.breaks()
+    assert found.detail.startswith(f"a purchase for {by_card.id}, which its right does not rest on, was revoked by")
+
+
+async def test_what_others_do_to_a_purchase_beside_a_card_leaves_the_right_that_the_card_paid_for(
+    bench: Bench, by_card: Order
+) -> None:
+    bench.channel.then("query", lambda attempt: replace(charged(attempt), channel_ref=KEY, movement_ref=KEY))
+    await settled(bench)
+    await bench.work()
+    assert sorted(await bench.states(by_card.id)) == ["CHARGED", "CHARGED"]
+    bench.chain.fork()
+    await read(bench)
+    assert await right_of(bench, by_card) == ("ACTIVE", set(), set())
+    told = [one.detail for one in await bench.breaks() if one.kind == "CHAIN"]
+    assert [detail.rpartition(": ")[2] for detail in told] == ["no right rests on it"]
+    bench.chain.told_by_others("OrderRevoked", KEY, {"orderKey": KEY})
+    await read(bench)
+    assert await right_of(bench, by_card) == ("ACTIVE", set(), set())
+
+
+async def test_a_purchase_that_was_given_back_holds_nothing_back_where_the_chain_takes_it_back(
+    bench: Bench, bought: Order
+) -> None:
+    """Its right may have been paid for again since."""
+    bench.channel.capabilities = replace(bench.channel.capabilities, can_refund=True)
+    assert (await refunding.given(bench, operator(), bought)).state == "SUCCEEDED"
+    assert await right_of(bench, bought) == ("REVOKED", set(), {"refund"})
+    bench.chain.fork()
+    await read(bench)
+    assert await right_of(bench, bought) == ("REVOKED", set(), {"refund"})
+    assert [one.detail.rpartition(": ")[2] for one in await bench.breaks()] == ["no right rests on it"]
