@@ -14,6 +14,7 @@ from hub.chain.calls import said
 from hub.chain.movements import movements
 from hub.chain.newest_log import Log, newest_log
 from hub.chain.rpc import Answer, NodeSaidNo, Question
+from hub.chain.stands import Stand
 from hub.domain.checkout import Part, Terms
 from hub.ports import (
     ChainReceipt,
@@ -38,8 +39,6 @@ class Node(Protocol):
 
     @property
     def chain_id(self) -> int: ...
-    @property
-    def contract(self) -> str: ...
     async def look_up(self, *questions: Question) -> list[Answer]: ...
 
 
@@ -50,9 +49,8 @@ class JsonRpcCheckout:
     def __init__(self, node: Node, confirmations: int | str) -> None:
         self._node = node
         self.confirmations = confirmations
-        self._splitter: str | None = None
-        self._token = ""
-        self._from_block = 0
+        self._at: Stand | None = None
+        self._former: list[JsonRpcCheckout] = []
         self._place: CheckoutPlace | None = None
         self._carry_out: CarryOut | None = None
 
@@ -61,17 +59,20 @@ class JsonRpcCheckout:
         """How many blocks deep a call that failed has failed for good."""
         return self.confirmations if isinstance(self.confirmations, int) else FINAL_WITHOUT_TAG
 
-    def use(self, splitter: str, token: str, from_block: int) -> None:
-        """Ask these contracts from now on; `from_block`: the splitter's logs begin there."""
-        self._splitter, self._token, self._from_block = (
-            to_checksum_address(splitter),
-            to_checksum_address(token),
-            from_block,
-        )
-        self._place = None
+    def use(self, stand: Stand, former: Sequence[Stand] = ()) -> None:
+        """Ask these contracts from now on, and those of `former` for what was bought there."""
+        self._at, self._place = stand, None
+        self._former = [JsonRpcCheckout(self._node, self.confirmations) for _ in former]
+        for one, its in zip(self._former, former, strict=True):
+            one.use(its)
+            one.send_by(self._sent)
+
+    @property
+    def former(self) -> Sequence["JsonRpcCheckout"]:
+        return self._former
 
     def send_by(self, carry_out: CarryOut) -> None:
-        """How the gateway's calls get into blocks: the hub's own sender."""
+        """How calls get into blocks: the hub's own sender."""
         self._carry_out = carry_out
 
     async def place(self) -> CheckoutPlace:
@@ -86,11 +87,11 @@ class JsonRpcCheckout:
         return await self._those("isSplit", split_ids)
 
     async def obstacle(self, offer_id: bytes, order_key: bytes) -> Obstacle | None:
-        hub, splitter = (self._node.contract, calls.HUB), (self.splitter, calls.SPLITTER)
+        hub, splitter = (self._stand.hub, calls.HUB), (self.splitter, calls.SPLITTER)
         hub_stops, stops, is_taken, is_open, settled = await self._views(
             (*hub, "paused", ()),
             (*splitter, "paused", ()),
-            (*splitter, "isTaken", (self._token,)),
+            (*splitter, "isTaken", (self._stand.token,)),
             (*splitter, "isOpen", (offer_id,)),
             (*hub, "settled", (order_key,)),
         )
@@ -103,12 +104,12 @@ class JsonRpcCheckout:
         return None if settled == NOT_SETTLED else Obstacle.ORDER
 
     async def permit_nonce(self, payer: bytes) -> int:
-        (said,) = await self._views((self._token, calls.TEST_USD, "nonces", (to_checksum_address(payer),)))
+        (said,) = await self._views((self._stand.token, calls.TEST_USD, "nonces", (to_checksum_address(payer),)))
         return _integer(said)
 
     async def standing(self, order_key: bytes) -> PurchaseStanding:
         head, deep = await self.heads()
-        settled = (self._node.contract, calls.HUB, "settled", (order_key,))
+        settled = (self._stand.hub, calls.HUB, "settled", (order_key,))
         refunded = (self.splitter, calls.SPLITTER, "isRefunded", (order_key,))
         now = await self._views(settled, refunded, block=hex(head))
         then = now if deep == head else await self._views_before(settled, refunded, block=deep)
@@ -141,7 +142,8 @@ class JsonRpcCheckout:
 
     async def movements(self, from_us: int, until_us: int, *, is_over: bool) -> Sequence[Movement]:
         log = JsonRpcChainLog(self._node, 1)
-        return await movements(log, self.splitter, self._from_block, from_us, until_us, is_over=is_over)
+        stand = self._stand
+        return await movements(log, stand.splitter, stand.from_block, from_us, until_us, is_over=is_over)
 
     async def terms(self, offer_id: bytes) -> tuple[Terms, tuple[Part, ...]] | None:
         offer = await self._newest_log(calls.OFFER_SET, offer_id)
@@ -152,20 +154,27 @@ class JsonRpcCheckout:
         return None if split is None else (terms, calls.parts_in(*split))
 
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
-        if self._carry_out is None:
-            raise ChainUnavailable("nothing is sent from here")
-        return await self._carry_out(self.splitter, call)
+        return await self._sent(self.splitter, call)
 
     @property
     def splitter(self) -> str:
-        if self._splitter is None:
-            raise ChainUnavailable("the splitter is not deployed yet")
-        return self._splitter
+        return self._stand.splitter
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
+    @property
+    def _stand(self) -> Stand:
+        if self._at is None:
+            raise ChainUnavailable("the splitter is not deployed yet")
+        return self._at
+
+    async def _sent(self, splitter: str, call: SplitterCall) -> ChainReceipt | None:
+        if self._carry_out is None:
+            raise ChainUnavailable("nothing is sent from here")
+        return await self._carry_out(splitter, call)
+
     async def _looked_at(self) -> CheckoutPlace:
-        token, splitter = self._token, self.splitter
+        token, splitter = self._stand.token, self.splitter
         facts = ("name", "decimals", "version", "DOMAIN_SEPARATOR")
         answers = await self._node.look_up(*(self._view(token, calls.TEST_USD, fact, ()) for fact in facts))
         name = str(said(calls.TEST_USD, "name", granted(answers[0])))
@@ -205,12 +214,13 @@ class JsonRpcCheckout:
 
     async def _views_before(self, *asked: tuple[str, str, str, tuple[object, ...]], block: int) -> list[object]:
         """Likewise, at a block that may be older than the contracts: then nothing was bought there."""
-        if block < self._from_block:
+        if block < self._stand.from_block:
             return [None] * len(asked)
         return await self._views(*asked, block=hex(block))
 
     async def _newest_log(self, event: str, subject: bytes) -> Log | None:
-        return await newest_log(self._node, self.splitter, self._from_block, [calls.topic(event), subject])
+        stand = self._stand
+        return await newest_log(self._node, stand.splitter, stand.from_block, [calls.topic(event), subject])
 
 
 def _block(name: str) -> Question:

@@ -21,6 +21,7 @@ from hub.channels.stablecoin_offers import Shelf
 from hub.channels.stablecoin_refunds import Refunds
 from hub.channels.stablecoin_results import LOOK_AGAIN_MS, Answers, as_text, key_in
 from hub.channels.stablecoin_statement import statement_lines
+from hub.channels.stablecoin_whereabouts import whereabouts
 from hub.domain.checkout import Purchase, Sale, money_of, offer_id, order_key, wallet_of
 from hub.domain.money import CURRENCIES, MAX_PRICE_MINOR, Money
 from hub.domain.payments import CaptureMethod, Notice, Outcome, PaymentAttempt, Result, Stage
@@ -31,6 +32,7 @@ from hub.ports import (
     AmountRange,
     Capabilities,
     ChainUnavailable,
+    Checkout,
     Clock,
     Finding,
     NoticeRefused,
@@ -81,7 +83,7 @@ class StablecoinChannel:
         self._currency = currency
         self._on_chain = on_chain
         self.checkout = on_chain.checkout
-        self._shelf = Shelf(self.checkout, self.capabilities.takes, treasury, payees)
+        self._shelf = Shelf(self.capabilities.takes, treasury, payees)
         self._answers = Answers(clock)
         self._refunds = Refunds(self.checkout, self._answers, self._purchase)
         self._client = client
@@ -188,9 +190,9 @@ class StablecoinChannel:
 
     async def _looked_at(self, attempt: PaymentAttempt, key: bytes) -> Result | None:
         """Paid, on its way, or too late; None: it can still be paid."""
-        standing = await self.checkout.standing(key)
+        seller, standing = await whereabouts(self.checkout, key)
         if standing.bought_at is not None:
-            return await self._bought(key, standing)
+            return await self._bought(seller, key, standing)
         deadline = attempt.expires_at_us // 1_000_000
         is_late = standing.confirmed_at > deadline or self._is_over_here(deadline)
         return self._answers.said(Outcome.DONE, Stage.VOIDED, key=key) if is_late else None
@@ -199,13 +201,13 @@ class StablecoinChannel:
         """By our clock, on a chain of our own. Elsewhere a node that lags may not show yet what was bought in time."""
         return self._on_chain.is_embedded and self._clock.now_us() // 1_000_000 > deadline + DRIFT_S
 
-    async def _bought(self, key: bytes, standing: PurchaseStanding) -> Result:
+    async def _bought(self, seller: Checkout, key: bytes, standing: PurchaseStanding) -> Result:
         assert standing.bought_at is not None
         at_us = standing.bought_at * 1_000_000
         if not standing.is_confirmed:
             return self._answers.later(key, at_us)
-        paid = await self.checkout.paid(key)
-        place = await self.checkout.place()
+        paid = await seller.paid(key)
+        place = await seller.place()
         amount = None
         if paid is not None and paid.token == place.token:
             amount = money_of(paid.price, self._currency, place.decimals)
@@ -241,10 +243,14 @@ class StablecoinChannel:
     # ---- what is on sale ---------------------------------------------------------------------------------------------
 
     async def differences(
-        self, sales: Sequence[Sale], told_open: Collection[bytes], attempts: Sequence[PaymentAttempt]
+        self,
+        counter: Checkout,
+        sales: Sequence[Sale],
+        told_open: Collection[bytes],
+        attempts: Sequence[PaymentAttempt],
     ) -> Sequence[Sequence[SplitterCall]]:
         """See `hub.ports.SellsOnChain`."""
-        place = await self.checkout.place()
+        place = await counter.place()
 
         def is_waited_for(offer: bytes) -> bool:
             return any(
@@ -256,7 +262,7 @@ class StablecoinChannel:
             for attempt in attempts
             if (key := key_in(attempt.channel_ref)) and (wallet := wallet_of(attempt.method))
         ]
-        return await self._shelf.differences(sales, told_open, is_waited_for)
+        return await self._shelf.differences(counter, sales, told_open, is_waited_for)
 
     # ---- the rest of the port ----------------------------------------------------------------------------------------
 

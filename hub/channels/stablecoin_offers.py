@@ -23,9 +23,8 @@ class Shelf:
     None: what they share in is not sold."""
 
     def __init__(
-        self, checkout: Checkout, takes: Callable[[Money], bool], treasury: bytes | None, payees: Mapping[str, bytes]
+        self, takes: Callable[[Money], bool], treasury: bytes | None, payees: Mapping[str, bytes]
     ) -> None:
-        self._checkout = checkout
         self._takes = takes
         self._treasury = treasury
         self._payees = payees
@@ -51,16 +50,20 @@ class Shelf:
         return Terms(place.token, units, sale.token_id, NO_TERM, split_id(parts, keccak)), parts
 
     async def differences(
-        self, sales: Sequence[Sale], told_open: Collection[bytes], is_waited_for: Callable[[bytes], bool]
+        self,
+        counter: Checkout,
+        sales: Sequence[Sale],
+        told_open: Collection[bytes],
+        is_waited_for: Callable[[bytes], bool],
     ) -> Sequence[Sequence[SplitterCall]]:
         """See `hub.ports.SellsOnChain`. What the log tells is looked up in the contract before anything follows."""
-        wanted = await self._named(sales)
+        wanted = await self._named(await counter.place(), sales)
         absent = wanted.keys() - told_open
-        absent -= await self._checkout.open_among(absent)
+        absent -= await counter.open_among(absent)
         left = [offer for offer in sorted(told_open) if offer not in wanted and not is_waited_for(offer)]
-        open_ = await self._checkout.open_among(left)
+        open_ = await counter.open_among(left)
         splits = {terms.split_id: parts for terms, parts in (wanted[offer] for offer in sorted(absent))}
-        known = await self._checkout.set_among(splits)
+        known = await counter.set_among(splits)
         steps = [
             [_set_split(split, parts) for split, parts in splits.items() if split not in known],
             [_set_offer(offer, wanted[offer][0]) for offer in sorted(absent)]
@@ -68,9 +71,8 @@ class Shelf:
         ]
         return [step for step in steps if step]
 
-    async def _named(self, sales: Sequence[Sale]) -> dict[bytes, Offered]:
+    async def _named(self, place: CheckoutPlace, sales: Sequence[Sale]) -> dict[bytes, Offered]:
         """What can be sold, by its offer's name."""
-        place = await self._checkout.place()
         found = {}
         for number, sale in enumerate(sales):
             if number % NAMED_AT_ONCE == 0:

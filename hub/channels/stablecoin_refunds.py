@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from hub.channels import stablecoin_words as words
 from hub.channels.stablecoin_results import AWAY, Answers, as_text, key_in
+from hub.channels.stablecoin_whereabouts import whereabouts
 from hub.domain.checkout import Purchase
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
 from hub.domain.records import KeyRole
 from hub.domain.refunds import Refund
-from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, Checkout, SplitterCall
+from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, Checkout, PurchaseStanding, SplitterCall
 
 NOT_CHARGED = "not_charged"
 
@@ -30,29 +31,33 @@ class Refunds:
         if refund.amount != attempt.amount:
             return self._answers.said(Outcome.REJECTED, code="whole_only")
         key = key_in(attempt.channel_ref)
+        if key is None:
+            return self._answers.said(Outcome.REJECTED, code=NOT_CHARGED)
         try:
-            if key is not None and (done := await self._given_back(key, refund)) is not None:
+            seller, standing = await whereabouts(self._checkout, key)
+            if (done := self._given_back(key, standing, refund)) is not None:
                 return done
-            if key is None or (call := await self._refund_call(attempt, key)) is None:
+            if (call := await self._refund_call(seller, attempt, key)) is None:
                 return self._answers.said(Outcome.REJECTED, code=NOT_CHARGED)
         except ChainUnavailable:
             return self._answers.away()
-        return await self._sent(call, key, refund)
+        return await self._sent(seller, call, key, refund)
 
-    async def _sent(self, call: SplitterCall, key: bytes, refund: Refund) -> Result:
+    async def _sent(self, seller: Checkout, call: SplitterCall, key: bytes, refund: Refund) -> Result:
         try:
-            no = await self._carried_out(call)
-            done = await self._given_back(key, refund)  # first: what is given back is given back, whatever was refused
+            no = await self._carried_out(seller, call)
+            # First: what is given back is given back, whatever was refused.
+            done = self._given_back(key, await seller.standing(key), refund)
         except ChainUnavailable:
             return self._answers.said(Outcome.UNKNOWN, key=key, code=AWAY)
         if done is None and no is not None:
             return self._answers.said(Outcome.REJECTED, key=key, code=no[:200])
         return done or self._answers.later(key)
 
-    async def _carried_out(self, call: SplitterCall) -> str | None:
+    async def _carried_out(self, seller: Checkout, call: SplitterCall) -> str | None:
         """Why the contract does not do it, if it does not: then nothing of it can get into a block any more."""
         try:
-            receipt: ChainReceipt | None = await self._checkout.carry_out(call)
+            receipt: ChainReceipt | None = await seller.carry_out(call)
         except ChainRefused as refused:
             return f"refused: {refused}"
         return "reverted" if receipt is not None and not receipt.is_ok else None
@@ -66,8 +71,7 @@ class Refunds:
         # That a call was refused is for its own answer to say; that it has come to nothing is a query's word.
         return replace(told, outcome=Outcome.DECLINED) if told.outcome is Outcome.REJECTED else told
 
-    async def _given_back(self, key: bytes, refund: Refund) -> Result | None:
-        standing = await self._checkout.standing(key)
+    def _given_back(self, key: bytes, standing: PurchaseStanding, refund: Refund) -> Result | None:
         if not standing.is_refunded:
             return None
         if not standing.is_refund_confirmed:
@@ -76,10 +80,10 @@ class Refunds:
             Outcome.DONE, Stage.REFUNDED, key=key, amount=refund.amount, movement_ref=f"{as_text(key)}/refund"
         )
 
-    async def _refund_call(self, attempt: PaymentAttempt, key: bytes) -> SplitterCall | None:
+    async def _refund_call(self, seller: Checkout, attempt: PaymentAttempt, key: bytes) -> SplitterCall | None:
         """Terms and split are those that were bought, as the chain tells them: our settings may be others by now."""
-        paid = await self._checkout.paid(key)
-        known = None if paid is None else await self._checkout.terms(paid.offer_id)
+        paid = await seller.paid(key)
+        known = None if paid is None else await seller.terms(paid.offer_id)
         if paid is None or known is None:
             return None
         terms, parts = known

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 
 from hub.channels.connecting import OnChain
+from hub.channels.stablecoin_whereabouts import all_movements
 from hub.domain.checkout import money_of
 from hub.domain.statements import LineKind, StatementLine
 from hub.ports import ChainUnavailable, Movement, StatementRefused
@@ -22,20 +23,25 @@ async def statement_lines(
     is_over = on_chain.is_embedded and now_us >= until_us + LATE_US
     try:
         place = await on_chain.checkout.place()
-        moved = await on_chain.checkout.movements(from_us, until_us, is_over=is_over)
+        moved = await all_movements(on_chain.checkout, from_us, until_us, is_over=is_over)
     except ChainUnavailable as unavailable:
         raise StatementRefused(f"ask again later: {unavailable}") from unavailable
     for one in moved:
-        if one.token == place.token:
-            yield await _line(on_chain, code, currency, place.decimals, one)
+        line = await _line(on_chain, code, currency, place.decimals, one) if one.token == place.token else None
+        if line is not None:
+            yield line
 
 
-async def _line(on_chain: OnChain, code: str, currency: str, decimals: int, moved: Movement) -> StatementLine:
-    money = money_of(moved.price, currency, decimals)
-    if money is None:
-        raise StatementRefused(f"{moved.place} moved {moved.price} units, which have no exact form in {currency}")
+async def _line(on_chain: OnChain, code: str, currency: str, decimals: int, moved: Movement) -> StatementLine | None:
+    """None for an amount without an exact form, which no offer of ours has: the indexer tells staff of such a purchase,
+    and it does not keep the day's other lines from them."""
     order_key = f"0x{moved.order_key.hex()}"
     attempt_key, refund_key = await on_chain.names_of(order_key)
+    money = money_of(moved.price, currency, decimals)
+    if money is None and attempt_key is None:
+        return None
+    if money is None:
+        raise StatementRefused(f"{moved.place} moved {moved.price} units, which have no exact form in {currency}")
     gross = -money.amount_minor if moved.is_refund else money.amount_minor
     return StatementLine(
         channel=code,

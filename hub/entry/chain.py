@@ -8,6 +8,7 @@ from hub.chain import checkout_deployment, deployment, embedded, keys, offices
 from hub.chain.checkout import JsonRpcCheckout
 from hub.chain.client import JsonRpcChain
 from hub.chain.rpc import Rpc
+from hub.chain.stands import Stand, former_stands
 from hub.domain.records import KeyRole, KnownContract
 from hub.entry.checkout import confirmations_of, token_of
 from hub.entry.settings import Settings
@@ -118,7 +119,8 @@ async def _open_checkout(
     )
     for one in found:
         await keep_contract(hub, _known(one, hub.clock.now_us()))
-    side.checkout.use(splitter.address, token, splitter.from_block)
+    stand = Stand(splitter.address, side.client.contract, token, splitter.from_block)
+    side.checkout.use(stand, await former_stands(side.client, known, stand))
     log.info("selling on chain %d, splitter %s, token %s", splitter.chain_id, splitter.address, token)
 
 

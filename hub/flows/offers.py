@@ -17,7 +17,7 @@ from hub.domain.records import TransactionState
 from hub.domain.refunds import RefundState
 from hub.flows.records import token_id
 from hub.flows.tasks import move_on, skip
-from hub.ports import ChainRefused, Hub, SellsOnChain, SplitterCall
+from hub.ports import ChainRefused, Checkout, Hub, SellsOnChain, SplitterCall
 
 if TYPE_CHECKING:
     from hub.store.catalogue import Sold
@@ -38,7 +38,8 @@ async def keep_up(hub: Hub, *, is_due: bool) -> bool:
     async with hub.store.reading() as rx:
         held, head = await rx.events.position_of(OFFERS), await rx.events.head()
         has_changed = bool(await rx.events.read(HUB_STREAM, held, 1, [ListingChanged.kind]))
-    if (has_changed or is_due) and not all([await _brought_in_line(hub, seller) for seller in sellers]):
+    counters = [(seller, one) for seller in sellers for one in (seller.checkout, *seller.checkout.former)]
+    if (has_changed or is_due) and not all([await _brought_in_line(hub, *counter) for counter in counters]):
         return False
     if has_changed:
         await hub.store.write(move_on, OFFERS, head.position)
@@ -47,46 +48,48 @@ async def keep_up(hub: Hub, *, is_due: bool) -> bool:
     return True
 
 
-async def _brought_in_line(hub: Hub, seller: SellsOnChain) -> bool:
-    looked = await _differences(hub, seller)
+async def _brought_in_line(hub: Hub, seller: SellsOnChain, counter: Checkout) -> bool:
+    looked = await _differences(hub, seller, counter)
     if not looked:
         return True
-    named = {call.purpose: await _generation(hub, seller, call) for step in looked for call in step[:AT_ONCE]}
+    named = {call.purpose: await _generation(hub, counter, call) for step in looked for call in step[:AT_ONCE]}
     # Each has its name from before this second look: what another process has carried out meanwhile is not in it, and
     # what it is about to has the same name.
-    for step in await _differences(hub, seller):
+    for step in await _differences(hub, seller, counter):
         calls = [replace(call, purpose=named[call.purpose]) for call in step if call.purpose in named]
-        done = [await _is_carried_out(seller, call) for call in calls]
+        done = [await _is_carried_out(counter, call) for call in calls]
         if not all(done) or len(done) < len(step):
             return False
     return True
 
 
-async def _differences(hub: Hub, seller: SellsOnChain) -> Sequence[Sequence[SplitterCall]]:
-    place = await seller.checkout.place()
+async def _differences(hub: Hub, seller: SellsOnChain, counter: Checkout) -> Sequence[Sequence[SplitterCall]]:
+    place = await counter.place()
+    sold: list[Sold] = []
     async with hub.store.reading() as rx:
-        sold = [*await rx.catalogue.on_sale(), *await rx.orders.payable(hub.clock.now_us())]
+        if counter is seller.checkout:  # former ones sell what was shown, and nothing else
+            sold = [*await rx.catalogue.on_sale(), *await rx.orders.payable(hub.clock.now_us())]
         attempts = await rx.payments.live_on(seller.code)
-        told_open = await rx.chain_log.open_offers(place.chain_id, seller.checkout.splitter)
+        told_open = await rx.chain_log.open_offers(place.chain_id, counter.splitter)
     sales = [_sale(hub, one) for one in sold]
-    return await seller.differences(sales, {bytes.fromhex(offer[2:]) for offer in told_open}, attempts)
+    return await seller.differences(counter, sales, {bytes.fromhex(offer[2:]) for offer in told_open}, attempts)
 
 
-async def _generation(hub: Hub, seller: SellsOnChain, call: SplitterCall) -> str:
+async def _generation(hub: Hub, counter: Checkout, call: SplitterCall) -> str:
     """The first purpose of this call that has not ended. An offer may come back, go and come again: each time under a
     purpose of its own, so that each happens once, whoever carries it out."""
     async with hub.store.reading() as rx:
         for number in count():
-            purpose = f"{call.purpose}:{seller.checkout.splitter}:{number}"
+            purpose = f"{call.purpose}:{counter.splitter}:{number}"
             held = await rx.anchors.transaction(purpose)
             if held is None or held.state is not TransactionState.CONFIRMED:
                 break
     return purpose
 
 
-async def _is_carried_out(seller: SellsOnChain, call: SplitterCall) -> bool:
+async def _is_carried_out(counter: Checkout, call: SplitterCall) -> bool:
     try:
-        return await seller.checkout.carry_out(call) is not None
+        return await counter.carry_out(call) is not None
     except ChainRefused as refused:
         log.warning("%s was refused, what is on sale on chain is not what should be: %s", call.purpose, refused)
         return True

@@ -86,6 +86,10 @@ class Checkout(Protocol):
     def splitter(self) -> str:
         """The contract's address, checksummed. Raises ChainUnavailable before it is deployed."""
 
+    @property
+    def former(self) -> "Sequence[Checkout]":
+        """The hub's splitters before this one. Nothing is put on sale there; what was bought there is asked of them."""
+
     async def place(self) -> CheckoutPlace:
         """Known once the contracts are deployed."""
 
@@ -128,10 +132,15 @@ class SellsOnChain(Protocol):
     checkout: Checkout
 
     async def differences(
-        self, sales: Sequence[Sale], told_open: Collection[bytes], attempts: Sequence[PaymentAttempt]
+        self,
+        counter: Checkout,
+        sales: Sequence[Sale],
+        told_open: Collection[bytes],
+        attempts: Sequence[PaymentAttempt],
     ) -> Sequence[Sequence[SplitterCall]]:
-        """The calls that put `sales` on sale and take everything else off, in steps: one comes after the other. None is
-        left: what is on sale is what should be. Raises ChainUnavailable.
+        """The calls that put `sales` on sale at `counter`, the channel's own or a former one, and take everything else
+        off, in steps: one comes after the other. None is left: what is on sale is what should be. Raises
+        ChainUnavailable.
 
         `told_open` are the offers that the chain's log tells are open. One of them stays while an order key of
         `attempts` commits to it. A sale that the channel cannot make is left out.

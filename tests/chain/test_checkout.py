@@ -14,7 +14,9 @@ from hub.chain.checkout_deployment import TEST_TOKEN, deploy_checkout
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import deploy
 from hub.chain.rpc import Answer, Json, NodeSaidNo, Question
+from hub.chain.stands import Stand, former_stands
 from hub.channels import stablecoin_words as words
+from hub.channels.stablecoin_whereabouts import whereabouts
 from hub.domain.checkout import Part, Purchase, Terms, offer_id, order_key, split_id
 from hub.ports import ChainUnavailable, Obstacle, Paid, SplitterCall
 from tests.chain import nodes
@@ -46,7 +48,7 @@ async def chain(node: nodes.Node) -> AsyncIterator[JsonRpcChain]:
 async def checkout(chain: JsonRpcChain) -> JsonRpcCheckout:
     splitter, token, _ = await deploy_checkout(chain, KEYS, (), token=TEST_TOKEN)
     checkout = JsonRpcCheckout(chain, DEPTH)
-    checkout.use(splitter.address, token, splitter.from_block)
+    checkout.use(Stand(splitter.address, chain.contract, token, splitter.from_block))
     return checkout
 
 
@@ -158,7 +160,7 @@ async def test_a_purchase_is_confirmed_by_the_blocks_on_top_of_it(checkout: Json
 async def test_what_stands_in_the_way_of_a_purchase_is_told(checkout: JsonRpcCheckout, node: nodes.Node) -> None:
     key, terms = await bought(checkout, node, b"in the way")
     offer, closed, free = offer_id(terms, keccak), keccak(b"no offer"), keccak(b"free")
-    rights = checkout._node.contract  # where a key can be called off
+    rights = checkout._stand.hub  # where a key can be called off
     token = to_checksum_address(terms.token)
 
     assert await checkout.open_among([offer, closed]) == {offer}
@@ -182,7 +184,7 @@ async def test_what_stands_in_the_way_of_a_purchase_is_told(checkout: JsonRpcChe
 class Provider:
     """A node that gives logs of `most` blocks at a time; one log is in block `at`, another below it."""
 
-    chain_id, contract, head = 1, "0x" + "c0" * 20, 20_010_000
+    chain_id, head = 1, 20_010_000
 
     def __init__(self, most: int, at: int | None) -> None:
         self.most, self.at = most, at
@@ -214,12 +216,16 @@ class Provider:
 FROM_BLOCK = 19_900_001
 
 
+def stand(from_block: int) -> Stand:
+    return Stand("0x" + "5a" * 20, Tagged.contract, "0x" + "70" * 20, from_block)
+
+
 @pytest.mark.parametrize("at", [FROM_BLOCK + 1, 19_955_555, Provider.head])
 @pytest.mark.parametrize("most", [200_000, 10_000, 2_000])
 async def test_logs_are_found_where_a_node_gives_few_blocks_at_a_time(most: int, at: int) -> None:
     provider = Provider(most, at)
     checkout = JsonRpcCheckout(provider, 12)
-    checkout.use("0x" + "5a" * 20, "0x" + "70" * 20, FROM_BLOCK)
+    checkout.use(stand(FROM_BLOCK))
     assert await checkout.paid(bytes(32)) == Paid(bytes(32), BUYER_ADDRESS, bytes(20), 5)
     assert provider.asked < 100
 
@@ -227,7 +233,7 @@ async def test_logs_are_found_where_a_node_gives_few_blocks_at_a_time(most: int,
 async def test_logs_that_are_nowhere_are_none_and_those_that_a_node_never_gives_unknown() -> None:
     for provider, found in ((Provider(2_000, None), None), (Provider(0, None), ChainUnavailable)):
         checkout = JsonRpcCheckout(provider, 12)
-        checkout.use("0x" + "5a" * 20, "0x" + "70" * 20, FROM_BLOCK)
+        checkout.use(stand(FROM_BLOCK))
         if found is None:
             assert await checkout.paid(bytes(32)) is None
         else:
@@ -262,14 +268,14 @@ async def test_what_counts_is_so_many_blocks_deep_or_what_the_node_names(
 ) -> None:
     node = Tagged(safe=70, finalized=40)
     checkout = JsonRpcCheckout(node, confirmations)
-    checkout.use("0x" + "5a" * 20, "0x" + "70" * 20, 1)
+    checkout.use(stand(1))
     assert (await checkout.standing(bytes(32))).confirmed_at == 1_000 + deep
     assert (set(node.looked_at), checkout.depth) == ({hex(100), hex(deep)}, depth)
 
 
 async def test_a_node_that_calls_no_block_safe_is_told_of() -> None:
     checkout = JsonRpcCheckout(Tagged(), "safe")
-    checkout.use("0x" + "5a" * 20, "0x" + "70" * 20, 1)
+    checkout.use(stand(1))
     with pytest.raises(ChainUnavailable, match="calls no block safe"):
         await checkout.standing(bytes(32))
 
@@ -283,6 +289,35 @@ async def test_a_purchase_that_a_reorg_takes_away_is_none(checkout: JsonRpcCheck
     standing = await checkout.standing(key)
     assert (standing.bought_at, standing.is_confirmed) == (None, False)
     assert await checkout.paid(key) is None
+
+
+async def test_what_a_former_splitter_has_sold_is_asked_and_given_back_there(
+    chain: JsonRpcChain, checkout: JsonRpcCheckout, node: nodes.Node
+) -> None:
+    key, terms = await bought(checkout, node, b"before the upgrade")
+    hub = await _created(node, abi.creation("entitlement_hub", DEPLOYER.address, GATEWAY.address))
+    upgraded = JsonRpcChain(lambda: node.url, KEYS, contract=hub)
+    await upgraded.connect()
+    _, token, known = await deploy_checkout(chain, KEYS, (), token=TEST_TOKEN)
+    splitter, _, found = await deploy_checkout(upgraded, KEYS, known, token=TEST_TOKEN)
+    stand = Stand(splitter.address, hub, token, splitter.from_block)
+    stands = await former_stands(upgraded, [*known, *found], stand)
+    assert [(one.splitter, one.hub, one.token) for one in stands] == [(checkout.splitter, chain.contract, token)]
+
+    async def send(to: str, call: SplitterCall) -> None:
+        sent(node, GATEWAY, to, call.data)
+
+    present = JsonRpcCheckout(upgraded, 1)
+    present.use(stand, stands)
+    present.send_by(send)  # type: ignore[arg-type]  # receipts are of no use here
+    assert (await present.standing(key)).bought_at is None
+    seller, standing = await whereabouts(present, key)
+    assert (seller.splitter, standing.bought_at is not None) == (checkout.splitter, True)
+    purchase = Purchase(keccak(b"before the upgrade"), BUYER_ADDRESS, DEADLINE, BUYER_ADDRESS)
+    await seller.carry_out(SplitterCall("refund", words.refund_call(terms, purchase, PARTS)))
+    assert (await whereabouts(present, key))[1].is_refunded
+    assert await present.open_among([offer_id(terms, keccak)]) == set()
+    await upgraded.aclose()
 
 
 async def test_a_refund_is_seen_and_then_confirmed(checkout: JsonRpcCheckout, node: nodes.Node) -> None:

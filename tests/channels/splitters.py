@@ -62,6 +62,7 @@ class Contracts:
     is_day_final: bool = True
     carried: list[SplitterCall] = field(default_factory=list)
     asked: list[bytes] = field(default_factory=list)
+    former: "Sequence[Contracts]" = ()
 
     async def place(self) -> CheckoutPlace:
         self._demand()
@@ -136,6 +137,11 @@ async def shown(channel: StablecoinChannel, way: str = "permit") -> PaymentAttem
     """An attempt whose buyer was told what to sign."""
     asked = asked_by(way)
     return replace(asked, channel_ref=(await channel.create(asked)).channel_ref)
+
+
+def offer_to_treasury() -> bytes:
+    """The sale's offer where no payee has an address."""
+    return offer_id(replace(TERMS, split_id=TREASURY_SPLIT), keccak)
 
 
 def said(result: Result) -> tuple[Outcome, Stage, str | None]:

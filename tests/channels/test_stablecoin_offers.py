@@ -59,7 +59,7 @@ async def test_what_is_sold_and_not_open_is_put_on_sale_and_its_split_before_it(
     others = replace(odd, shares=((None, 10_000),))
     told = {OFFER}
 
-    splits, offers = await channel.differences([SALE, dear, foreign, dear, others], told, [])
+    splits, offers = await channel.differences(contracts, [SALE, dear, foreign, dear, others], told, [])
 
     assert {call.purpose for call in splits} == {f"split:{one.hex()}" for one in (TERMS.split_id, TREASURY_SPLIT)}
     named = [offer_named(9_900), offer_named(4_200, TREASURY_SPLIT)]
@@ -67,7 +67,7 @@ async def test_what_is_sold_and_not_open_is_put_on_sale_and_its_split_before_it(
 
     contracts.splits = {TERMS.split_id, TREASURY_SPLIT}
     contracts.open_ |= {named[0]}  # which the log does not tell yet
-    [[only]] = await channel.differences([SALE, dear, foreign, dear, others], told, [])
+    [[only]] = await channel.differences(contracts, [SALE, dear, foreign, dear, others], told, [])
     assert only.purpose == f"offer:{named[1].hex()}"
 
 
@@ -80,17 +80,17 @@ async def test_what_nothing_sells_is_taken_off_unless_a_shown_order_waits_for_it
     contracts.splits = {TERMS.split_id}
     closing = [f"close:{one.hex()}" for one in sorted((OFFER, dear))]
 
-    [calls] = await channel.differences([], {OFFER, dear}, [])
+    [calls] = await channel.differences(contracts, [], {OFFER, dear}, [])
     assert [call.purpose for call in calls] == closing
-    [calls] = await channel.differences([], {OFFER, dear}, [asked])
+    [calls] = await channel.differences(contracts, [], {OFFER, dear}, [asked])
     assert [call.purpose for call in calls] == [f"close:{dear.hex()}"]
-    [calls] = await channel.differences([SALE], {OFFER, dear}, [asked, replace(asked, channel_ref=None)])
+    [calls] = await channel.differences(contracts, [SALE], {OFFER, dear}, [asked, replace(asked, channel_ref=None)])
     assert [call.purpose for call in calls] == [f"close:{dear.hex()}"]
     other = replace(asked, key="TB-7-2")  # its order key is another one's
-    [calls] = await channel.differences([], {OFFER, dear}, [other])
+    [calls] = await channel.differences(contracts, [], {OFFER, dear}, [other])
     assert [call.purpose for call in calls] == closing
     contracts.open_ = set()  # closed by now, which the log does not tell yet
-    assert await channel.differences([], {OFFER, dear}, []) == []
+    assert await channel.differences(contracts, [], {OFFER, dear}, []) == []
 
 
 async def test_a_payees_new_address_is_another_offer_and_a_shown_order_keeps_the_old_one(
@@ -102,9 +102,9 @@ async def test_a_payees_new_address_is_another_offer_and_a_shown_order_keeps_the
     asked = await shown(before)
     after = made(contracts, clock, token="test", treasury="0x" + PAYEE.hex())
 
-    splits, offers = await after.differences([SALE], {old}, [asked])
+    splits, offers = await after.differences(contracts, [SALE], {old}, [asked])
     assert [call.purpose.partition(":")[0] for call in (*splits, *offers)] == ["split", "offer"]
-    _, offers = await after.differences([SALE], {old}, [])
+    _, offers = await after.differences(contracts, [SALE], {old}, [])
     assert [call.purpose.partition(":")[0] for call in offers] == ["offer", "close"]
 
 
@@ -157,6 +157,13 @@ async def test_a_statement_that_cannot_be_had_whole_is_refused(
     channel: StablecoinChannel, contracts: Contracts, fault: str
 ) -> None:
     contracts.away = fault == "away"
-    contracts.moved = [moving(1, KEYS[0], 12_500_001)]
+    contracts.moved = [moving(1, KEYS[1]), moving(2, KEYS[0], 12_500_001)]
     with pytest.raises(StatementRefused):
-        await anext(channel.statement(DAY))
+        [line async for line in channel.statement(DAY)]
+
+
+async def test_a_strangers_purchase_at_a_price_that_is_no_money_keeps_no_line_of_the_day_back(
+    channel: StablecoinChannel, contracts: Contracts
+) -> None:
+    contracts.moved = [moving(1, KEYS[1], 1), moving(2, KEYS[0]), moving(3, KEYS[1], 1, is_refund=True)]
+    assert [line.line_id async for line in channel.statement(DAY)] == ["0xt:2"]

@@ -230,6 +230,7 @@ class Told:
     name: str
     subject: str
     args: dict[str, str]
+    contract: str = ""  # of another contract than the chain's own
 
     @property
     def bits(self) -> set[tuple[bytes, int]]:
@@ -438,7 +439,15 @@ class ScriptedChain:
     def _events(self) -> list[ChainEvent]:
         return [
             ChainEvent(
-                self.chain_id, number, receipt.block_hash, 0, hash_, self.contract, told.name, told.subject, told.args
+                self.chain_id,
+                number,
+                receipt.block_hash,
+                0,
+                hash_,
+                told.contract or self.contract,
+                told.name,
+                told.subject,
+                told.args,
             )
             for number, (hash_, receipt) in enumerate(self.mined.items(), 1)
             if receipt.is_ok and (told := self.telling.get(hash_)) is not None

@@ -3,7 +3,7 @@ off, each once a generation, whoever carries it out and whatever dies over it.""
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 import pytest
@@ -35,6 +35,7 @@ from tests.flows.benches import Bench
 from tests.flows.scripted import ScriptedChain, Told
 from tests.world import partner
 
+NEXT = "0x" + "5b" * 20  # the splitter of an upgrade
 TOKEN, TREASURY = bytes([2]) * 20, bytes([7]) * 20
 WALLET = "permit:0x" + "ab" * 20
 CALLS = {
@@ -59,11 +60,12 @@ class Splitter(ScriptedChain):
     async def sign_call(self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY) -> SignedTransaction:
         self.die("sign")
         name, subject = CALLS[data[:4]], data[4:36]
-        if subject in self.refused or (name == "OfferSet" and data[164:196] not in self.holding("SplitSet")):
+        has_split = name != "OfferSet" or data[164:196] in self.holding("SplitSet", at=to)
+        if subject in self.refused or not has_split:
             raise ChainRefused("no")
         self.signings += 1
         return self._sign(
-            f"call {data.hex()}", nonce, lambda: None, Told(name, f"0x{subject.hex()}", {}), self.accounts[by]
+            f"call {data.hex()}", nonce, lambda: None, Told(name, f"0x{subject.hex()}", {}, to), self.accounts[by]
         )
 
     async def send(self, transaction: SignedTransaction) -> None:
@@ -76,10 +78,11 @@ class Splitter(ScriptedChain):
             self.dies_at = ""
             raise Killed
 
-    def holding(self, set_by: str, ended_by: str = "") -> set[bytes]:
-        """What the events of the blocks leave standing."""
+    def holding(self, set_by: str, ended_by: str = "", at: str = "") -> set[bytes]:
+        """What the events of the blocks leave standing at a splitter, the first one unless it is said."""
         held: set[bytes] = set()
-        for told in (self.telling[hash_] for hash_ in self.mined if hash_ in self.telling):
+        telling = (self.telling[hash_] for hash_ in self.mined if hash_ in self.telling)
+        for told in (one for one in telling if (one.contract or self.contract) == (at or self.contract)):
             subject = bytes.fromhex(told.subject[2:])
             if told.name == set_by:
                 held.add(subject)
@@ -89,7 +92,10 @@ class Splitter(ScriptedChain):
 
     @property
     def open(self) -> set[bytes]:
-        return self.holding("OfferSet", "OfferClosed")
+        return self.open_at(self.contract)
+
+    def open_at(self, splitter: str) -> set[bytes]:
+        return self.holding("OfferSet", "OfferClosed", splitter)
 
 
 @dataclass
@@ -98,23 +104,21 @@ class Counter:
 
     bench: Bench
     chain: Splitter
-
-    @property
-    def splitter(self) -> str:
-        return self.chain.contract
+    splitter: str
+    former: "tuple[Counter, ...]" = ()
 
     async def place(self) -> CheckoutPlace:
         address = bytes.fromhex(self.splitter[2:])
         return CheckoutPlace(self.chain.chain_id, address, TOKEN, "Test USD", "1", 6, has_signatures=True)
 
     async def open_among(self, offer_ids: Collection[bytes]) -> set[bytes]:
-        return self.chain.open & set(offer_ids)
+        return self.chain.open_at(self.splitter) & set(offer_ids)
 
     async def set_among(self, split_ids: Collection[bytes]) -> set[bytes]:
-        return self.chain.holding("SplitSet") & set(split_ids)
+        return self.chain.holding("SplitSet", at=self.splitter) & set(split_ids)
 
     async def obstacle(self, offer_id: bytes, order_key: bytes) -> Obstacle | None:
-        return None if offer_id in self.chain.open else Obstacle.OFFER
+        return None if offer_id in self.chain.open_at(self.splitter) else Obstacle.OFFER
 
     async def permit_nonce(self, payer: bytes) -> int:
         return 0
@@ -132,6 +136,7 @@ class Stall:
 
     bench: Bench
     chain: Splitter
+    counter: Counter
     listing: Listing
 
     async def priced(self, minor: int) -> None:
@@ -213,6 +218,7 @@ async def embedded_stall(embedded: Bench) -> Stall:
 async def opened(bench: Bench) -> Stall:
     """Its course costs 1.00 USD, and is on sale on chain at that price."""
     bench.chain = chain = Splitter()
+    counter = Counter(bench, chain, chain.contract)
     await anchors.keep_contract(bench.hub, chain.known)
 
     async def sale_of(order_id: str) -> object:
@@ -223,9 +229,9 @@ async def opened(bench: Bench) -> Stall:
 
     bench.other = StablecoinChannel(  # type: ignore[assignment]  # in the place of the second scripted channel
         currency="USD", is_test_only=True, treasury=TREASURY, payees={}, clock=bench.clock, client=httpx.AsyncClient(),
-        on_chain=OnChain(Counter(bench, chain), sale_of, lambda key: keccak(text=key), named, is_embedded=False),  # type: ignore[arg-type]  # what offers ask of it
+        on_chain=OnChain(counter, sale_of, lambda key: keccak(text=key), named, is_embedded=False),  # type: ignore[arg-type]  # what offers ask of it
     )  # fmt: skip
-    stall = Stall(bench, chain, await put(bench, 100))
+    stall = Stall(bench, chain, counter, await put(bench, 100))
     await stall.kept_up()
     assert stall.on_sale == [100]
     return stall
@@ -248,6 +254,22 @@ async def test_an_old_price_is_taken_off_sale_once_no_order_can_be_paid_at_it(st
     assert await bench.rows("SELECT DISTINCT state FROM payment_attempt") == [("VOIDED",)]
     assert stall.on_sale == [200]
     assert await stall.done() == ["offer 100 0", "offer 200 0", "close 100 0"]
+
+
+async def test_a_former_splitter_sells_what_was_shown_there_until_it_is_over_and_nothing_else(stall: Stall) -> None:
+    bench, chain, counter = stall.bench, stall.chain, stall.counter
+    learner = await bench.world.learner()
+    assert (await stall.asked(learner, await stall.ordered(learner, "before the upgrade"))).state == "ACTION"
+    await stall.priced(200)
+    untried = stall.offer(200)
+    counter.former, counter.splitter = (Counter(bench, chain, counter.splitter),), NEXT
+    await anchors.keep_contract(bench.hub, replace(chain.known, address=NEXT, name="checkout_splitter"))
+
+    await stall.kept_up()
+    assert chain.open_at(NEXT) == {stall.offer(100), untried}, "the order is payable here too, by another attempt"
+    assert chain.open == {stall.offer(100)}
+    await stall.later(max(ATTEMPT_WITHIN_US, PAY_WITHIN_US) + 2_000_000)
+    assert (chain.open_at(NEXT), chain.open) == ({untried}, set())
 
 
 async def test_a_price_that_comes_back_is_opened_closed_and_opened_again_each_once(stall: Stall) -> None:

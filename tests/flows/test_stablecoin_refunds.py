@@ -76,6 +76,7 @@ class Splitter:
     bench: Bench
     chain: Pool
     is_away: bool = False
+    former: "tuple[Splitter, ...]" = ()
 
     async def standing(self, order_key: bytes) -> PurchaseStanding:
         is_back = self.chain.paid_back > 0
