@@ -11,6 +11,7 @@ from hub.domain.money import CURRENCIES, MAX_MINOR, Money
 
 Keccak = Callable[[bytes], bytes]
 
+CHANNEL = "stablecoin"  # whose payments are purchases on chain, by their buyers themselves
 FULL_BPS = 10_000
 MAX_PARTS = 16  # payees of a split: what the contract divides in one go
 NO_TERM = 0  # seconds of a right without end

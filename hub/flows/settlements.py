@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hub.domain import checkout
 from hub.domain.ids import Draw
 from hub.domain.records import AnchorBatch, RecordedLeaf
 from hub.flows import chain_effects
@@ -17,7 +18,6 @@ from hub.ports import Hub, SettledRight, SignedTransaction
 if TYPE_CHECKING:
     from hub.store.transactions import Rx, Tx
 
-STABLECOIN = "stablecoin"  # the channel whose purchases are settled by the transaction that pays
 ORDER_KEY = re.compile("0x[0-9a-f]{64}")  # as that channel refers to a purchase
 # A signed result that lies about is worth nothing after so long; the contract takes a day at most.
 DEADLINE_S = 3_600
@@ -27,7 +27,7 @@ async def keys_of(hub: Hub, rx: "Rx", leaves: Sequence[RecordedLeaf]) -> dict[st
     """Leaf id → order key on chain, of those among these leaves that are settled by themselves."""
     rights = [leaf for leaf in leaves if leaf.grant_id is not None]
     paid = [leaf.attempt_id for leaf in rights if leaf.attempt_id is not None and leaf.owner_id is None]
-    bought = await rx.payments.references(STABLECOIN, paid) if paid else {}
+    bought = await rx.payments.references(checkout.CHANNEL, paid) if paid else {}
     keys: dict[str, bytes] = {}
     for leaf in rights:
         reference = bought.get(leaf.attempt_id or "") or ""
