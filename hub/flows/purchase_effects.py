@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hub.domain import checkout
 from hub.domain.chain_log import ChainEvent, Depth
 from hub.domain.events import Audience
 from hub.domain.ids import Draw
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from hub.store.transactions import Tx
 
 MoveGrants = Callable[["Tx", Order, str, list[Audience], Draw], Awaitable[Order]]
-STABLECOIN = "stablecoin"  # the channel whose purchases are settled by their buyers
 # An attempt lives for half an hour; what was settled later than this after it was made nobody waits for.
 WAITED_FOR_US = 24 * 3600 * 1_000_000
 
@@ -38,7 +38,7 @@ async def settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: 
     channel decides, even of one that had ended without money by then, as by the word of a node that lagged. A purchase
     that nobody here waits for is a stranger's, with money of their own; a settlement without one was signed by a key
     of ours."""
-    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
     if attempt is None:
         if depth is Depth.FINAL and not await _is_known(tx, event):
             await tell_of_event(tx, event, "an order was settled by a transaction that is not ours", draw)
@@ -55,7 +55,7 @@ async def settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: 
 async def unsettled(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
     """A purchase that was taken for paid is gone, in a block deeper than its channel waits for: what it gave is held
     back until it is in a block again, and a person is told. Its money stays in the books until that person decides."""
-    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
     if attempt is None or attempt.state is not AttemptState.CHARGED:
         return
     effect = "no right rests on it"
@@ -81,7 +81,7 @@ async def order_revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, v
     record is to end too. What became of the money its channel tells."""
     if await tx.chain_log.is_ours(event.transaction_hash):
         return
-    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
     what = "an order" if attempt is None else f"a purchase for {attempt.order_id}, which its right does not rest on,"
     if attempt is not None and await _gives_right(tx, attempt):
         await _move_bought(tx, attempt, revoke_grants_of, draw, vault, _cause(event))
@@ -94,7 +94,7 @@ async def order_unrevoked(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault)
     told = await tx.chain_log.about(event.subject, event.name)
     if any(earlier.address == event.address and earlier.place < event.place for earlier in told):
         return
-    attempt = await tx.payments.of_purchase(STABLECOIN, event.subject, draw.now_us - WAITED_FOR_US)
+    attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
     if attempt is not None:
         await _move_bought(tx, attempt, partial(restore_grants_of, vault=vault), draw, vault, _cause(event))
 
