@@ -10,20 +10,13 @@ from contracts import abi
 from hub.chain import calls, splitter_calls
 from hub.chain.answers import octets_in
 from hub.chain.client import JsonRpcChain
-from hub.chain.deployment import NONCES_LOOKED_AT, Deployment, first_block
+from hub.chain.deployment import NONCES_LOOKED_AT, Deployment, first_block, leave_offices
 from hub.chain.keys import ChainKeys
-from hub.chain.offices import owner_calls, wanted
+from hub.chain.offices import SPLITTER_OFFICES, owner_may_call, put_in_office
 from hub.chain.rpc import Question
 from hub.chain.transacting import mined
-from hub.domain.records import KeyRole
 
 TEST_TOKEN: Final = "test"  # instead of an address: TestUSD, on the embedded node alone
-# What the hub's keys may do there, each by its role.
-OFFICES: Final = {
-    KeyRole.SELLER: splitter_calls.ROLE_SELLER,
-    KeyRole.REVOKER: splitter_calls.ROLE_REFUNDER,
-    KeyRole.PAUSER: splitter_calls.ROLE_PAUSER,
-}
 NOBODY: Final = "0x" + "00" * 20
 # Words that a contract's own code ends with after deployment, and that its artifact's hash leaves out: immutables.
 OWN_WORDS: Final = {splitter_calls.SPLITTER: 1, splitter_calls.TEST_USD: 2}
@@ -53,10 +46,20 @@ async def deploy_checkout(
     found.append(splitter)
     if not appoints and any(one.address == splitter.address for one in known):
         return splitter, address, found
-    await _in_office(chain, keys, splitter.address)
+    await put_in_office(chain, keys, splitter.address, SPLITTER_OFFICES)
+    await leave_offices(chain, keys, (one for one in known if _is_splitter(one, chain) and one != splitter))
+    roles = await chain.roles_of(splitter.address)
+    if not roles & splitter_calls.ROLE_MINTER:  # the hub takes its word for a purchase
+        minter = calls.set_role(splitter.address, roles | splitter_calls.ROLE_MINTER)
+        await owner_may_call(chain, keys, chain.contract, minter)
     if not await _asked(chain, splitter.address, "isTaken", address):
-        await owner_calls(chain, keys, splitter.address, abi.call(splitter_calls.SPLITTER, "setToken", address, True))
+        taken = abi.call(splitter_calls.SPLITTER, "setToken", address, True)
+        await owner_may_call(chain, keys, splitter.address, taken)
     return splitter, address, found
+
+
+def _is_splitter(one: Deployment, chain: JsonRpcChain) -> bool:
+    return (one.chain_id, one.name) == (chain.chain_id, splitter_calls.SPLITTER)
 
 
 async def _there(
@@ -90,17 +93,6 @@ async def _created(chain: JsonRpcChain, keys: ChainKeys, name: str, *arguments: 
     address = calls.creation_address(keys.deployer.address, nonce)
     (lies,) = await chain.look_up(Question("eth_getCode", (address, "latest")))
     return Deployment(chain.chain_id, address, name, keccak(octets_in(lies)), receipt.block_number)
-
-
-async def _in_office(chain: JsonRpcChain, keys: ChainKeys, splitter: str) -> None:
-    """The hub takes the splitter's word for a purchase, and the splitter that of this hub's keys. The gateway is none
-    of them, unless one key does all."""
-    roles = await chain.roles_of(splitter)
-    if not roles & splitter_calls.ROLE_MINTER:
-        await owner_calls(chain, keys, chain.contract, calls.set_role(splitter, roles | splitter_calls.ROLE_MINTER))
-    for account, bits in ({keys.gateway.address: 0} | wanted(keys, OFFICES)).items():
-        if await _asked(chain, splitter, "roles", account) != bits:
-            await owner_calls(chain, keys, splitter, abi.call(splitter_calls.SPLITTER, "setRole", account, bits))
 
 
 async def _asked(chain: JsonRpcChain, splitter: str, function: str, *arguments: object) -> object:

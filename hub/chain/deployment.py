@@ -1,14 +1,14 @@
 """Putting the contract on a chain once, however often it is asked for: at each start, or by `hub contracts deploy`."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hub.chain import calls
+from hub.chain import calls, splitter_calls
 from hub.chain.client import JsonRpcChain
 from hub.chain.keys import ChainKeys
-from hub.chain.offices import owner_calls, put_in_office
+from hub.chain.offices import FORMER_OFFICES, OFFICES, SPLITTER_OFFICES, owner_may_call, put_in_office
 from hub.chain.rpc import NodeSaidNo, Question
 from hub.chain.transacting import mined
 from hub.ports import ChainRefused, ChainUnavailable
@@ -16,6 +16,7 @@ from hub.ports import ChainRefused, ChainUnavailable
 log = logging.getLogger(__name__)
 
 NONCES_LOOKED_AT: Final = 64  # of the deployer, which does nothing but deploy and set roles
+OFFICES_LEFT: Final = {calls.CONTRACT: FORMER_OFFICES, splitter_calls.SPLITTER: SPLITTER_OFFICES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,9 @@ async def deploy(
     """This version's EntitlementHub on that chain; `chain` asks it from now on.
 
     `chain` comes without a contract: which one it is, is decided here. This hub's keys are put in office at a new one;
-    at a recorded one only if the caller `appoints`: an owner who took roles away, as from a stolen key, means it.
-    `succeeds`: the one before it names it as its successor.
+    at a recorded one only if the caller `appoints`: an owner who took roles away, as from a stolen key, means it. With
+    that, they keep at former ones what has to be done there. `succeeds`: the one before it names it as its successor.
+    Where the deployer is not the owner any more, all this is shown for the owner to send, and holds up nothing.
 
     `known` are the recorded ones of all chains, oldest first; one that fits is given back, else one that this deployer
     made before without its being recorded, else a new one: the caller records what it gets. `from_block` is the block
@@ -57,19 +59,24 @@ async def deploy(
     deployment = recorded or await _unrecorded(chain, keys, from_block) or await _create(chain, keys)
     chain.use_contract(deployment.address)
     await chain.connect()
-    former = [
-        one.address
-        for one in known
-        if (one.chain_id, one.name) == (chain.chain_id, calls.CONTRACT) and one.address != deployment.address
-    ]
+    former = [one for one in known if one.chain_id == chain.chain_id and one.address != deployment.address]
     if appoints or recorded is None:
-        await put_in_office(chain, keys, former)
+        await put_in_office(chain, keys, deployment.address, OFFICES)
+        await leave_offices(chain, keys, former)
     elif not await chain.roles_of(chain.sender) & calls.ROLE_GATEWAY:
         log.warning("%s may not anchor: it is no gateway of %s; `hub contracts deploy` or its owner can make it one",
                     chain.sender, deployment.address)  # fmt: skip
-    if succeeds and former:
-        await owner_calls(chain, keys, former[-1], calls.set_successor(deployment.address))
+    hubs = [one.address for one in former if one.name == calls.CONTRACT]
+    if succeeds and hubs:
+        await owner_may_call(chain, keys, hubs[-1], calls.set_successor(deployment.address))
     return deployment
+
+
+async def leave_offices(chain: JsonRpcChain, keys: ChainKeys, former: Iterable[Deployment]) -> None:
+    """Of contracts that others have followed: whose key did too much there once, does no more of it than is left."""
+    for one in former:
+        if offices := OFFICES_LEFT.get(one.name):
+            await put_in_office(chain, keys, one.address, offices)
 
 
 async def _recorded(chain: JsonRpcChain, known: Sequence[Deployment]) -> Deployment | None:

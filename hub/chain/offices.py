@@ -1,24 +1,45 @@
 """Which key may do what on the contracts: appointed by their owner, the deployer, who pays for gas on our own chain."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from hub.chain import calls
+from hub.chain import calls, splitter_calls
 from hub.chain.client import JsonRpcChain
 from hub.chain.keys import PAYING, ChainKeys
 from hub.chain.transacting import mined
 from hub.domain.records import KeyRole
-from hub.ports import ChainReceipt
+from hub.ports import ChainReceipt, ChainRefused
 
-# Bits of the EntitlementHub by the role of a key. The gateway last: what its key did for others before, others can do
-# by then.
+log = logging.getLogger(__name__)
+
+# Bits of a contract by the role of a key. The gateway last: what its key did for others before, others can do by then.
 OFFICES: Final[Mapping[KeyRole, int]] = {
     KeyRole.PAUSER: calls.ROLE_PAUSER,
     KeyRole.REVOKER: calls.ROLE_REVOKER,
     KeyRole.SIGNER: calls.ROLE_SIGNER,
     KeyRole.GATEWAY: calls.ROLE_GATEWAY,
 }
+# Of an EntitlementHub that another has followed: nothing is anchored or settled there any more, and much is held.
+FORMER_OFFICES: Final[Mapping[KeyRole, int]] = {KeyRole.REVOKER: calls.ROLE_REVOKER, KeyRole.GATEWAY: 0}
+# Of every splitter, as what was bought at a former one is given back there, and what it offers is closed.
+SPLITTER_OFFICES: Final[Mapping[KeyRole, int]] = {
+    KeyRole.SELLER: splitter_calls.ROLE_SELLER,
+    KeyRole.REVOKER: splitter_calls.ROLE_REFUNDER,
+    KeyRole.PAUSER: splitter_calls.ROLE_PAUSER,
+    KeyRole.GATEWAY: 0,
+}
 GIFT_WEI: Final = 1_000 * 10**18  # to each key that a chain of our own did not fund at its first block
+
+
+async def put_in_office(
+    chain: JsonRpcChain, keys: ChainKeys, contract: str, offices: Mapping[KeyRole, int]
+) -> None:
+    """Each key of this hub that `offices` name has the roles there that it is for, and no other. What is the owner's to
+    say and not this deployer's any more, the owner is told. Raises ChainUnavailable."""
+    for account, bits in wanted(keys, offices).items():
+        if await chain.roles_of(account, contract) != bits:
+            await owner_may_call(chain, keys, contract, calls.set_role(account, bits))
 
 
 def wanted(keys: ChainKeys, offices: Mapping[KeyRole, int]) -> dict[str, int]:
@@ -30,17 +51,14 @@ def wanted(keys: ChainKeys, offices: Mapping[KeyRole, int]) -> dict[str, int]:
     return bits
 
 
-async def put_in_office(chain: JsonRpcChain, keys: ChainKeys, former: Sequence[str] = ()) -> None:
-    """Each key of this hub has the roles that it is for and no other, in the contract that `chain` asks; in `former`
-    ones, which anchor nothing any more, the revoker can go on revoking."""
-    for account, bits in wanted(keys, OFFICES).items():
-        if await chain.roles_of(account) != bits:
-            await owner_calls(chain, keys, chain.contract, calls.set_role(account, bits))
-    revoker = keys.held[KeyRole.REVOKER].address
-    for contract in former:
-        has = await chain.roles_of(revoker, contract)
-        if not has & calls.ROLE_REVOKER:
-            await owner_calls(chain, keys, contract, calls.set_role(revoker, has | calls.ROLE_REVOKER))
+async def owner_may_call(chain: JsonRpcChain, keys: ChainKeys, contract: str, data: bytes) -> None:
+    """The same as `owner_calls` where a refusal must hold up nothing: the deployer may have handed the contract over,
+    as to a multisig, and what it cannot do is shown for whoever can. Raises ChainUnavailable."""
+    try:
+        await owner_calls(chain, keys, contract, data)
+    except ChainRefused as refused:
+        log.warning("not done (%s), its owner has to send: to %s chain %d data 0x%s", refused, contract, chain.chain_id,
+                    data.hex())  # fmt: skip
 
 
 async def owner_calls(chain: JsonRpcChain, keys: ChainKeys, contract: str, data: bytes) -> ChainReceipt:

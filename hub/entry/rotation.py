@@ -1,7 +1,7 @@
 """`hub contracts rotate-gateway OLD NEW`: another key anchors from now on, and nothing waits for it or is lost.
 
 Given once while the hub runs with OLD, it puts NEW beside it. Given again once the hub runs with NEW, it waits until
-what OLD has signed is on chain, and only then takes OLD's role.
+what OLD has signed is on chain, and only then takes OLD's roles, on contracts of before too.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from hub.chain import calls
-from hub.chain.offices import owner_calls
+from hub.chain.deployment import OFFICES_LEFT
+from hub.chain.offices import OFFICES, owner_calls, owner_may_call, wanted
 from hub.entry.chain import ChainSide, bring_up
 from hub.entry.commands import opened
 from hub.entry.complaints import Complaint
@@ -35,7 +36,7 @@ async def rotate_gateway(settings: Settings, words: Sequence[str]) -> int:
         if hub.chain.sender != new:
             raise Complaint(f"this hub's gateway is {hub.chain.sender}: neither of the two")
         await _nothing_left_of(hub, old)
-        await _take_from(side, old)
+        await _take_from(hub, side, old)
     print(f"hub: {new} anchors alone; keys/former.key can go")
     return 0
 
@@ -62,8 +63,15 @@ async def _nothing_left_of(hub: Hub, old: str) -> None:
         await asyncio.sleep(ASK_EVERY_S)
 
 
-async def _take_from(side: ChainSide, old: str) -> None:
-    roles = await side.client.roles_of(old)
-    if roles & calls.ROLE_GATEWAY:
-        data = calls.set_role(old, roles & ~calls.ROLE_GATEWAY)
-        await owner_calls(side.client, side.keys, side.client.contract, data)
+async def _take_from(hub: Hub, side: ChainSide, old: str) -> None:
+    """Whatever OLD may do, on each contract that this hub ever had, unless another role's key is the same."""
+    async with hub.store.reading() as rx:
+        known = await rx.anchors.contracts(side.client.chain_id)
+    for one in known:
+        is_present = one.address == side.client.contract
+        if (offices := OFFICES if is_present else OFFICES_LEFT.get(one.name)) is None:
+            continue
+        bits = wanted(side.keys, offices).get(old, 0)
+        if await side.client.roles_of(old, one.address) != bits:
+            call = owner_calls if is_present else owner_may_call
+            await call(side.client, side.keys, one.address, calls.set_role(old, bits))

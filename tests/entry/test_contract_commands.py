@@ -2,12 +2,19 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from eth_account import Account
 
 from contracts import abi
+from hub.chain.calls import creation_address
+from hub.chain.client import JsonRpcChain
+from hub.chain.embedded import EmbeddedNode
+from hub.chain.keys import prepare_embedded
+from hub.chain.splitter_calls import SPLITTER
+from hub.chain.transacting import mined
 from hub.entry.complaints import Complaint
 from hub.entry.contract_commands import HUB, ROLES, call_of
 from tests.entry.hubs import House, done, refused
@@ -84,6 +91,8 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         for role in ("gateway", "revoker", "pauser", "signer"):
             assert next(line for line in told if line.startswith(role)).split()[2] == f"{role};"
         folder, fresh = house.data / "keys", Account.create()
+        splitter = await splitter_of_before(house, gateway)
+        assert await roles_of(house, gateway, splitter) == 7
         assert "may anchor too" in (await done(house, "contracts", "rotate-gateway", gateway, fresh.address))[0]
         assert "neither of the two" in await refused(house, "contracts", "rotate-gateway", BOB, ALICE)
         (folder / "gateway.key").rename(folder / "former.key")
@@ -94,6 +103,7 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         roles = {line.split()[0]: line.split(";")[0].split()[1:] for line in told}
         assert roles["gateway"] == [fresh.address, "gateway"]
         assert roles["former"] == [gateway, "no", "role"]
+        assert await roles_of(house, gateway, splitter) == 0, "nor where it once sold and gave back"
         await done(house, "contracts", "propose-owner", ALICE)
         told = await done(house, "contracts", "status")
         assert "paused   no" in told
@@ -105,3 +115,25 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         assert "proposed" in await refused(house, "contracts", "accept-owner"), "the deployer was not proposed"
     states = await house.rows("SELECT DISTINCT state FROM chain_transaction")
     assert states == [("CONFIRMED",)]
+
+
+async def splitter_of_before(house: House, gateway: str) -> str:
+    """A recorded one, of which the gateway was made seller, refunder and pauser."""
+    keys = prepare_embedded(house.data)
+    [(hub, chain_id)] = await house.rows("SELECT address, chain_id FROM contract WHERE name = 'entitlement_hub'")
+    async with aclosing(JsonRpcChain(EmbeddedNode(house.data).url, keys)) as chain:
+        await chain.connect()
+        nonce = await chain.count_transactions(keys.deployer.address, "latest")
+        code = abi.creation(SPLITTER, keys.deployer.address, hub, gateway)
+        await mined(chain, await chain.sign(keys.deployer, to=None, data=code, nonce=nonce))
+    address = creation_address(keys.deployer.address, nonce)
+    await house.change(
+        "INSERT INTO contract (chain_id, address, name, code_hash, from_block, recorded_at_us)"
+        f" VALUES ({chain_id}, '{address}', '{SPLITTER}', '{'0b' * 32}', 1, 1)"
+    )
+    return address
+
+
+async def roles_of(house: House, account: str, contract: str) -> int:
+    async with aclosing(JsonRpcChain(EmbeddedNode(house.data).url, prepare_embedded(house.data))) as chain:
+        return await chain.roles_of(account, contract)

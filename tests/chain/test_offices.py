@@ -1,0 +1,92 @@
+"""What an upgrade does about the contracts of before: who may act there, and an owner who is somebody else by then."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from contracts import abi
+from hub.chain import calls, splitter_calls
+from hub.chain.checkout_deployment import TEST_TOKEN, deploy_checkout
+from hub.chain.client import JsonRpcChain
+from hub.chain.deployment import Deployment, deploy
+from hub.chain.offices import owner_calls
+from tests.chain import nodes
+from tests.chain.keyring import keyring
+
+DEPLOYER, GATEWAY, REVOKER, SELLER, PAUSER, SIGNER, MULTISIG = nodes.SENDERS[8:15]
+KEYS = keyring(DEPLOYER, GATEWAY, revoker=REVOKER, seller=SELLER, pauser=PAUSER, signer=SIGNER)
+ALL_OF_OLD = calls.ROLE_GATEWAY | calls.ROLE_PAUSER | calls.ROLE_REVOKER  # what the gateway once was at a hub
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Node]:
+    with nodes.running(tmp_path_factory.mktemp("offices")) as node:
+        yield node
+
+
+@pytest.fixture
+async def chain(node: nodes.Node) -> AsyncIterator[JsonRpcChain]:
+    chain = JsonRpcChain(lambda: node.url, KEYS)
+    await chain.connect()
+    yield chain
+    await chain.aclose()
+
+
+def former(chain: JsonRpcChain, node: nodes.Node, name: str, *arguments: object) -> Deployment:
+    """A recorded one, as of a release whose code was another: not made by this deployer, who would find it again."""
+    nonce = node.nonce(MULTISIG)
+    creation = nodes.signed(MULTISIG, nonce, to=None, data=abi.creation(name, *arguments), gas=7_000_000)
+    address = calls.creation_address(MULTISIG.address, nonce)
+    assert node.mined(creation)["status"] == "0x1"
+    return Deployment(chain.chain_id, address, name, b"code of before", 1)
+
+
+async def test_a_former_contract_that_is_another_owners_by_now_holds_up_no_upgrade_and_the_owner_is_told_what_to_send(
+    chain: JsonRpcChain, node: nodes.Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = former(chain, node, calls.CONTRACT, MULTISIG.address, GATEWAY.address)
+
+    new = await deploy(chain, KEYS, [old], succeeds=True)
+
+    assert new.address == chain.contract != old.address
+    assert await chain.roles_of(REVOKER.address) == calls.ROLE_REVOKER
+    assert [line.split("send: ")[1] for line in caplog.messages] == [
+        f"to {old.address} chain {chain.chain_id} data 0x{data.hex()}"
+        for data in (
+            calls.set_role(REVOKER.address, calls.ROLE_REVOKER),
+            calls.set_role(GATEWAY.address, 0),
+            calls.set_successor(new.address),
+        )
+    ]
+
+
+async def test_a_splitter_that_its_hubs_owner_has_yet_to_admit_holds_up_nothing(
+    chain: JsonRpcChain, node: nodes.Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = former(chain, node, calls.CONTRACT, MULTISIG.address, GATEWAY.address)
+    chain.use_contract(hub.address)
+
+    splitter, _, _ = await deploy_checkout(chain, KEYS, [hub], token=TEST_TOKEN)
+
+    admits = calls.set_role(splitter.address, splitter_calls.ROLE_MINTER)
+    assert [line.split("send: ")[1] for line in caplog.messages] == [
+        f"to {hub.address} chain {chain.chain_id} data 0x{admits.hex()}"
+    ]
+
+
+async def test_a_gateway_that_did_everything_once_loses_it_on_former_contracts_and_those_who_do_it_now_gain_it(
+    chain: JsonRpcChain, node: nodes.Node
+) -> None:
+    hub = former(chain, node, calls.CONTRACT, DEPLOYER.address, GATEWAY.address)
+    await owner_calls(chain, KEYS, hub.address, calls.set_role(GATEWAY.address, ALL_OF_OLD))
+    splitter = former(chain, node, splitter_calls.SPLITTER, DEPLOYER.address, hub.address, GATEWAY.address)
+    sold_elsewhere = former(chain, node, splitter_calls.SPLITTER, DEPLOYER.address, hub.address, GATEWAY.address)
+
+    await deploy(chain, KEYS, [hub, splitter])
+    await deploy_checkout(chain, KEYS, [hub, splitter, sold_elsewhere], token=TEST_TOKEN)
+
+    accounts = [one.address for one in (GATEWAY, REVOKER, SELLER, PAUSER, SIGNER)]
+    assert [await chain.roles_of(one, hub.address) for one in accounts] == [0, calls.ROLE_REVOKER, 0, 0, 0]
+    of_splitter = [0, splitter_calls.ROLE_REFUNDER, splitter_calls.ROLE_SELLER, splitter_calls.ROLE_PAUSER, 0]
+    for one in (splitter, sold_elsewhere):
+        assert [await chain.roles_of(account, one.address) for account in accounts] == of_splitter
