@@ -44,7 +44,10 @@ class AnchorTransaction:
 
 
 @represents("AnchorBatchRow")
-@strawberry.type(description="Orders whose records lie under one Merkle root on chain. Public, as the chain is.")
+@strawberry.type(
+    description="Orders whose records lie under one Merkle root on chain. Public, as the chain is; but no platform "
+    "sees that of a right that is there by itself, since it shows the wallet."
+)
 class AnchorBatch(Node):
     root: Hex = plain("The Merkle root, 32 bytes; of a right that was settled by itself, its order key on chain.")
     count: int = plain("Leaves under it: 1 to 1024.")

@@ -39,7 +39,7 @@ described(
         "ENTITLEMENT_REVOKED": "A right was taken back.",
         "ENTITLEMENT_SUSPENDED": "A source of a right is held back.",
         "ENTITLEMENT_RESUMED": "A source of a right stands again.",
-        "ENTITLEMENT_TOKEN_CHANGED": "The token of a right was claimed or burned, or the chain took that back.",
+        "ENTITLEMENT_TOKEN_CHANGED": "The token of a right was claimed or burned, or not any more: no platform's.",
         "DISPUTE_OPENED": "A charge is contested.",
         "DISPUTE_CHANGED": "A dispute has another state, amount or deadline.",
         "DISPUTE_DUE": "The deadline for evidence comes near, or has passed.",
@@ -175,7 +175,10 @@ class EntitlementResumed(EntitlementEvent):
 
 
 @represents(domain.EntitlementTokenChanged)
-@strawberry.type(description="The token of a right was claimed or burned on chain, or the chain took that back.")
+@strawberry.type(
+    description="The token of a right was claimed or burned on chain, or the chain took that back. Not told to "
+    "platforms, which would know the wallet by the hour."
+)
 class EntitlementTokenChanged(EntitlementEvent):
     token_state: TokenState = plain("How far the token was then.")
 

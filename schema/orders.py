@@ -53,7 +53,9 @@ class Order(Node):
         orders.payment_intent, "The wish to be paid; null for a total of 0.", FREE
     )
     entitlement: LazyEntitlement | None = relation("entitlement", "The buyer's right to the course, once there is one.")
-    anchor_batch: AnchorBatch | None = relation("anchor_batch", "The batch that holds its record.")
+    anchor_batch: AnchorBatch | None = relation(
+        "anchor_batch", "The batch that holds its record; null for a platform where its right is on chain by itself."
+    )
     proof: Proof | None = resolved_by(
         anchors.proof, "Its inclusion proof; null unless the batch is CONFIRMED or FINALIZED.", ONE_TREE
     )

@@ -60,7 +60,9 @@ described(
 class Refund(Node):
     number: int = plain("Counts the refunds of its charge from 1.")
     channel: str = plain("Code of the channel that gives it back.")
-    channel_ref: str | None = plain("What the provider knows it by.", name="channelReference")
+    channel_ref: str | None = plain(
+        "What the provider knows it by; null for a platform where that is a purchase on chain.", name="channelReference"
+    )
     state: RefundState = plain("What is known of it.")
     amount: Money = plain("How much.")
     reason: str | None = plain("What was said when it was asked for.")

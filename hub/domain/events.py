@@ -25,6 +25,10 @@ class Audience:
     listing_id: str
     sees_order: bool
 
+    @property
+    def is_platform(self) -> bool:
+        return self.stream.startswith("plt_")
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -139,7 +143,7 @@ class PaymentAttemptChanged(Event):
     code: str | None
 
     def told_to(self, audience: Audience) -> "PaymentAttemptChanged | None":
-        return None if audience.stream.startswith("plt_") else self
+        return None if audience.is_platform else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ class EntitlementEvent(Event):
     order_id: str | None
     state: str
 
-    def told_to(self, audience: Audience) -> "EntitlementEvent":
+    def told_to(self, audience: Audience) -> "EntitlementEvent | None":
         return replace(
             self,
             buyer=audience.buyer,
@@ -225,6 +229,10 @@ class EntitlementTokenChanged(EntitlementEvent):
     kind: ClassVar[str] = "ENTITLEMENT_TOKEN_CHANGED"
     token_state: str
 
+    def told_to(self, audience: Audience) -> "EntitlementEvent | None":
+        """No platform: whoever looks which wallet claimed in that minute would know its member's."""
+        return None if audience.is_platform else EntitlementEvent.told_to(self, audience)
+
 
 @dataclass(frozen=True, slots=True)
 class DisputeEvent(Event):
@@ -253,7 +261,7 @@ class DisputeEvent(Event):
         )
 
     def told_to(self, audience: Audience) -> "DisputeEvent | None":
-        is_seller = audience.stream.startswith("plt_") and audience.sees_order
+        is_seller = audience.is_platform and audience.sees_order
         return self if is_seller or audience.stream == HUB_STREAM else None
 
 

@@ -157,6 +157,9 @@ async def test_claim_is_told_once_confirmed_and_again_where_the_chain_takes_it_b
     assert await reader.claimed() == {ROOTS[0]: (5, None)}
     states = [state for kind, state in await reader.told() if kind == "ENTITLEMENT_TOKEN_CHANGED"]
     assert states == ["CLAIMED", "UNCLAIMED", "CLAIMED"]
+    streams = await bench.rows("SELECT DISTINCT stream FROM event WHERE kind = 'ENTITLEMENT_TOKEN_CHANGED'")
+    assert not [stream for (stream,) in streams if stream.startswith("plt_")], "it would know whose wallet that is"
+    assert len(streams) == 2
     assert await bench.rows("SELECT DISTINCT version FROM entitlement ORDER BY version") == [(1,), (4,)]
 
 

@@ -127,7 +127,7 @@ PAGED = frozenset({"chain_block", "chain_event"})  # never read by an id
 
 
 # No lists of their own.
-HANGING = frozenset({"leaf", "proof", "receipt", "grant", "access", "webhook_attempt", "wallet"})
+HANGING = frozenset({"leaf", "proof", "claimed_token", "receipt", "grant", "access", "webhook_attempt", "wallet"})
 
 
 def test_every_noun_with_an_id_is_walked() -> None:

@@ -25,17 +25,21 @@ from graphql import (
     parse,
     validate,
 )
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from hub.domain.people import LEARNER_SCOPES, PARTNER_SCOPES, Viewer
 from hub.domain.reconciliation import Break, BreakKind, BreakState
+from hub.flows import settlements
+from hub.store.anchors import anchor_batch
+from hub.store.payments import payment_attempt
 from hub.store.reads.plans import NOUNS as TABLES
+from hub.store.refunds import refund as refund_table
 from resolvers.context import GATEWAY_FIELDS, request_context
 from resolvers.loaders import MAX_NODES
 from resolvers.nodes import ENTITIES, NOUNS
 from schema import schema
 from tests.resolvers.conftest import Api
-from tests.resolvers.scenes import Market, contested, market, read_chain, refunded, walleted
+from tests.resolvers.scenes import Market, buy, contested, market, read_chain, refunded, walleted
 from tests.resolvers.test_keys import created
 from tests.resolvers.test_verifying import anchored
 from tests.resolvers.test_webhooks import delivered, made
@@ -215,14 +219,35 @@ async def made_by_others(api: Api, scene: Market) -> dict[str, str]:
     dispute = await contested(api, scene.mine["id"])
     wallet = await walleted(api, scene.me)
     await anchored(api)
+    alone = await settled_alone(api, scene)
     await read_chain(api)
     endpoint = await made(api, scene.viewers["seller"])
     await api.data(scene.viewers["seller"], LIST, input={"externalId": "x1", "title": "Knots, again"})
     await delivered(api)
     return keys | {
         "the difference": differing.id, "the seller's endpoint": endpoint["id"], "my dispute": dispute.id,
-        "my refund": refund.id, "my wallet": wallet.id, "my address": wallet.address,
+        "my refund": refund.id, "my wallet": wallet.id, "my address": wallet.address, **alone,
     }  # fmt: skip
+
+
+async def settled_alone(api: Api, scene: Market) -> dict[str, str]:
+    """Coins bought a right, which is on chain by itself, and a part of them went back: by each of these words anybody
+    finds the wallet there."""
+    order = await buy(api, scene.me, await api.world.listing(platform=scene.seller), "by coins")
+    await refunded(api, order["id"], 100)
+    draw, key, transaction = api.world.draw(), bytes([0x5E]) * 32, "0x" + "7a" * 32
+
+    async def put(tx: Any) -> str:
+        for table, more in ((payment_attempt, {"channel": "stablecoin"}), (refund_table, {})):
+            its = update(table).where(table.c.order_id == order["id"])
+            await tx.run(its.values(channel_ref=f"0x{key.hex()}", **more))
+        [right] = await tx.anchors.rights_of(order["id"])
+        assert await tx.anchors.add_batch(settlements.batch_of(right, key, 10, draw), [right.id])
+        await tx.run(update(anchor_batch).where(anchor_batch.c.root == key).values(transaction_hash=transaction))
+        return str(await tx.chain_log.batch_of(key))
+
+    batch = await api.hub.store.write(put)
+    return {"its batch": batch, "its key": key.hex(), "its transaction": transaction}
 
 
 LIST = "mutation($input: ListingUpsertInput!) { listingUpsert(input: $input) { userErrors { message } } }"
@@ -232,13 +257,14 @@ def both(*names: str) -> set[str]:
     return {f"{whose} {name}" for whose in ("my", "their") for name in names}
 
 
+ON_CHAIN = {"its batch", "its key", "its transaction"}  # of what was bought by coins; public, but never by its order
 SHOWN: dict[str, set[str]] = {
     "buyer": {
         f"my {name}"
         for name in ("order", "number", "attempt", "refund", "receipt", "right", "user", "member", "account",
                      "wallet", "address")
-    },
-    "other": {f"their {name}" for name in ("order", "number", "attempt", "receipt", "right", "user")},
+    } | ON_CHAIN,
+    "other": {f"their {name}" for name in ("order", "number", "attempt", "receipt", "right", "user")} | ON_CHAIN,
     "seller": both("order", "number", "right", "name at the seller")
     | {"my member", "my account", "my dispute", "my refund", "the seller's key", "the seller's endpoint"},
     "honouring": both("right", "name at the honouring"),
@@ -246,8 +272,8 @@ SHOWN: dict[str, set[str]] = {
     "operator": both("order", "number", "attempt", "right", "user")
     | {"my member", "my account", "my dispute", "my refund", "the seller's key", "the staff's key", "the difference",
        "my wallet",  # by its id alone, in the audit log
-       "the seller's endpoint"},
-    "anonymous": set(),
+       "the seller's endpoint"} | ON_CHAIN,
+    "anonymous": {"its batch"},  # echoed; what it is, anybody finds on chain
     # Events are the stream's own words: `events:read` shows which order, and nothing that hangs on it.
     "seller without orders": both("order", "number", "right", "name at the seller")
     | {"my member", "my account", "my dispute", "my refund", "the seller's key", "the seller's endpoint"},
@@ -255,11 +281,11 @@ SHOWN: dict[str, set[str]] = {
         f"my {name}"
         for name in ("order", "number", "attempt", "refund", "receipt", "user", "member", "account", "wallet",
                      "address")
-    },
+    } | ON_CHAIN,
     "buyer without wallets": {
         f"my {name}"
         for name in ("order", "number", "attempt", "refund", "receipt", "right", "user", "member", "account")
-    },
+    } | ON_CHAIN,
 }
 # Types of which a market has no object: their own tests make them.
 NOT_IN_THE_SCENE = {

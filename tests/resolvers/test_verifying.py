@@ -119,7 +119,7 @@ async def anchored(api: Api) -> None:
             insert(anchor_batch), id=batch, first_position=1, last_position=9, count=len(rows), root=tree.root,
             data_hash=b"\0" * 32, chain_id=api.chain.chain_id, contract=api.chain.contract, state="CONFIRMED",
             transaction_hash="0x" + "ab" * 32, block_number=7, gas_used=60_000, gas_price_wei=1, version=1,
-            created_at_us=draw.now_us, confirmed_at_us=draw.now_us,
+            created_at_us=draw.now_us, confirmed_at_us=draw.now_us, is_settlement=0,
         )  # fmt: skip
         for index, row in enumerate(rows):
             await tx.run(_PLACE, batch=batch, place=index, leaf=row["id"])

@@ -84,11 +84,14 @@ class OpeningRow:
     joined: dict[str, Any] = field(default_factory=dict)
 
 
-def visible(_alias: FromClause, _kind: ViewerKind) -> ColumnElement[bool]:
-    """Batches stand on a public chain, and their leaves are hashes that say nothing about an order.
+def visible(alias: FromClause, kind: ViewerKind) -> ColumnElement[bool]:
+    """Batches stand on a public chain, and a root says nothing about an order. A right that is there by itself is told
+    of with its wallet: a platform that came from an order to its transaction would know the buyer's."""
+    return alias.c.is_settlement == literal_column("0") if kind is ViewerKind.PLATFORM else true()
 
-    Of a leaf, only its path under the root is shown, and only through an order or entitlement that the viewer sees.
-    """
+
+def visible_leaf(_alias: FromClause, _kind: ViewerKind) -> ColumnElement[bool]:
+    """A hash. Of it only the path under its root is shown, and only through an order or right that the viewer sees."""
     return true()
 
 
@@ -134,8 +137,8 @@ def visible_path(alias: FromClause, kind: ViewerKind) -> ColumnElement[bool]:
 
 
 NO_HOLDER = "0x" + "00" * 20
-known(Noun("leaf", leaf, LeafRow, visible))
-known(Noun("claimed_token", claimed_token, ClaimedTokenRow, visible))
+known(Noun("leaf", leaf, LeafRow, visible_leaf))
+known(Noun("claimed_token", claimed_token, ClaimedTokenRow, visible_leaf))
 known(
     Noun(
         "proof",

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, exists, false, select, true
+from sqlalchemy import bindparam, case, exists, false, literal_column, null, select, true
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.elements import ColumnElement
 
+from hub.domain import checkout
 from hub.domain.money import Money
 from hub.domain.people import ViewerKind
 from hub.domain.refunds import HUB
@@ -61,6 +62,14 @@ def _channel(alias: FromClause, _kind: ViewerKind) -> ColumnElement[Any]:
     return select(its.c.channel).where(its.c.id == alias.c.attempt_id).scalar_subquery()
 
 
+def _channel_ref(alias: FromClause, kind: ViewerKind) -> ColumnElement[Any]:
+    """By that of a purchase on chain, which is public with its wallet, its seller would know the buyer's."""
+    if kind is not ViewerKind.PLATFORM:
+        return alias.c.channel_ref
+    on_chain = _channel(alias, kind) == literal_column(f"'{checkout.CHANNEL}'")
+    return case((on_chain, null()), else_=alias.c.channel_ref)
+
+
 known(
     Noun(
         "refund",
@@ -68,6 +77,6 @@ known(
         RefundRow,
         visible,
         ones={"order": ToOne("order", lambda row, order: row.c.order_id == order.c.id)},
-        computed={"channel": _channel},
+        computed={"channel": _channel, "channel_ref": _channel_ref},
     )
 )
