@@ -14,6 +14,7 @@ from hub.entry import chain_checks, dispute_checks, refund_checks
 from hub.entry.checks import PAGE, SHOWN, Check
 from hub.flows.anchors import planted
 from hub.flows.records import commitment, salt_of
+from hub.flows.settled_otherwise import is_as_meant
 from hub.ports import ChainRefused, ChainUnavailable, Hub, LeafClaim
 from hub.store.transactions import Rx
 
@@ -209,7 +210,7 @@ async def _prove(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool
     async with hub.store.reading() as rx:
         leaves = await rx.anchors.leaves_of_batch(batch.id)
     if batch.is_settlement:
-        await _settled(hub, batch, check, with_chain=with_chain)
+        await _settled(hub, batch, leaves, check, with_chain=with_chain)
         return
     tree = planted(leaves, hub.vault)
     check.expect(tree.root == batch.root, f"batch {batch.id}: its leaves have another root")
@@ -236,12 +237,22 @@ async def _prove(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool
         check.expect(is_valid or is_revoked, f"leaf {leaf.id}: the contract refuses its proof")
 
 
-async def _settled(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool) -> None:
-    """What is on chain by itself is settled there."""
-    if not batch.state.is_proven or not with_chain:
+async def _settled(
+    hub: Hub, batch: AnchorBatch, leaves: list[RecordedLeaf], check: Check, *, with_chain: bool
+) -> None:  # fmt: skip
+    """What is on chain by itself is settled there, as the right of the leaf that stands by it."""
+    if not batch.state.is_proven:
         return
-    told = await hub.chain.settlement(batch.root, batch.contract)
-    check.expect(told.at > 0, f"settlement {batch.id}: the contract does not know it")
+    async with hub.store.reading() as rx:
+        told = await rx.chain_log.about(f"0x{batch.root.hex()}", "Settled")
+        for event in [one for one in told if one.address == batch.contract]:
+            for leaf in [one for one in leaves if not one.is_superseded]:
+                is_meant = await is_as_meant(rx, event, batch, leaf)
+                check.expect(is_meant, f"settlement {batch.id}: the contract holds another right than its leaf")
+    if not with_chain:
+        return
+    held = await hub.chain.settlement(batch.root, batch.contract)
+    check.expect(held.at > 0, f"settlement {batch.id}: the contract does not know it")
 
 
 async def _breaks(rx: Rx) -> Check:

@@ -83,7 +83,7 @@ async def gather(hub: Hub) -> int | None:
         data_hash=data_hash,
         created_at_us=draw.now_us,
     )
-    await hub.store.write(close_batch, batch, leaf_ids, held, draw)
+    await hub.store.write(close_batch, batch, leaf_ids, held, draw, hub.vault)
     return draw.now_us
 
 
@@ -94,11 +94,13 @@ async def _settle(
     for event in alone:
         leaf, draw = by_id[event.body["leaf_id"]], hub.draw()
         batch = settlements.batch_of(leaf, keys[leaf.id], event.position, draw)
-        await hub.store.write(close_batch, batch, [leaf.id], held, draw)
+        await hub.store.write(close_batch, batch, [leaf.id], held, draw, hub.vault)
     return hub.clock.now_us()
 
 
-async def close_batch(tx: "Tx", batch: AnchorBatch, leaf_ids: list[str], held: int, draw: Draw) -> None:
+async def close_batch(
+    tx: "Tx", batch: AnchorBatch, leaf_ids: list[str], held: int, draw: Draw, vault: Vault
+) -> None:  # fmt: skip
     """The batch, its leaves and its Task, in the unit that moves the batcher on: the same range, the same batch. A
     settlement overtakes what waits, and the batcher stays where it is; holding it there, nobody else places leaves."""
     await tx.events.move(BATCHER, held, held if batch.is_settlement else batch.last_position)
@@ -109,7 +111,7 @@ async def close_batch(tx: "Tx", batch: AnchorBatch, leaf_ids: list[str], held: i
         raise AssertionError(f"events {batch.first_position} to {batch.last_position} have their batch already")
     tx.tasks.add("anchor_batch", f"{batch.first_position}-{batch.last_position}", {"batch": batch.id}, draw.now_us)
     if batch.is_settlement:
-        await settlements.apply_told(tx, batch, draw)
+        await settlements.apply_told(tx, batch, draw, vault)
 
 
 def planted(leaves: list[RecordedLeaf], vault: Vault) -> Tree:

@@ -15,6 +15,7 @@ from hub.domain.records import AnchorBatch, BatchState, RecordedLeaf, Transactio
 from hub.flows import purchase_effects, token_effects
 from hub.flows.breaks import tell_of_event
 from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
+from hub.flows.settled_otherwise import go_round, is_as_meant
 from hub.ports import Vault
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ async def stands(
     is_new = depth >= Depth.CONFIRMED and (was is None or was < Depth.CONFIRMED)
     match event.name:
         case "Anchored":
-            await _anchored(tx, event, depth, cost, draw)
+            await _anchored(tx, event, depth, cost, draw, vault)
         case "Revoked" | "RootRevoked":
             await _revoked(tx, event, depth, draw, vault)
         case "Settled":
-            await recorded(tx, event, depth, cost, draw)
+            await recorded(tx, event, depth, cost, draw, vault)
             await purchase_effects.settled(tx, event, depth, draw, vault)
         case "OrderRevoked" if depth >= Depth.CONFIRMED:
             if await _batch(tx, event) is not None:
@@ -76,16 +77,22 @@ async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: V
 # ---- roots -----------------------------------------------------------------------------------------------------------
 
 
-async def _anchored(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, draw: Draw) -> None:
-    if not await recorded(tx, event, depth, cost, draw) and depth is Depth.FINAL:
+async def _anchored(
+    tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, draw: Draw, vault: Vault
+) -> None:  # fmt: skip
+    if not await recorded(tx, event, depth, cost, draw, vault) and depth is Depth.FINAL:
         await tell_of_event(tx, event, "a root was anchored that is none of ours", draw)
 
 
-async def recorded(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, draw: Draw) -> bool:
+async def recorded(
+    tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None, draw: Draw, vault: Vault
+) -> bool:  # fmt: skip
     """Our batch, or settlement, that the event is about is on chain so deep. False: it is about none of ours."""
     batch = await _batch(tx, event)
     if batch is None:
         return False
+    if batch.is_settlement and depth >= Depth.CONFIRMED:
+        await _look_at_settled(tx, event, batch, draw, vault)
     state = STATES[depth]
     if batch.state in (BatchState.CONFIRMED, BatchState.FINALIZED) and state is not BatchState.FINALIZED:
         state = batch.state  # read anew, with what followed from it still in place
@@ -109,6 +116,13 @@ async def recorded(tx: "Tx", event: ChainEvent, depth: Depth, cost: Cost | None,
     if state is not batch.state:
         await tell_orders(tx, batch.id, ChainStatus(state), draw)
     return True
+
+
+async def _look_at_settled(tx: "Tx", event: ChainEvent, batch: AnchorBatch, draw: Draw, vault: Vault) -> None:
+    for leaf in await tx.anchors.leaves_of_batch(batch.id):
+        if not await is_as_meant(tx, event, batch, leaf):
+            await tell_orders(tx, batch.id, ChainStatus.QUEUED, draw)  # while this leaf still stands for its order
+            await go_round(tx, event, leaf, draw, vault)
 
 
 async def _unrecorded(tx: "Tx", event: ChainEvent, draw: Draw) -> None:

@@ -13,7 +13,7 @@ from hub.domain.ids import Draw
 from hub.domain.records import AnchorBatch, RecordedLeaf
 from hub.flows import chain_effects
 from hub.flows.records import NO_HOLDER
-from hub.ports import Hub, SettledRight, SignedTransaction
+from hub.ports import Hub, SettledRight, SignedTransaction, Vault
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx, Tx
@@ -70,9 +70,9 @@ async def is_ours_to_send(hub: Hub, batch: AnchorBatch) -> bool:
     return batch.is_settlement and leaf.order_key == batch.root
 
 
-async def apply_told(tx: "Tx", batch: AnchorBatch, draw: Draw) -> None:
+async def apply_told(tx: "Tx", batch: AnchorBatch, draw: Draw, vault: Vault) -> None:
     """What was bought on chain was told of before its right had a batch that it could be told of."""
     cursors = {cursor.chain_id: cursor for cursor in await tx.chain_log.cursors()}
     for event in await tx.chain_log.about(f"0x{batch.root.hex()}", "Settled"):
         depth = cursors[event.chain_id].depth(event.block_number)
-        await chain_effects.recorded(tx, event, depth, None, draw)
+        await chain_effects.recorded(tx, event, depth, None, draw, vault)

@@ -311,6 +311,7 @@ class ScriptedChain:
         if order_key in self.settled:
             raise ChainRefused("execution reverted: settled")
         args = {"to": right.to, "tokenId": str(right.token_id), "expiry": str(right.expiry)}
+        args["commitment"] = f"0x{right.commitment.hex()}"
         told = Told("Settled", f"0x{order_key.hex()}", args)
         return self._sign(f"settle {order_key.hex()}", nonce, lambda: self.settled.__setitem__(order_key, False), told)
 

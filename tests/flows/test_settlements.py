@@ -1,13 +1,18 @@
 """A right that is for a wallet can be settled by itself and at once: one way on chain for each leaf, and one end."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
 
+from hub.domain.anchors import NO_END
 from hub.domain.people import Viewer, Wallet
 from hub.domain.records import KeyRole
+from hub.entry.verification import verified
 from hub.flows import anchors, indexing
+from hub.flows.settled_otherwise import is_as_meant
+from hub.store.chain_log import chain_event
 from hub.store.payments import payment_attempt
 from hub.store.transactions import Tx
 from tests.flows.benches import Bench
@@ -15,6 +20,8 @@ from tests.flows.test_claims import bought, claimed, right_of
 from tests.flows.test_revocations import end
 from tests.flows.test_wallets import linked
 from tests.world import SECOND_US
+
+THIEF = "0x" + "7f" * 20
 
 
 @pytest.fixture
@@ -119,17 +126,80 @@ async def test_a_settlement_that_a_fork_takes_back_is_sent_again(instant: Bench)
     assert kept == [(1,)], "the same bytes"
 
 
+@pytest.mark.parametrize("is_read_before", [True, False])
+async def test_a_right_whose_key_a_thief_settles_first_goes_under_a_root_and_a_person_is_told(
+    instant: Bench, is_read_before: bool
+) -> None:
+    """Whoever has a signer's key, and the key of an order, is as quick as its own settlement."""
+    viewer = await instant.world.learner()
+    order = await bought(instant, viewer)
+    await instant.record()
+    wallet = await linked(instant, viewer)
+    assert (await claimed(instant, viewer, order, wallet)).refusal is None
+    [[leaf_id, key, token_id, expiry, commitment]] = await instant.rows(
+        "SELECT id, order_key, token_id, expiry, commitment FROM leaf WHERE is_superseded = 0"
+    )
+    told = {"to": THIEF, "tokenId": token_id, "expiry": str(expiry), "commitment": f"0x{commitment.hex()}"}
+    instant.chain.settled[key] = False
+    instant.chain.told_by_others("Settled", f"0x{key.hex()}", told)
+    if is_read_before:
+        await indexing.look(instant.hub)
+    await later(instant)
+    assert await ways(instant) == [(0, 1, "CONFIRMED"), (1, 1, "CONFIRMED"), (0, 1, "CONFIRMED")]
+    assert instant.chain.settled == {key: True}, "what the thief has made of it is revoked"
+    [(holder, former, chain_status)] = await instant.rows(
+        "SELECT l.holder, l.id, o.chain_status FROM leaf l JOIN order_ o ON o.id = l.order_id WHERE is_superseded = 0"
+    )
+    assert (holder, chain_status) == (wallet.address, "CONFIRMED")
+    assert former != leaf_id
+    [found] = await instant.breaks()
+    assert (found.kind, found.subject_id, found.order_id) == ("CHAIN", leaf_id, order.id)
+    assert await instant.rows("SELECT kind FROM task") == []
+    told_of = await instant.rows("SELECT to_state FROM event WHERE stream = 'hub' AND kind = 'ORDER_RECORDED'"
+                                 " ORDER BY seq")  # fmt: skip
+    assert [state for (state,) in told_of][-2:] == ["SUBMITTED", "CONFIRMED"]
+
+
+async def test_a_settlement_is_its_leafs_by_all_that_it_says(embedded: Bench) -> None:
+    instant = replace(embedded, settles_at_once=True)
+    await settled(instant)
+    async with instant.store.reading() as rx:
+        [event] = await rx.chain_log.told(instant.chain.chain_id, ["Settled"])
+        batch_id = await rx.chain_log.batch_of(bytes.fromhex(event.subject[2:]))
+        batch = await rx.anchors.batch(batch_id or "")
+        assert batch is not None
+        [leaf] = await rx.anchors.leaves_of_batch(batch.id)
+        assert await is_as_meant(rx, event, batch, leaf)
+        other = {"to": THIEF, "tokenId": "7", "expiry": "9", "commitment": "0x" + "00" * 32}
+        for name, word in other.items():
+            assert not await is_as_meant(rx, replace(event, args={**event.args, name: word}), batch, leaf), name
+    assert await found_wrong(instant) == []
+
+    async def as_a_thief_would(tx: Tx) -> None:
+        await tx.run(update(chain_event).where(chain_event.c.name == "Settled").values(args=json.dumps(other)))
+
+    await instant.store.write(as_a_thief_would)
+    assert await found_wrong(instant) == [f"settlement {batch.id}: the contract holds another right than its leaf"]
+
+
+async def found_wrong(bench: Bench) -> list[str]:
+    """By `hub verify`."""
+    return [line for check in await verified(bench.hub, with_chain=False) for line in check.wrong]
+
+
 async def test_what_was_bought_on_chain_is_no_leaf_of_a_batch_and_ends_by_its_own_key(bench: Bench) -> None:
     viewer = await bench.world.learner()
     order = await bought(bench, viewer)
     key = bytes([0x11]) * 32
 
     async def by_the_splitter(tx: Tx) -> None:
-        await tx.run(update(payment_attempt).values(channel="stablecoin", channel_ref=f"0x{key.hex()}"))
+        paid = {"channel": "stablecoin", "channel_ref": f"0x{key.hex()}", "method": f"permit:{THIEF}"}
+        await tx.run(update(payment_attempt).values(**paid))
 
     await bench.store.write(by_the_splitter)
     bench.chain.settled[key] = False
-    bench.chain.told_by_others("Settled", f"0x{key.hex()}", {})
+    told = {"to": THIEF, "tokenId": await bench.one("SELECT token_id FROM leaf"), "expiry": str(NO_END)}
+    bench.chain.told_by_others("Settled", f"0x{key.hex()}", told)
     await later(bench)
     assert await ways(bench) == [(1, 1, "CONFIRMED")]
     assert await bench.one("SELECT root FROM anchor_batch") == key
