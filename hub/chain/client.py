@@ -24,6 +24,7 @@ from hub.ports import (
     SettledRight,
     Settlement,
     SignedTransaction,
+    SigningRefused,
 )
 
 GAS_MAX: Final = 16_000_000  # EIP-7825 stops at 16,777,216, and not every node says so before it is too late
@@ -212,7 +213,7 @@ class JsonRpcChain:
 
     def _key(self, role: KeyRole) -> Key:
         if (key := self._keys.of(role)) is None:
-            raise ChainRefused(f"this hub has no {role}'s key: see `hub docs contracts`")
+            raise SigningRefused(f"this hub has no {role}'s key: see `hub docs contracts`")
         return key
 
     def _key_of(self, sender: str) -> Key:

@@ -17,16 +17,23 @@ from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
 from hub.chain.rpc import Json, NodeSaidNo, Question, Rpc
-from hub.ports import ChainRefused, ChainUnavailable, SignedTransaction
+from hub.ports import ChainUnavailable, SignedTransaction, SigningRefused
 
 SIGNATURE_BYTES: Final = 65  # r, s, v
 LEAST_V: Final = 27  # as contracts want it; some signers count from 0
+CREATION: Final = b""  # stands for `to` in the bytes of a transaction that creates a contract
+# A signer's no that no waiting changes: refused by a person or a policy, no such method, parameters, key. All its other
+# errors may pass: what it asks itself, a KMS or a database, is away at times.
+DENIAL_CODES: Final = frozenset({4001, 4100, -32601, -32602})  # the first two are EIP-1193's
+DENIAL_WORDS: Final = (
+    "denied", "policy", "not allowed", "forbidden", "unauthorized", "unlocked account", "unknown account",
+)  # fmt: skip
 
 Fields = Mapping[str, Any]  # of a transaction of type 2, as eth_account names them; without `to` it creates a contract
 
 
 class Key(Protocol):
-    """One account that can sign. Both methods may raise ChainUnavailable (later, perhaps) and ChainRefused."""
+    """One account that can sign. Both methods may raise ChainUnavailable (later, perhaps) and SigningRefused."""
 
     @property
     def address(self) -> str:
@@ -75,36 +82,40 @@ class RemoteKey:
             told = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
             signer = Account.recover_transaction(raw)
         except Exception:  # whatever these libraries raise for bytes that are no transaction
-            raise ChainRefused("the signer answered with something else than a signed transaction") from None
+            raise SigningRefused("the signer answered with something else than a signed transaction") from None
         if signer != self.address:
-            raise ChainRefused(f"the signer was asked to sign as {self.address} and signed as {signer}")
-        if any(_plain(told.get(name)) != _plain(value) for name, value in fields.items()) or told["accessList"]:
-            raise ChainRefused("the signer signed another transaction than it was asked to")
+            raise SigningRefused(f"the signer was asked to sign as {self.address} and signed as {signer}")
+        wanted = {"to": CREATION, **fields}
+        if any(_plain(told.get(name)) != _plain(value) for name, value in wanted.items()) or told["accessList"]:
+            raise SigningRefused("the signer signed another transaction than it was asked to")
         return SignedTransaction(hash=_hex(keccak(raw)), raw=_hex(raw), nonce=fields["nonce"], sender=self.address)
 
     async def typed_data(self, data: dict[str, Any]) -> bytes:
         signature = _bytes(await self._ask("eth_signTypedData", self.address, data))
         if len(signature) != SIGNATURE_BYTES:
-            raise ChainRefused("the signer answered with something else than a signature")
+            raise SigningRefused("the signer answered with something else than a signature")
         if signature[-1] < LEAST_V:
             signature = signature[:-1] + bytes([signature[-1] + LEAST_V])
         try:
             signer = Account.recover_message(encode_typed_data(full_message=data), signature=signature)
         except Exception:  # whatever these libraries raise for a signature that is none
-            raise ChainRefused("the signer answered with something else than a signature") from None
+            raise SigningRefused("the signer answered with something else than a signature") from None
         if signer != self.address:
-            raise ChainRefused(f"the signer was asked to sign as {self.address} and signed as {signer}")
+            raise SigningRefused(f"the signer was asked to sign as {self.address} and signed as {signer}")
         return signature
 
     async def _ask(self, method: str, *params: object) -> Json:
-        """Raises ChainUnavailable while it is silent, and ChainRefused when it says no: a person must look."""
+        """Raises ChainUnavailable while it is silent or in trouble, and SigningRefused when it says no: a person must
+        look."""
         try:
             return await self.service.ask(Question(method, params))
         except ChainUnavailable as away:
             said = str(away).replace("the node", "it")
             raise ChainUnavailable(f"the signer of {self.address} is away: {said}") from away
         except NodeSaidNo as no:
-            raise ChainRefused(f"the signer refuses {method} for {self.address}: {no}") from no
+            if no.code not in DENIAL_CODES and not any(word in str(no).lower() for word in DENIAL_WORDS):
+                raise ChainUnavailable(f"the signer of {self.address} cannot now: {no}") from no
+            raise SigningRefused(f"the signer refuses {method} for {self.address}: {no}") from no
 
 
 def remote_key(service: Rpc, address: str) -> RemoteKey:
@@ -129,7 +140,7 @@ def _bytes(answer: Json) -> bytes:
     try:
         return bytes.fromhex(str(answer).removeprefix("0x"))
     except ValueError:
-        raise ChainRefused("the signer answered with something else than bytes") from None
+        raise SigningRefused("the signer answered with something else than bytes") from None
 
 
 def _hex(octets: bytes) -> str:

@@ -1,5 +1,6 @@
 """Giving a stablecoin purchase back: one call of the splitter, carried out until it is given back or refused."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,9 +11,20 @@ from hub.domain.checkout import Purchase
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
 from hub.domain.records import KeyRole
 from hub.domain.refunds import Refund
-from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, Checkout, PurchaseStanding, SplitterCall
+from hub.ports import (
+    ChainReceipt,
+    ChainRefused,
+    ChainUnavailable,
+    Checkout,
+    PurchaseStanding,
+    SigningRefused,
+    SplitterCall,
+)
+
+log = logging.getLogger(__name__)
 
 NOT_CHARGED = "not_charged"
+NOT_SIGNED = "not_signed"  # a signing service's own words are the operator's, and partners read codes
 
 
 class Refunds:
@@ -58,6 +70,9 @@ class Refunds:
         """Why the contract does not do it, if it does not: then nothing of it can get into a block any more."""
         try:
             receipt: ChainReceipt | None = await seller.carry_out(call)
+        except SigningRefused as refused:
+            log.warning("%s is not signed: %s", call.purpose, refused)
+            return NOT_SIGNED
         except ChainRefused as refused:
             return f"refused: {refused}"
         return "reverted" if receipt is not None and not receipt.is_ok else None

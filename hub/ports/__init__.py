@@ -15,6 +15,7 @@ from hub.ports.chain import (
     SettledRight,
     Settlement,
     SignedTransaction,
+    SigningRefused,
 )
 from hub.ports.chain_log import ChainLog
 from hub.ports.channels import (
@@ -75,6 +76,6 @@ __all__ = [
     "Platform", "PlatformError", "PurchaseStanding", "RateLimited", "RawNotice", "Receipts", "Rehearsable",
     "Rehearsal", "RehearsalRefused", "RehearsalUnavailable", "Rejected", "SellsOnChain", "Sender", "SettledRight",
     "Settlement",
-    "SignatureNotTaken", "SignedTransaction", "SplitterCall", "StatementRefused", "TokenProblem", "TokenRefused",
-    "Tokens", "Transient", "Vault", "Wakeups",
+    "SignatureNotTaken", "SignedTransaction", "SigningRefused", "SplitterCall", "StatementRefused", "TokenProblem",
+    "TokenRefused", "Tokens", "Transient", "Vault", "Wakeups",
 ]  # fmt: skip

@@ -15,6 +15,10 @@ class ChainRefused(Exception):
     """The node or the contract said no. Final for this transaction; the reason is its own."""
 
 
+class SigningRefused(ChainRefused):
+    """Nothing is signed: there is no key for it, or who holds the key will not. The reason is the operator's alone."""
+
+
 class NonceTaken(ChainRefused):
     """Another transaction of this sender is in a block under this nonce: this one can never be."""
 
@@ -105,7 +109,7 @@ class Chain(Protocol):
         """Of each account that the hub has a key of, its roles: names with + between them."""
 
     def address_of(self, role: KeyRole) -> str:
-        """The account that acts in this role. Raises ChainRefused for one without a key."""
+        """The account that acts in this role. Raises SigningRefused for one without a key."""
 
     async def connect(self) -> None:
         """Check the chain id and that the recorded contract has code. Idempotent."""
@@ -138,7 +142,7 @@ class Chain(Protocol):
         """What that EntitlementHub, by default the present one, knows of an order key."""
 
     async def sign_call(self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY) -> SignedTransaction:
-        """Any call, signed with the key of that role. Nothing is sent. Raises ChainRefused for a role without key."""
+        """Any call, signed with the key of that role. Nothing is sent. Raises SigningRefused."""
 
     async def sign_replacement(self, raw: str, sender: str) -> SignedTransaction:
         """The same call under the same nonce for an eighth more a gas, or for today's fee if that is more. Raises

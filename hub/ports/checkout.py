@@ -120,8 +120,8 @@ class Checkout(Protocol):
 
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
         """The gateway's call: signed once, committed, then sent until a block holds it. None: come back, it may still
-        take effect. Raises ChainRefused where the contract says no and nothing is signed; a receipt that is not ok is
-        of a block so deep that it stays."""
+        take effect. Raises ChainRefused where the contract says no, or SigningRefused, and nothing is signed; a receipt
+        that is not ok is of a block so deep that it stays."""
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from hub.chain.keys import KeyFault, Outside, load, prepare_embedded
 from hub.chain.rpc import Rpc
 from hub.chain.signing import Fields, FileKey, RemoteKey, remote_key
 from hub.domain.records import KeyRole
-from hub.ports import ChainRefused, ChainUnavailable
+from hub.ports import ChainUnavailable, SigningRefused
 
 OURS: LocalAccount = Account.from_key(bytes([7]) * 32)
 THEIRS: LocalAccount = Account.from_key(bytes([8]) * 32)
@@ -28,7 +28,18 @@ CALL: Fields = {
     "type": 2, "chainId": 2**40 + 1, "nonce": 3, "to": TO, "value": 0, "data": b"\x01\x02", "gas": 50_000,
     "maxFeePerGas": 10**9, "maxPriorityFeePerGas": 7,
 }  # fmt: skip
+CREATION: Fields = {name: value for name, value in CALL.items() if name != "to"}
 RESULT = results.PaymentResult(bytes([1]) * 32, bytes([2]) * 32, TO, 5, 2**56 - 1, 1_900_000_000)
+
+
+SAID_NO = {
+    "refuses": (-32000, "denied by policy"),
+    "has another key": (-32000, "Signing from is not an unlocked account"),
+    "is told no by a person": (4001, "User Rejected Request"),
+    "knows no such method": (-32601, "Method not found"),
+    "is in trouble": (-32603, "Internal error"),
+    "has lost its store of keys": (-32000, "deadline exceeded while reaching the key store"),
+}
 
 
 @dataclass
@@ -42,8 +53,9 @@ class Service:
 
     def answer(self, method: str, params: list[Any]) -> dict[str, Any]:
         self.asked.append(method)
-        if self.mood == "refuses":
-            return {"error": {"code": -32000, "message": "denied by policy"}}
+        if self.mood in SAID_NO:
+            code, message = SAID_NO[self.mood]
+            return {"error": {"code": code, "message": message}}
         if self.mood == "babbles":
             return {"result": "0xzz"}
         return {"result": self.signed(params[0]) if method == "eth_signTransaction" else self.typed(*params)}
@@ -54,6 +66,8 @@ class Service:
         fields: dict[str, Any] = {"type": 2, "data": asked["data"]} | {name: int(asked[name], 16) for name in names}
         if "to" in asked:
             fields["to"] = asked["to"]
+        if self.mood == "calls instead":
+            fields["to"] = TO
         if self.mood == "alters":
             fields["value"] = 10**18
         raw = "0x" + self.key.sign_transaction(fields).raw_transaction.hex().removeprefix("0x")
@@ -104,7 +118,7 @@ async def remote(service: Service) -> AsyncIterator[RemoteKey]:
 
 
 @pytest.mark.parametrize("mood", ["honest", "as clef"])
-@pytest.mark.parametrize("fields", [CALL, {name: value for name, value in CALL.items() if name != "to"}])
+@pytest.mark.parametrize("fields", [CALL, CREATION])
 async def test_a_transaction_is_signed_as_by_a_key_of_our_own(
     service: Service, remote: RemoteKey, mood: str, fields: Fields
 ) -> None:
@@ -128,6 +142,9 @@ async def test_a_result_is_signed_as_by_a_key_of_our_own(service: Service, remot
     ("mood", "key", "why"),
     [
         ("refuses", OURS, "the signer refuses .*: denied by policy"),
+        ("has another key", OURS, "the signer refuses .*: Signing from is not"),
+        ("is told no by a person", OURS, "the signer refuses .*: User Rejected"),
+        ("knows no such method", OURS, "the signer refuses .*: Method not found"),
         ("honest", THEIRS, f"asked to sign as {OURS.address} and signed as {THEIRS.address}"),
         ("babbles", OURS, "something else than"),
     ],
@@ -136,17 +153,31 @@ async def test_no_and_nonsense_and_another_keys_answer_are_refusals(
     service: Service, remote: RemoteKey, mood: str, key: LocalAccount, why: str
 ) -> None:
     service.mood, service.key = mood, key
-    with pytest.raises(ChainRefused, match=why) as caught:
+    with pytest.raises(SigningRefused, match=why) as caught:
         await remote.transaction(CALL)
     assert "s3cret" not in str(caught.value)
-    with pytest.raises(ChainRefused, match=why):
+    with pytest.raises(SigningRefused, match=why):
         await remote.typed_data(results.typed_data(RESULT, 1, TO))
 
 
-async def test_another_transaction_than_was_asked_for_is_refused(service: Service, remote: RemoteKey) -> None:
-    service.mood = "alters"
-    with pytest.raises(ChainRefused, match="another transaction than it was asked to"):
+@pytest.mark.parametrize("mood", ["is in trouble", "has lost its store of keys"])
+async def test_a_signers_trouble_is_no_refusal_and_passes(service: Service, remote: RemoteKey, mood: str) -> None:
+    service.mood = mood
+    with pytest.raises(ChainUnavailable, match=f"the signer of {OURS.address} cannot now"):
         await remote.transaction(CALL)
+    service.mood = "honest"
+    assert await remote.transaction(CALL) == await FileKey(OURS).transaction(CALL)
+
+
+@pytest.mark.parametrize(
+    ("mood", "fields"), [("alters", CALL), ("alters", CREATION), ("calls instead", CREATION)]
+)
+async def test_another_transaction_than_was_asked_for_is_refused(
+    service: Service, remote: RemoteKey, mood: str, fields: Fields
+) -> None:
+    service.mood = mood
+    with pytest.raises(SigningRefused, match="another transaction than it was asked to"):
+        await remote.transaction(fields)
 
 
 async def test_silence_is_unavailable_in_time_and_names_no_address_of_the_service(

@@ -22,6 +22,7 @@ from hub.ports import (
     Paid,
     PurchaseStanding,
     RawNotice,
+    SigningRefused,
 )
 from tests.channels.benches import NOW_US, Clock, refund_of
 from tests.channels.splitters import (
@@ -320,6 +321,7 @@ async def test_a_refund_is_one_call_under_one_purpose(channel: StablecoinChannel
         (RECEIPT, replace(GIVEN_BACK, is_refund_confirmed=False), (Outcome.PENDING, Stage.NONE, None)),
         (replace(RECEIPT, is_ok=False), BOUGHT, (Outcome.REJECTED, Stage.NONE, "reverted")),
         (ChainRefused("allowance"), BOUGHT, (Outcome.REJECTED, Stage.NONE, "refused: allowance")),
+        (SigningRefused("denied by our policy"), BOUGHT, (Outcome.REJECTED, Stage.NONE, "not_signed")),
         (ChainUnavailable("away"), BOUGHT, (Outcome.UNKNOWN, Stage.NONE, "chain_unavailable")),
         (ChainRefused("it is refunded"), GIVEN_BACK, (Outcome.DONE, Stage.REFUNDED, None)),
     ],
