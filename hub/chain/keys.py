@@ -36,6 +36,12 @@ MADE: Final = (
     KeyRole.SIGNER,
 )
 NEEDED: Final = (KeyRole.DEPLOYER, KeyRole.GATEWAY, KeyRole.REVOKER)
+# The owner's transactions are in no table, so nobody else may take its nonces; gateway and signer the contract keeps
+# apart.
+APART: Final = (
+    *((KeyRole.DEPLOYER, role) for role in KeyRole if role is not KeyRole.DEPLOYER),
+    (KeyRole.GATEWAY, KeyRole.SIGNER),
+)
 PAYING: Final = (KeyRole.DEPLOYER, KeyRole.GATEWAY, KeyRole.REVOKER, KeyRole.SELLER, KeyRole.PAUSER)  # for gas
 OWNER_ONLY: Final = 0o600
 ALLOC_WEI: Final = 10_000 * 10**18  # each on the embedded chain; an anchor costs 0.00005 ether at the node's fees
@@ -122,10 +128,17 @@ def load(data: Path, outside: Outside | None = None) -> ChainKeys:
     outside = outside or Outside()
     found = {role: key for role in KeyRole if (key := _key(data / FOLDER, role, outside)) is not None}
     keys = ChainKeys(found)
-    for one, other in ((KeyRole.DEPLOYER, KeyRole.GATEWAY), (KeyRole.GATEWAY, KeyRole.SIGNER)):
+    for one, other in APART:
         if one in found and other in found and found[one].address == found[other].address:
             raise KeyFault(f"{data / FOLDER}: {one} and {other} are the same account; give each a key of its own")
     return keys
+
+
+def demand_seller(keys: ChainKeys, data: Path) -> None:
+    """For a hub that sells on chain: without this key all its offers stay closed. Raises KeyFault."""
+    if keys.of(KeyRole.SELLER) is None:
+        raise KeyFault(f"{data / FOLDER / KeyRole.SELLER}.key is missing: put the seller's key there, or its keystore "
+                       "as seller.json, as HUB_CHANNEL_STABLECOIN_TOKEN says that this hub sells on chain")  # fmt: skip
 
 
 def _key(folder: Path, role: KeyRole, outside: Outside) -> Key | None:

@@ -46,6 +46,7 @@ def chain_side(settings: Settings) -> ChainSide:
     token = token_of(settings)
     if token is None:
         return side
+    keys.demand_seller(side.keys, settings.data)
     return replace(side, checkout=JsonRpcCheckout(side.client, confirmations_of(settings)), token=token)
 
 

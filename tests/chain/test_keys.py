@@ -100,11 +100,12 @@ def test_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_one_key_for_both_roles_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", ["gateway", "revoker", "seller", "pauser", "signer", "former"])
+def test_the_owners_key_is_no_other_roles_too(tmp_path: Path, role: str) -> None:
     prepare_embedded(tmp_path)
-    put(tmp_path / "keys" / "gateway.key", (tmp_path / "keys" / "deployer.key").read_text())
+    put(tmp_path / "keys" / f"{role}.key", (tmp_path / "keys" / "deployer.key").read_text())
 
-    with pytest.raises(KeyFault, match="the same account"):
+    with pytest.raises(KeyFault, match=f"deployer and {role} are the same account"):
         load(tmp_path)
 
 

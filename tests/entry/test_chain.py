@@ -9,7 +9,19 @@ from eth_keys.datatypes import PrivateKey
 
 from hub.chain import keys
 from hub.entry.chain import chain_side
+from hub.entry.settings import read_settings
 from tests.entry.toys import settings_of
+
+
+async def test_a_hub_that_sells_on_a_chain_of_others_needs_a_sellers_key(tmp_path: Path) -> None:
+    keys.prepare_embedded(tmp_path)
+    of_others = {"data": str(tmp_path), "chain_url": "http://127.0.0.1:1"}
+    sells = read_settings({"HUB_CHANNEL_STABLECOIN_TOKEN": "0x" + "ab" * 20}, of_others)
+    await chain_side(sells).aclose()
+    (tmp_path / "keys" / "seller.key").unlink()
+    await chain_side(settings_of(**of_others)).aclose()
+    with pytest.raises(keys.KeyFault, match=r"seller\.key is missing: .* this hub sells on chain"):
+        chain_side(sells)
 
 
 async def test_without_coincurve_the_hub_says_so_and_signs_alike(
