@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hub.domain import ledger
+from hub.domain import checkout, ledger
 from hub.domain.entitlements import REFUND
 from hub.domain.events import Audience, Change, OrderEvent, OrderMoneyChanged, OrderPaid, PaymentAttemptChanged
 from hub.domain.ids import Draw
@@ -48,10 +48,10 @@ from hub.domain.payments import (
 )
 from hub.domain.reconciliation import BreakKind
 from hub.flows import disputes, late
-from hub.flows.breaks import open_break
+from hub.flows.breaks import open_break, tell_of_lost_purchase
 from hub.flows.entitlements import audiences_of, grant_purchase, restore_grants_of
 from hub.flows.records import record_end
-from hub.flows.wallets import holder_of
+from hub.flows.wallets import holder_of, payer_of
 from hub.ports import Channel, Hub, Vault
 
 if TYPE_CHECKING:
@@ -231,6 +231,8 @@ async def _break_on(
         detail = f"asked {asked.amount_minor} {asked.currency}, told "
         detail += f"{told.amount_minor} {told.currency}" if told else "nothing"
         await open_break(tx, kind, attempt.id, order.id, f"{detail} ({heard.lower()} {fact.kind})", draw)
+    if attempt.channel == checkout.CHANNEL and attempt.state is AttemptState.VOIDED:
+        await tell_of_lost_purchase(tx, attempt, draw)
     if fact.kind is not FactKind.CAPTURED or heard != "NEW" or fact.amount is None:
         return
     if fact.amount.currency != order.total.currency:
@@ -281,7 +283,7 @@ async def _follow(
             audiences=audiences,
             draw=draw,
             vault=vault,
-            holder=await holder_of(tx, order),
+            holder=payer_of(attempt, vault) or await holder_of(tx, order),
         )
     if held.status is OrderStatus.REFUNDED and order.status is not held.status:
         # Money came again: until that goes back too the price is paid, whatever came first.

@@ -15,7 +15,7 @@ from hub.domain.payments import AttemptState, PaymentAttempt
 from hub.domain.reconciliation import BreakKind
 from hub.domain.refunds import RefundState
 from hub.flows.attempts import ANEW, RESOLVE
-from hub.flows.breaks import open_break, tell_of_event
+from hub.flows.breaks import open_break, tell_of_event, tell_of_lost_purchase
 from hub.flows.entitlements import (
     audiences_of,
     restore_grants_of,
@@ -49,6 +49,8 @@ async def settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: 
         return
     if attempt.is_settled:
         tx.tasks.add(RESOLVE, attempt.id, {"attempt": attempt.id, ANEW: True}, draw.now_us)
+        if depth is Depth.FINAL:
+            await tell_of_lost_purchase(tx, attempt, draw)
     await tx.tasks.hasten(RESOLVE, attempt.id, draw.now_us)
 
 
@@ -67,13 +69,23 @@ async def unsettled(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> No
 
 
 async def _is_known(tx: "Tx", event: ChainEvent) -> bool:
-    """Whether we have settled it ourselves, or a splitter of ours has sold it."""
+    """Whether we have settled it ourselves, or a splitter of ours has sold it at an offer that we have made."""
     if await tx.chain_log.is_ours(event.transaction_hash):
         return True
     if await tx.chain_log.batch_of(bytes.fromhex(event.subject[2:])) is not None:
         return True  # by our word, which anybody may bring
     sold = await tx.chain_log.about(event.subject, "Purchased")
-    return any(sale.transaction_hash == event.transaction_hash for sale in sold)
+    return any([await _is_our_offer(tx, sale) for sale in sold if sale.transaction_hash == event.transaction_hash])
+
+
+async def _is_our_offer(tx: "Tx", sale: ChainEvent) -> bool:
+    """Whether what was open then was opened by us. Whoever has the seller's key can open offers at any price."""
+    opened = [
+        made
+        for made in await tx.chain_log.about(sale.args["offerId"], "OfferSet")
+        if (made.chain_id, made.address) == (sale.chain_id, sale.address) and made.place < sale.place
+    ]
+    return bool(opened) and await tx.chain_log.is_ours(opened[-1].transaction_hash)
 
 
 async def order_revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:

@@ -7,16 +7,17 @@ spent and the address taken in one unit, where the database lets one of several 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hub.domain import siwe
+from hub.domain import checkout, siwe
 from hub.domain.ids import ALPHABET, Draw, base32
 from hub.domain.orders import Order
+from hub.domain.payments import PaymentAttempt
 from hub.domain.people import UserState, Viewer, Wallet, WalletChallenge
 from hub.domain.refusals import IdentityTaken, InvalidInput, NotFound, ProvisionalUser, Refusal, StateConflict
 from hub.domain.requests import Answer
 from hub.domain.siwe import SiweMessage, SiweRefused
 from hub.flows import audit
 from hub.flows.records import NO_HOLDER
-from hub.ports import Hub
+from hub.ports import Hub, Vault
 
 if TYPE_CHECKING:
     from hub.store.transactions import Tx
@@ -143,6 +144,13 @@ async def holder_of(tx: "Tx", order: Order) -> str:
     """The address that the buyer has chosen for the right's token, if it is still theirs; else nobody's."""
     wallet = None if order.wallet_id is None else await held_wallet(tx, order.user_id, order.wallet_id)
     return NO_HOLDER if wallet is None else wallet.address
+
+
+def payer_of(attempt: PaymentAttempt, vault: Vault) -> str | None:
+    """The address that has paid an attempt on chain: the purchase gave it the right's token there, whichever wallet the
+    order names. A claim brings it to that one."""
+    payer = checkout.wallet_of(attempt.method) if attempt.channel == checkout.CHANNEL else None
+    return None if payer is None else siwe.checksummed(f"0x{payer.address.hex()}", vault.keccak)
 
 
 # ---- whether a signed text counts ------------------------------------------------------------------------------------

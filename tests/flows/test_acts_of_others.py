@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hub.domain.chain_log import NOBODY
 from hub.domain.entitlements import GrantState
-from hub.domain.records import AnchorBatch, KnownContract
+from hub.domain.records import AnchorBatch, ChainTransaction, KnownContract, TransactionState
 from hub.flows import anchors
 from hub.store.database import open_store
 from tests.flows.benches import Bench
@@ -29,6 +29,7 @@ HOLDER = "0x" + "b0" * 20
 SPLITTER = "0x" + "5b" * 20
 KEY = "0x" + "11" * 32  # the order key under which the last of the rights was bought
 STRANGE_KEY = "0x" + "22" * 32
+OFFER = "0x" + "0f" * 32
 
 
 def claiming(root: bytes) -> Sent:
@@ -214,15 +215,50 @@ async def test_purchase_of_a_stranger_is_listed_and_what_nobody_bought_is_shown_
     reader, bench, chain = ready, ready.bench, ready.chain
     known = KnownContract(chain.chain_id, SPLITTER, "checkout_splitter", "c0de", 0, START_US)
     await anchors.keep_contract(reader.hub, known)
+    await bench.store.write(put_signed, "0xoffer", chain.chain_id)
+    chain.mine(offering("0xoffer"))
     settled = Sent("0xbought", "Settled", STRANGE_KEY, {"to": HOLDER, "tokenId": "7", "expiry": "9"})
-    chain.mine(settled, Sent("0xbought", "Purchased", STRANGE_KEY, {"price": "1"}, SPLITTER), blocks=20)
+    bought = Sent("0xbought", "Purchased", STRANGE_KEY, {"offerId": OFFER, "price": "1"}, SPLITTER)
+    chain.mine(settled, bought, blocks=20)
     await reader.read()
     assert await bench.break_kinds() == []
-    assert await bench.rows("SELECT name FROM chain_event ORDER BY log_index") == [("Settled",), ("Purchased",)]
+    assert await bench.rows("SELECT name FROM chain_event WHERE block_number = 2 ORDER BY log_index") == [
+        ("Settled",), ("Purchased",),
+    ]  # fmt: skip
     chain.mine(replace(settled, hash="0xsigned", subject="0x" + "33" * 32), blocks=20)
     await reader.read()
     [found] = await bench.breaks()
     assert found.detail.startswith("an order was settled by a transaction that is not ours: Settled of 0x3333")
+
+
+async def test_purchase_at_an_offer_that_others_have_opened_is_shown_to_staff(bench: Bench) -> None:
+    """As with the seller's key, at any price; also where we had the offer open before."""
+    reader = await Reader(bench, Forks()).begin()
+    chain = reader.chain
+    known = KnownContract(chain.chain_id, SPLITTER, "checkout_splitter", "c0de", 0, START_US)
+    await anchors.keep_contract(reader.hub, known)
+    await bench.store.write(put_signed, "0xoffer", chain.chain_id)
+    settled = Sent("0xbought", "Settled", STRANGE_KEY, {"to": HOLDER, "tokenId": "7", "expiry": "9"})
+    bought = Sent("0xbought", "Purchased", STRANGE_KEY, {"offerId": OFFER, "price": "1"}, SPLITTER)
+    chain.mine(offering("0xoffer"))
+    chain.mine(offering("0xstolen"))
+    chain.mine(settled, bought, blocks=10)
+    await reader.read()
+    assert await bench.breaks() == [], "not before it is final"
+    chain.mine(offering("0xoffer"), blocks=10)
+    await reader.read()
+    [found] = await bench.breaks()
+    assert (found.kind, found.subject_id) == ("CHAIN", "0xbought:Settled")
+
+
+def offering(hash_: str) -> Sent:
+    return Sent(hash_, "OfferSet", OFFER, {"offerId": OFFER}, SPLITTER)
+
+
+async def put_signed(tx: Any, hash_: str, chain_id: int) -> None:
+    """Our own transaction."""
+    signed = ChainTransaction("offer:1", chain_id, "0xseller", 0, "raw", hash_, TransactionState.CONFIRMED, START_US)
+    assert await tx.anchors.add_transaction(signed)
 
 
 async def test_settlement_that_somebody_else_brings_is_ours_all_the_same(ready: Market) -> None:

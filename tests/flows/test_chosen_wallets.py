@@ -4,12 +4,13 @@ import pytest
 
 from hub.domain.catalogue import Listing
 from hub.domain.orders import Order
+from hub.domain.payments import PaymentAttempt
 from hub.domain.people import Viewer, Wallet
 from hub.domain.refusals import NotFound
 from hub.domain.requests import Answer, IdempotencyConflict
 from hub.flows import erasure, purchase, wallets
 from tests.flows.benches import Bench
-from tests.flows.test_claims import NOBODY, rights
+from tests.flows.test_claims import NOBODY, claimed, rights
 from tests.flows.test_wallets import linked
 from tests.wallets import account
 from tests.world import operator
@@ -30,6 +31,21 @@ async def test_first_leaf_is_for_the_wallet_and_nothing_is_revoked(bench: Bench,
     await bench.record()
     await bench.work()
     assert (len(bench.chain.roots), bench.chain.revoked) == (1, set())
+
+
+async def test_what_a_wallet_pays_on_chain_is_its_own_until_it_is_claimed_for_the_chosen_one(bench: Bench) -> None:
+    """The purchase settles for whoever pays: the order's wallet moves nothing there."""
+    bench.channel.code = "stablecoin"
+    viewer, listing = await bench.world.learner(), await bench.world.listing()
+    wallet, payer = await linked(bench, viewer), account(2).address
+    bought = await bench.buy(
+        viewer, listing, channel="stablecoin", method=f"permit:{payer.lower()}", wallet_id=wallet.id
+    )
+    assert isinstance(bought.value, PaymentAttempt)
+    assert await rights(bench) == [(payer, False)]
+
+    assert not (await claimed(bench, viewer, await bench.order_now(bought.value.order_id), wallet)).is_replay
+    assert await rights(bench) == [(payer, True), (wallet.address, False)]
 
 
 @pytest.mark.parametrize("is_erased", [False, True])

@@ -61,6 +61,34 @@ async def test_a_voided_attempt_whose_block_goes_stays_voided_and_is_left_alone(
     assert bench.channel.count("query") == asked + 1
 
 
+async def test_a_voided_attempt_whose_purchase_stays_is_shown_to_a_person(bench: Bench, voided: str) -> None:
+    bench.channel.then("query", replace(result(Outcome.DONE, Stage.VOIDED), channel_ref=KEY))
+    await settled(bench)
+    await bench.work()
+    assert await bench.breaks() == []
+    bench.chain.final = len(bench.chain.mined)
+    await read(bench)
+    [found], [attempt] = await bench.breaks(), await bench.attempts(voided)
+    assert (found.kind, found.subject_id, found.order_id) == ("CHAIN", attempt.id, voided)
+    assert found.detail == f"the chain holds purchase {KEY}, and {attempt.key} ended VOIDED all the same"
+
+
+async def test_an_attempt_that_is_voided_over_a_purchase_is_shown_to_a_person(bench: Bench) -> None:
+    bench.channel.code = "stablecoin"
+    await anchors.keep_contract(bench.hub, bench.chain.known)
+    viewer = await bench.world.learner()
+    order = await bench.order(viewer, await bench.world.listing())
+    bench.channel.then("create", replace(result(Outcome.PENDING, Stage.NONE), channel_ref=KEY))
+    await bench.pay(viewer, order, channel="stablecoin")
+    bench.channel.then("query", replace(result(Outcome.PENDING, Stage.NONE), channel_ref=KEY))
+    await settled(bench)
+    bench.channel.then("void", result(Outcome.DONE, Stage.VOIDED))
+    bench.clock.pass_us(46 * 60 * 1_000_000)
+    await bench.work()
+    [found], [attempt] = await bench.breaks(), await bench.attempts(order.id)
+    assert (attempt.state, found.kind, found.subject_id) == ("VOIDED", "CHAIN", attempt.id)
+
+
 @pytest.fixture
 async def bought(bench: Bench) -> Order:
     """An order that was paid on chain, as the chain's log tells too."""
