@@ -9,11 +9,14 @@ import pytest
 
 from contracts import Artifact, abi
 from hub.chain.blocks import JsonRpcChainLog
+from hub.chain.checkout import JsonRpcCheckout
+from hub.chain.checkout_deployment import TEST_TOKEN
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import Deployment, deploy
 from hub.domain.orders import Order
 from hub.domain.payments import PaymentAttempt
 from hub.domain.records import AnchorBatch, KnownContract
+from hub.entry.chain import ChainSide, bring_up
 from hub.entry.verification import verified
 from hub.flows import refunds
 from hub.flows.refunds import RefundRequest
@@ -119,6 +122,20 @@ async def test_what_an_older_contract_holds_is_verified_and_revoked_there(house:
     assert await house.chain.is_revoked(old_batch.root, 0, first.address)
     assert await house.chain.verify_many((old_claim, new_claim)) == (False, True)
     assert await failures(house) == {}
+
+
+async def test_a_splitter_of_before_an_upgrade_is_asked_for_what_it_has_sold(house: House) -> None:
+    checkout = JsonRpcCheckout(house.chain, 1)
+    side, present = ChainSide(house.chain, KEYS, None, checkout, TEST_TOKEN), abi.compiled
+    house.patch.setattr(abi, "compiled", lambda name: former()[0] if name == "entitlement_hub" else present(name))
+    hub = (await bring_up(house.bench.hub, side)).address
+    splitter = checkout.splitter
+    assert checkout.former == []
+
+    house.patch.setattr(abi, "compiled", present)
+    house.chain._contract = None  # a start knows of none
+    assert (await bring_up(house.bench.hub, side)).address != hub
+    assert (checkout.splitter != splitter, [one.splitter for one in checkout.former]) == (True, [splitter])
 
 
 async def test_going_back_a_version_finds_its_contract_again(house: House) -> None:
