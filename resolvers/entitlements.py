@@ -211,7 +211,7 @@ def token(info: Info, root: "strawberry.Parent[EntitlementRow]") -> TokenView | 
     data = info.context.hub.chain.claim_call(claimed)
     call = None if data is None else ContractCall(found.chain_id, found.hub, data)
     its: ClaimedTokenRow | None = root.joined["proof"].joined["claimed"]
-    state = TokenState.UNCLAIMED if its is None else token_state(its.burned_at_us)
+    state = TokenState.UNCLAIMED if its is None else token_state(its.claimed_at_us, its.burned_at_us)
     claimed_at_us = None if its is None else its.claimed_at_us
     return TokenView(found.token_id, found.to, found.chain_id, found.hub, state, claimed_at_us, call)
 

@@ -67,10 +67,15 @@ class ClaimedToken:
     claimed_at_us: int
     burned_at_us: int | None
 
+    @property
+    def state(self) -> TokenState:
+        return token_state(self.claimed_at_us, self.burned_at_us)
 
-def token_state(burned_at_us: int | None) -> TokenState:
-    """Of one that was claimed."""
-    return TokenState.CLAIMED if burned_at_us is None else TokenState.BURNED
+
+def token_state(claimed_at_us: int, burned_at_us: int | None) -> TokenState:
+    """Of one that was claimed: what was burned before its newest claim is there again."""
+    is_burned = burned_at_us is not None and burned_at_us >= claimed_at_us
+    return TokenState.BURNED if is_burned else TokenState.CLAIMED
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hub.domain.chain_log import NOBODY, ChainEvent
-from hub.domain.entitlements import ClaimedToken, TokenState, token_state
+from hub.domain.entitlements import ClaimedToken, TokenState
 from hub.domain.events import Change, EntitlementTokenChanged
 from hub.domain.ids import Draw
 from hub.domain.records import RecordedLeaf
@@ -30,7 +30,7 @@ async def claimed(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None
         await tx.tokens.put(ClaimedToken(leaf.id, at_us, None))
         await _tell(tx, leaf, TokenState.UNCLAIMED, TokenState.CLAIMED, event, draw, vault)
     elif before.claimed_at_us < at_us:
-        await tx.tokens.put(replace(before, claimed_at_us=at_us))
+        await _put(tx, before, replace(before, claimed_at_us=at_us), event, draw, vault)
 
 
 async def unclaimed(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
@@ -44,10 +44,11 @@ async def unclaimed(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> No
         if (other.address, other.args["index"]) == (event.address, event.args["index"]) and other.place < event.place
     ]
     if earlier:
-        await tx.tokens.put(replace(held, claimed_at_us=await _mined_at(tx, earlier[-1])))
+        before_it = replace(held, claimed_at_us=await _mined_at(tx, earlier[-1]))
+        await _put(tx, held, before_it, event, draw, vault)
         return
     await tx.tokens.drop(leaf.id)
-    await _tell(tx, leaf, token_state(held.burned_at_us), TokenState.UNCLAIMED, event, draw, vault)
+    await _tell(tx, leaf, held.state, TokenState.UNCLAIMED, event, draw, vault)
 
 
 async def burned(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
@@ -55,30 +56,43 @@ async def burned(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
     at_us = await _mined_at(tx, event)
     until_then = [held for held in await _of_wallet(tx, event) if held.claimed_at_us <= at_us]
     for held in until_then[:1]:
-        if held.burned_at_us is None:
-            await _burn(tx, held, at_us, event, draw, vault)
+        if held.state is TokenState.CLAIMED:
+            await _put(tx, held, replace(held, burned_at_us=at_us), event, draw, vault)
 
 
 async def unburned(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
     at_us = await _mined_at(tx, event)
     for held in await _of_wallet(tx, event):
         if held.burned_at_us == at_us:
-            await _burn(tx, held, None, event, draw, vault)
+            await _put(tx, held, replace(held, burned_at_us=None), event, draw, vault)
 
 
-async def _burn(
-    tx: "Tx", held: ClaimedToken, at_us: int | None, event: ChainEvent, draw: Draw, vault: Vault
+async def _put(
+    tx: "Tx", before: ClaimedToken, after: ClaimedToken, event: ChainEvent, draw: Draw, vault: Vault
 ) -> None:  # fmt: skip
-    await tx.tokens.put(replace(held, burned_at_us=at_us))
-    [leaf] = await tx.anchors.leaves([held.leaf_id])
-    await _tell(tx, leaf, token_state(held.burned_at_us), token_state(at_us), event, draw, vault)
+    await tx.tokens.put(after)
+    if after.state is not before.state:
+        [leaf] = await tx.anchors.leaves([after.leaf_id])
+        await _tell(tx, leaf, before.state, after.state, event, draw, vault)
 
 
 async def _of_wallet(tx: "Tx", event: ChainEvent) -> list[ClaimedToken]:
     """Nothing of a transfer that is no burn: a claim, and a settlement, tell of what they mint themselves."""
-    if event.args["_to"] != NOBODY:
+    if event.args["_to"] != NOBODY or await _is_refused(tx, event):
         return []
     return await tx.tokens.held(event.address, event.args["_from"], event.args["_id"])
+
+
+async def _is_refused(tx: "Tx", event: ChainEvent) -> bool:
+    """Whether a burn only takes back what was minted just before: a wallet that is a contract did not take the token,
+    and has the right all the same."""
+    wanted = {"_from": NOBODY, "_to": event.args["_from"], "_id": event.args["_id"]}
+    return any(
+        (other.address, other.transaction_hash, other.name) == (event.address, event.transaction_hash, event.name)
+        and other.place < event.place
+        and wanted.items() <= other.args.items()
+        for other in await tx.chain_log.events(event.chain_id, event.block_number - 1, event.block_number)
+    )
 
 
 async def _leaf(tx: "Tx", event: ChainEvent) -> RecordedLeaf | None:

@@ -43,7 +43,7 @@ def burning(token_id: str) -> Sent:
 
 
 def minting(token_id: str) -> Sent:
-    return replace(burning(token_id), args=burning(token_id).args | {"_from": NOBODY, "_to": HOLDER})
+    return replace(burning(token_id), args={**burning(token_id).args, "_from": NOBODY, "_to": HOLDER})
 
 
 ORDER_REVOKED = Sent("0xrevoke-order", "OrderRevoked", KEY, {"orderKey": KEY})
@@ -188,6 +188,44 @@ async def test_claim_again_is_the_newer_one_and_leaves_the_older_where_the_chain
     await reader.read()
     assert await reader.claimed() == {ROOTS[0]: (1, None)}
     assert [state for _, state in await reader.told()] == ["CLAIMED"]
+
+
+async def test_wallet_that_refuses_its_token_has_the_right_and_not_a_burned_one(ready: Market) -> None:
+    """The contract tells of the claim, the mint and the burn in one transaction; of a mint again once it does not."""
+    reader, chain = ready, ready.chain
+    token = (await reader.tokens())[ROOTS[0]]
+    claim = claiming(ROOTS[0])
+    refused = [replace(act, hash=claim.hash) for act in (minting(token), burning(token))]
+    chain.mine(anchoring(ROOTS[0]), claim, *refused)
+    await reader.read()
+    assert await reader.claimed() == {ROOTS[0]: (1, None)}
+    chain.mine(replace(minting(token), hash="0xmint"))
+    await reader.read()
+    assert await reader.claimed() == {ROOTS[0]: (1, None)}
+    chain.mine(burning(token))
+    await reader.read()
+    assert await reader.claimed() == {ROOTS[0]: (1, 3)}
+    chain.reorg(1, (), ())
+    await reader.read()
+    assert await reader.claimed() == {ROOTS[0]: (1, None)}
+    chain.reorg(4, (), (), (), (), ())
+    await reader.read()
+    assert await reader.claimed() == {}
+    assert [state for _, state in await reader.told()] == ["CLAIMED", "BURNED", "CLAIMED", "UNCLAIMED"]
+
+
+async def test_token_that_is_claimed_after_its_burn_is_there_again_until_that_is_taken_back(ready: Market) -> None:
+    reader, chain = ready, ready.chain
+    token = (await reader.tokens())[ROOTS[0]]
+    chain.mine(claiming(ROOTS[0]))
+    chain.mine(burning(token))
+    chain.mine(replace(claiming(ROOTS[0]), hash="0xagain"))
+    await reader.read()
+    assert await reader.claimed() == {ROOTS[0]: (3, 2)}
+    chain.reorg(1, (), ())
+    await reader.read()
+    assert await reader.claimed() == {ROOTS[0]: (1, 2)}
+    assert [state for _, state in await reader.told()] == ["CLAIMED", "BURNED", "CLAIMED", "BURNED"]
 
 
 async def test_right_whose_purchase_others_revoke_ends_and_stands_again_on_a_new_leaf(bench: Bench) -> None:
