@@ -193,8 +193,11 @@ def _settled(leaf: "LeafRow | None") -> TokenView | None:
     if leaf is None or batch is None or not batch.is_settlement or not BatchState(batch.state).is_proven:
         return None
     holder = None if int(leaf.holder, 16) == 0 else leaf.holder
-    token_id, at_us = int(leaf.token_id), batch.confirmed_at_us
-    return TokenView(token_id, holder, batch.chain_id, batch.contract, TokenState.CLAIMED, at_us, None)
+    its: ClaimedTokenRow | None = leaf.joined["claimed"]
+    state, at_us = TokenState.CLAIMED, batch.confirmed_at_us  # what earlier releases settled has no row of its own
+    if its is not None:
+        state, at_us = token_state(its.claimed_at_us, its.burned_at_us), its.claimed_at_us
+    return TokenView(int(leaf.token_id), holder, batch.chain_id, batch.contract, state, at_us, None)
 
 
 def token(info: Info, root: "strawberry.Parent[EntitlementRow]") -> TokenView | None:

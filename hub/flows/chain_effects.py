@@ -62,6 +62,8 @@ async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: V
         case "Revoked" | "RootRevoked":
             await _unrevoked(tx, event, depth, draw, vault)
         case "Settled":
+            if depth >= Depth.CONFIRMED:
+                await token_effects.unclaimed(tx, event, draw, vault)
             await _unrecorded(tx, event, draw)
             await purchase_effects.unsettled(tx, event, draw, vault)
         case "OrderRevoked" if await _batch(tx, event) is not None:
@@ -120,7 +122,9 @@ async def recorded(
 
 async def _look_at_settled(tx: "Tx", event: ChainEvent, batch: AnchorBatch, draw: Draw, vault: Vault) -> None:
     for leaf in await tx.anchors.leaves_of_batch(batch.id):
-        if not await is_as_meant(tx, event, batch, leaf):
+        if await is_as_meant(tx, event, batch, leaf):
+            await token_effects.given(tx, leaf, event, draw, vault)
+        else:
             await tell_orders(tx, batch.id, ChainStatus.QUEUED, draw)  # while this leaf still stands for its order
             await go_round(tx, event, leaf, draw, vault)
 

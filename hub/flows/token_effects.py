@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 async def claimed(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:
     """Its wallet holds what this leaf says. A claim again, after a longer one was revoked, is the newer one."""
     leaf = await _leaf(tx, event)
-    if leaf is None:
-        return
+    if leaf is not None:
+        await given(tx, leaf, event, draw, vault)
+
+
+async def given(tx: "Tx", leaf: RecordedLeaf, event: ChainEvent, draw: Draw, vault: Vault) -> None:
+    """The wallet of a leaf holds it by this event: a claim, or a settlement, which needs none."""
     before, at_us = await tx.tokens.of(leaf.id), await _mined_at(tx, event)
     if before is None:
         await tx.tokens.put(ClaimedToken(leaf.id, at_us, None))
@@ -40,8 +44,8 @@ async def unclaimed(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> No
         return
     earlier = [
         other
-        for other in await tx.chain_log.about(event.subject, event.name)
-        if (other.address, other.args["index"]) == (event.address, event.args["index"]) and other.place < event.place
+        for other in await tx.chain_log.about(event.subject, "Claimed", "Settled")
+        if (other.address, _index(other)) == (event.address, _index(event)) and other.place < event.place
     ]
     if earlier:
         before_it = replace(held, claimed_at_us=await _mined_at(tx, earlier[-1]))
@@ -77,7 +81,7 @@ async def _put(
 
 
 async def _of_wallet(tx: "Tx", event: ChainEvent) -> list[ClaimedToken]:
-    """Nothing of a transfer that is no burn: a claim, and a settlement, tell of what they mint themselves."""
+    """Nothing of a transfer that is no burn: claims and settlements tell of what they mint."""
     if event.args["_to"] != NOBODY or await _is_refused(tx, event):
         return []
     return await tx.tokens.held(event.address, event.args["_from"], event.args["_id"])
@@ -96,7 +100,12 @@ async def _is_refused(tx: "Tx", event: ChainEvent) -> bool:
 
 
 async def _leaf(tx: "Tx", event: ChainEvent) -> RecordedLeaf | None:
-    return await tx.tokens.leaf_at(event.address, bytes.fromhex(event.subject[2:]), int(event.args["index"]))
+    return await tx.tokens.leaf_at(event.address, bytes.fromhex(event.subject[2:]), _index(event))
+
+
+def _index(event: ChainEvent) -> int:
+    """Where the leaf is under its root: what is settled is there alone."""
+    return int(event.args.get("index", 0))
 
 
 async def _mined_at(tx: "Tx", event: ChainEvent) -> int:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from hub.domain.anchors import NO_END
+from hub.domain.chain_log import NOBODY
 from hub.domain.people import Viewer, Wallet
 from hub.domain.records import KeyRole
 from hub.entry.verification import verified
@@ -213,3 +214,29 @@ async def test_what_was_bought_on_chain_is_no_leaf_of_a_batch_and_ends_by_its_ow
     assert await bench.rows("SELECT sender, state FROM chain_transaction") == [
         (bench.chain.accounts[KeyRole.REVOKER], "CONFIRMED")
     ]
+
+
+async def test_the_token_of_a_settled_right_is_its_holders_until_it_is_burned(instant: Bench) -> None:
+    await settled(instant)
+    held = "SELECT t.claimed_at_us > 0, t.burned_at_us > 0 FROM claimed_token t JOIN leaf l ON l.id = t.leaf_id"
+    assert await instant.rows(held) == [(True, None)]
+    async with instant.store.reading() as rx:
+        [leaf] = [leaf async for leaf in rx.anchors.all_leaves(10) if not leaf.is_superseded]
+    burn = {"_from": leaf.holder, "_to": NOBODY, "_id": leaf.token_id, "_value": "1"}
+    instant.chain.told_by_others("TransferSingle", THIEF, burn)
+    await indexing.look(instant.hub)
+    assert await instant.rows(held) == [(True, True)]
+    instant.chain.fork()
+    while await indexing.look(instant.hub):
+        pass
+    assert await instant.rows(held) == [(True, None)]
+    told = await instant.rows(
+        "SELECT to_state FROM event WHERE stream = 'hub' AND kind = 'ENTITLEMENT_TOKEN_CHANGED' ORDER BY seq"
+    )
+    assert told == [("CLAIMED",), ("BURNED",), ("CLAIMED",)]
+    for _ in ("nothing", "the former leaf's end"):
+        instant.chain.mined.popitem()
+    instant.chain.fork()
+    while await indexing.look(instant.hub):
+        pass
+    assert await instant.rows(held) == []
