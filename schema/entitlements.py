@@ -162,7 +162,7 @@ class EntitlementMutations:
     entitlement_transfer: EntitlementTransferPayload = changed_by(
         entitlements.entitlement_transfer,
         "Hand a right of yours on to another person, where its course allows it: with the same term, at once, for "
-        "good. Your proof ends on chain, and theirs goes into the next batch. One source of the right goes, the "
+        "good. Your proof ends on chain, and then theirs goes into a batch. One source of the right goes, the "
         "oldest: with two of them you keep access.",
     )
     entitlement_claim: EntitlementClaimPayload = changed_by(

@@ -21,6 +21,7 @@ from hub.flows import (
     orders,
     purchase,
     purses,
+    records,
     refund_facts,
     refund_sending,
     retention,
@@ -45,6 +46,7 @@ HANDLERS: dict[str, Handler] = {
     "anchor_batch": anchors.anchor,
     revocations.KIND: revocations.revoke_leaf,
     claims.FOLLOW: claims.follow,
+    records.PLACE: records.place,
     access.KIND: access.open_or_close,
     disputes.DUE: disputes.warn,
     dispute_answers.SEND: dispute_answers.send_again,
@@ -56,7 +58,7 @@ HANDLERS: dict[str, Handler] = {
 # after MAX_TRIES.
 TIRELESS = frozenset({
     attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", revocations.KIND, deliveries.DELIVER,
-    dispute_answers.SEND, claims.FOLLOW,
+    dispute_answers.SEND, claims.FOLLOW, records.PLACE,
     refund_facts.RESOLVE, late.RETURN,
 })  # fmt: skip
 

@@ -1,8 +1,8 @@
 """What handing a right on does, whoever decides it: in the books and on chain there is one holder before, one after.
 
 The former grant ends and a new one begins in the same commit, with the same term. The former leaf's bit is revoked at
-once and the new holder's leaf goes into the next batch: for a while nobody can show the right on chain, and at no time
-two can. What the payment's own leaf said of request and result is recorded anew, granting nothing.
+once, and after that the new holder's leaf goes into a batch: for a while nobody can show the right on chain, and at no
+time two can. What the payment's own leaf said of request and result is recorded anew, granting nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from hub.domain.entitlements import (
     GrantState,
     state_of,
 )
-from hub.domain.events import Change, EntitlementGranted, EntitlementRevoked
+from hub.domain.events import Change, EntitlementGranted, EntitlementRevoked, EntitlementSuspended
 from hub.domain.ids import Draw
 from hub.domain.orders import Order
 from hub.domain.records import RecordedLeaf
@@ -41,10 +41,8 @@ class Handing:
     holder: str  # the wallet that its new leaf is for, or nobody's
 
 
-async def taken_up(
-    tx: "Tx", giver_id: str, taker_id: str, draw: Draw
-) -> tuple[Entitlement, list[tuple[Order, Grant]]]:
-    """Holds the giver's right, the taker's, and the orders behind them; the right with its grants that are open now.
+async def taken_up(tx: "Tx", giver_id: str, taker_id: str) -> tuple[Entitlement, list[tuple[Order, Grant]]]:
+    """Holds the giver's right, the taker's, and the orders behind them; the right with its grants that live.
 
     Orders are held before rights, and rights in one order for everybody.
     """
@@ -58,12 +56,13 @@ async def taken_up(
     giver = await tx.entitlements.lock(giver.id)
     assert giver is not None
     grants = await tx.entitlements.grants(giver.id)
-    is_open = [grant for grant in grants if grant.is_open(draw.now_us) and grant.source_ref in orders]
-    return giver, [(orders[grant.source_ref], grant) for grant in is_open]
+    live = [grant for grant in grants if grant.state in LIVE_GRANTS and grant.source_ref in orders]
+    return giver, [(orders[grant.source_ref], grant) for grant in live]
 
 
 async def hand(tx: "Tx", handing: Handing, draw: Draw, vault: Vault) -> Entitlement:
-    """The grant ends for the giver and begins for the taker. The giver's right, as it then is."""
+    """The grant ends for the giver and begins for the taker, held back by whatever held it back. The giver's right, as
+    it then is."""
     order, former, giver = handing.order, handing.grant, handing.giver
     await tx.entitlements.update_grant(replace(former, state=GrantState.TRANSFERRED))
     left = await tx.entitlements.grants(giver.id)
@@ -83,10 +82,13 @@ async def hand(tx: "Tx", handing: Handing, draw: Draw, vault: Vault) -> Entitlem
     )
     if not await tx.entitlements.add_grant(given):
         raise AssertionError(f"what {order.id} gave has two holders")
+    state = state_of(await tx.entitlements.grants(taker.id))
+    taker = taker if state is taker.state else await tx.entitlements.update(replace(taker, state=state))
+    begun = EntitlementSuspended if given.state is GrantState.SUSPENDED else EntitlementGranted
     await _rewrite(tx, handing, given, draw, vault)
     for right, kind, change in (
         (giver, EntitlementRevoked, Change(former.state, GrantState.TRANSFERRED, given.id)),
-        (taker, EntitlementGranted, Change("", GrantState.ACTIVE, former.id)),
+        (taker, begun, Change("", given.state, former.id)),
     ):
         told = await told_of_right(tx, order, right.user_id, vault)
         source = former.source if right is giver else given.source
@@ -95,7 +97,7 @@ async def hand(tx: "Tx", handing: Handing, draw: Draw, vault: Vault) -> Entitlem
 
 
 async def _rewrite(tx: "Tx", handing: Handing, given: Grant, draw: Draw, vault: Vault) -> None:
-    """On chain: every leaf that carried the right ends, the taker's goes into the next batch."""
+    """On chain: every leaf that carried the right ends, and then the taker's goes into a batch."""
     order = handing.order
     former = await tx.anchors.leaf_of_grant(handing.grant.id)
     if former is None:
@@ -156,18 +158,16 @@ async def _record_alone(tx: "Tx", former: RecordedLeaf, order: Order, draw: Draw
 # ---- gifts that wait -------------------------------------------------------------------------------------------------
 
 
-async def holds_nothing_but_gifts(tx: "Tx", user_id: str, draw: Draw) -> bool:
-    """Whether all that a provisional User has was handed on to them, and can be again now."""
+async def holds_nothing_but_gifts(tx: "Tx", user_id: str) -> bool:
+    """Whether all that a provisional User has was handed on to them."""
     grants = [grant for id_ in await tx.entitlements.held_by(user_id) for grant in await tx.entitlements.grants(id_)]
-    return all(
-        grant.source is GrantSource.TRANSFER and (grant.state not in LIVE_GRANTS or grant.is_open(draw.now_us))
-        for grant in grants
-    )
+    return all(grant.source is GrantSource.TRANSFER for grant in grants)
 
 
 async def follow(tx: "Tx", user_id: str, owner_id: str, draw: Draw, vault: Vault) -> None:
-    """Gifts to an account of a platform go with it, once its platform and its owner have said whose it is."""
+    """Gifts to an account of a platform go with it, once its platform and its owner have said whose it is: also those
+    that a dispute holds back, and still does."""
     for entitlement_id in await tx.entitlements.held_by(user_id):
-        giver, grants = await taken_up(tx, entitlement_id, owner_id, draw)
+        giver, grants = await taken_up(tx, entitlement_id, owner_id)
         for order, grant in grants:
             giver = await hand(tx, Handing(order, grant, giver, owner_id, records.NO_HOLDER), draw, vault)

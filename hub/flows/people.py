@@ -44,10 +44,10 @@ async def put_member(
 ) -> Answer[Member]:
     if await tx.catalogue.platform(platform_id) is None:
         return Answer(refusal=NotFound("platformId"))
+    held = await tx.people.lock_member(platform_id, external_id)
     account = await tx.people.identity(member_issuer(platform_id), external_id)
     if account is not None and account.ended_at_us is not None:
         return Answer(refusal=_REMOVED)
-    held = await tx.people.lock_member(platform_id, external_id)
     if held is not None:
         name = await _name(tx, held.user_id, platform_id, vault)
         member = Member(held.id, platform_id, external_id, held.user_id, name, held.created_at_us)
@@ -140,7 +140,7 @@ async def link_member(
         return made
     if member.user_id == user_id:
         return Answer(member, is_replay=True)
-    if refusal := await _may_move(tx, member.user_id, draw):
+    if refusal := await _may_move(tx, member.user_id):
         return Answer(refusal=refusal)
     await handing.follow(tx, member.user_id, user_id, draw, vault)
     await tx.people.link_member(member.id, user_id)
@@ -155,12 +155,12 @@ async def link_member(
     return Answer(linked)
 
 
-async def _may_move(tx: "Tx", owner_id: str, draw: Draw) -> Refusal | None:
+async def _may_move(tx: "Tx", owner_id: str) -> Refusal | None:
     """Only from a provisional User who holds gifts at most: anything else is a merge, which both of them must prove."""
     owner = await tx.people.user(owner_id)
     if owner is None or owner.state is not UserState.PROVISIONAL:
         return IdentityTaken()
-    return None if await handing.holds_nothing_but_gifts(tx, owner_id, draw) else IdentityTaken()
+    return None if await handing.holds_nothing_but_gifts(tx, owner_id) else IdentityTaken()
 
 
 async def _name(tx: "Tx", user_id: str, platform_id: str, vault: Vault) -> str:

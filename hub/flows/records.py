@@ -13,15 +13,18 @@ from hub.domain.ids import Draw
 from hub.domain.orders import Order
 from hub.domain.payments import PaymentAttempt
 from hub.domain.records import RecordedLeaf, SealedSalt
-from hub.ports import Vault
+from hub.ports import Hub, Vault
 
 if TYPE_CHECKING:
+    from hub.store.tasks import LeasedTask
     from hub.store.transactions import Tx
 
 COMMITMENT_VERSION = 1
 # What the token is: access to the canonical Course. Not the course's own kind, which may be corrected later.
 TOKEN_KIND, TOKEN_VERSION = 1, 1
 NO_HOLDER = "0x" + "00" * 20
+PLACE = "place_leaf"  # the key of such a Task is the leaf's id
+LOOK_AGAIN_US = 1_000_000
 
 
 async def record_end(
@@ -104,11 +107,36 @@ async def renew(
 
 
 async def add_right(tx: "Tx", new: RecordedLeaf, owner_id: str, salt: bytes, draw: Draw, vault: Vault) -> None:
-    """A leaf that carries a right, for the next batch. Nobody but the hub is told: of the right they know."""
+    """A leaf that carries a right, for the next batch; that of a right which came from somebody else by a Task, once
+    theirs has ended on chain."""
     await tx.anchors.add_leaf(new)
     await keep_salt(tx, new.id, owner_id, salt, draw, vault)
+    if new.owner_id is None:
+        _tell(tx, new, owner_id, draw)
+    else:
+        tx.tasks.add(PLACE, new.id, {"leaf": new.id}, draw.now_us)
+
+
+async def place(hub: Hub, task: "LeasedTask") -> int | None:
+    """The Task of one such leaf: nobody before its holder has the right on chain any more, so that two never have."""
+    async with hub.store.reading() as rx:
+        [leaf] = await rx.anchors.leaves([task.body["leaf"]])
+        waits = await rx.anchors.is_ending_before(leaf)
+    if waits:
+        return hub.clock.now_us() + LOOK_AGAIN_US
+    await hub.store.write(place_leaf, leaf, hub.draw())
+    return None
+
+
+async def place_leaf(tx: "Tx", leaf: RecordedLeaf, draw: Draw) -> None:
+    if await tx.tasks.drop(PLACE, leaf.id):  # else another process was first
+        _tell(tx, leaf, leaf.owner_id or "", draw)
+
+
+def _tell(tx: "Tx", leaf: RecordedLeaf, owner_id: str, draw: Draw) -> None:
+    """The batcher, that it waits. Nobody but the hub: of the right they know."""
     told = [Audience(HUB_STREAM, owner_id, "", "", sees_order=True)]
-    tx.events.append(_Row(new.id), PaymentRecorded(new.id, new.order_id), told, draw)
+    tx.events.append(_Row(leaf.id), PaymentRecorded(leaf.id, leaf.order_id), told, draw)
 
 
 async def keep_salt(tx: "Tx", leaf_id: str, user_id: str, salt: bytes, draw: Draw, vault: Vault) -> None:

@@ -71,10 +71,11 @@ async def _handing(
         return NotFound("to")
     if taker_id == giver.user_id:
         return InvalidInput("to", "that is yourself: to choose another wallet of yours, see entitlementClaim")
-    giver, grants = await taken_up(tx, giver.id, taker_id, draw)
-    if not grants:
+    giver, grants = await taken_up(tx, giver.id, taker_id)
+    is_open = [(order, grant) for order, grant in grants if grant.is_open(draw.now_us)]
+    if not is_open:
         return StateConflict(giver.state, TRANSFER)
-    order, grant = grants[0]
+    order, grant = is_open[0]
     return Handing(order, grant, giver, taker_id, to.wallet or records.NO_HOLDER)
 
 
@@ -88,6 +89,7 @@ async def taker_of(tx: "Tx", to: Recipient, draw: Draw, vault: Vault) -> str | N
     if to.may_be_new:
         made = (await put_member(tx, to.platform_id, to.external_id, draw, vault)).value
         return None if made is None else made.user_id
+    await tx.people.lock_member(to.platform_id, to.external_id)  # whoever links it now comes before this, or after
     account = await tx.people.identity(member_issuer(to.platform_id), to.external_id)
     return None if account is None or account.ended_at_us is not None else account.user_id
 

@@ -201,6 +201,11 @@ class Anchors:
         first = word << 8
         return await self._rx.many(_WAITING_FOR_REVOCATION, int, of_batch=batch_id, first=first, last=first + 255)
 
+    async def is_ending_before(self, new: RecordedLeaf) -> bool:
+        """Whether an earlier leaf of the same order is still to be revoked on chain."""
+        binds = {"of_order": new.order_id, "of_generation": new.generation}
+        return await self._rx.one(_ENDING_BEFORE, int, **binds) is not None
+
     async def add_batch(self, new: AnchorBatch, leaf_ids: Sequence[str]) -> bool:
         """A batch and its leaves, in the order given. False: this range has its batch already."""
         columns = {name: getattr(new, name) for name in _BATCH} | {"is_settlement": int(new.is_settlement)}
@@ -417,9 +422,16 @@ _WAITS_FOR = (
     .where((_l.holder == bindparam("for_holder")) & (_l.is_superseded == literal_column("0")) & _is_on_its_way)
     .limit(literal_column("1", BigInteger()))
 )
+_is_ending = (task.c.kind == literal_column("'revoke_leaf'")) & (task.c.key == _l.id)
+_ENDING_BEFORE = (
+    select(literal_column("1", BigInteger()))
+    .select_from(leaf.join(task, _is_ending))
+    .where((_l.order_id == bindparam("of_order")) & (_l.generation < bindparam("of_generation")))
+    .limit(literal_column("1", BigInteger()))
+)
 _WAITING_FOR_REVOCATION = (
     select(_l.index_)
-    .join(task, (task.c.kind == literal_column("'revoke_leaf'")) & (task.c.key == _l.id))
+    .join(task, _is_ending)
     .where((_l.batch_id == bindparam("of_batch")) & _l.index_.between(bindparam("first"), bindparam("last")))
     .order_by(_l.index_)
 )

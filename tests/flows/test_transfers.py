@@ -1,19 +1,21 @@
 """Handing a right on: one live holder whatever happens at once, and tokens that agree with the books."""
 
 import asyncio
+from contextvars import Context
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from hub.domain.catalogue import Listing
+from hub.domain.catalogue import Listing, Platform
 from hub.domain.entitlements import GrantSource, GrantState
 from hub.domain.orders import FulfilmentStatus
 from hub.domain.people import Viewer
-from hub.domain.refusals import IdentityTaken, InvalidInput, NotFound, StateConflict
+from hub.domain.refusals import InvalidInput, NotFound, StateConflict
 from hub.domain.requests import Answer
-from hub.flows import entitlements, people, transfers
+from hub.flows import entitlements, handing, people, transfers
 from hub.flows.transfers import Recipient
+from hub.ports import ChainUnavailable
 from tests.flows.benches import Bench
 from tests.flows.test_claims import NOBODY, rights
 from tests.flows.test_wallets import linked
@@ -78,7 +80,8 @@ async def test_right_goes_to_the_other_person_with_its_term(bench: Bench) -> Non
     await bench.record()
     bench.clock.pass_us(2 * SECOND_US)
     await bench.work()
-    former_root, _ = bench.chain.roots
+    await bench.record()
+    former_root, *_ = bench.chain.roots
     assert bench.chain.revoked == {(former_root, 0)}
     [order] = await bench.rows("SELECT fulfilment_status FROM order_")
     assert order == (FulfilmentStatus.FULFILLED,)
@@ -94,14 +97,51 @@ async def test_there_and_back_again_leaves_one_live_holder(bench: Bench) -> None
         assert sorted(await holders(bench, listing, mine, theirs)) == [False, True]
     assert await holders(bench, listing, mine, theirs) == [False, True]
     assert [leaf for leaf in await rights(bench) if not leaf[1]] == [(account(2).address, False)]
+    most = 0
+    for _ in range(12):
+        await bench.record()
+        bench.clock.pass_us(2 * SECOND_US)
+        most = max(most, len(await on_chain(bench)))
+    assert most == 1, "never two at a time"
+    live = await bench.rows("SELECT id FROM leaf WHERE token_id <> '0' AND is_superseded = 0")
+    assert await on_chain(bench) == live
+    assert len(bench.chain.revoked) == 3
+    assert await bench.rows("SELECT kind FROM task") == []
+
+
+async def on_chain(bench: Bench) -> list[Any]:
+    """The leaves by which somebody has the right there."""
+    placed = await bench.rows(
+        "SELECT l.id, b.root, l.index_ FROM leaf l JOIN anchor_batch b ON b.id = l.batch_id WHERE l.token_id <> '0'"
+    )
+    chain = bench.chain
+    return [(id_,) for id_, root, index in placed if root in chain.roots and (root, index) not in chain.revoked]
+
+
+async def test_new_holder_waits_on_chain_for_the_end_of_the_former_one(bench: Bench) -> None:
+    """However long that takes, as where the revoker has no gas: one account anchors, another revokes."""
+    listing, mine, _ = await sold(bench)
     await bench.record()
-    bench.clock.pass_us(2 * SECOND_US)
-    await bench.work()
-    live = await bench.rows("SELECT index_ FROM leaf WHERE token_id <> '0' AND is_superseded = 0")
-    dead = await bench.rows("SELECT index_ FROM leaf WHERE token_id <> '0' AND is_superseded = 1")
-    [root] = bench.chain.roots
-    assert bench.chain.revoked == {(root, index) for (index,) in dead}
-    assert len(live) == 1
+    former = await on_chain(bench)
+    assert (await handed(bench, mine, listing, 2)).refusal is None
+    revokes = bench.chain.sign_revoke
+    bench.chain.sign_revoke = away  # type: ignore[method-assign]  # of this account alone
+    for _ in range(3):
+        await bench.record()
+        bench.clock.pass_us(2 * SECOND_US)
+    assert await on_chain(bench) == former
+    assert len(bench.chain.roots) == 2, "the batcher goes on: what the payment said is recorded anew"
+    bench.chain.sign_revoke = revokes  # type: ignore[method-assign]  # as it was
+    for _ in range(4):
+        await bench.record()
+        bench.clock.pass_us(2 * SECOND_US)
+    [now] = await on_chain(bench)
+    assert [now] != former
+    assert await bench.rows("SELECT id FROM leaf WHERE token_id <> '0' AND is_superseded = 0") == [now]
+
+
+async def away(*_: Any) -> Any:
+    raise ChainUnavailable("no gas")
 
 
 async def test_same_key_again_hands_nothing_on_twice(bench: Bench) -> None:
@@ -175,8 +215,7 @@ async def test_gift_waits_for_somebody_whom_the_hub_did_not_know(bench: Bench) -
     assert await holders(bench, listing, mine) == [False]
     upserted = await people.upsert_member(bench.hub, partner(platform), external_id="m-new")
     assert (upserted.is_replay, upserted.value and upserted.value.user_id) == (True, waiting)
-    token = bench.tokens.issue_user_token(str(theirs.user_id), bench.clock.now_us(), 60)
-    linked_ = await people.link_identity(bench.hub, partner(platform), external_id="m-new", user_token=token)
+    linked_ = await link(bench, platform, theirs)
     assert (linked_.refusal, linked_.value and linked_.value.user_id) == (None, theirs.user_id)
     assert await holders(bench, listing, mine, theirs) == [False, True]
     assert [grant.state for grant in await bench.grants(waiting, listing.course_id)] == [GrantState.TRANSFERRED]
@@ -205,20 +244,57 @@ async def test_right_that_has_ended_makes_nobody_known(bench: Bench) -> None:
     assert await bench.one("SELECT count(*) FROM member") == 0
 
 
-async def test_suspended_gift_keeps_its_account_where_it_is(bench: Bench) -> None:
+async def test_suspended_gift_goes_along_and_is_held_back_by_the_same_dispute(bench: Bench) -> None:
     listing, mine, theirs = await sold(bench)
     platform = await bench.world.platform("kan")
     await gift(bench, mine, listing, Recipient(None, platform.id, "m-new", may_be_new=True))
+    [(order_id,)] = await bench.rows("SELECT id FROM order_")
 
-    async def suspend(tx: Any) -> None:
-        from sqlalchemy import text
+    async def move(tx: Any, moves: Any) -> None:
+        order = await tx.orders.lock(order_id)
+        audiences = await entitlements.audiences_of(tx, order, bench.vault)
+        await moves(tx, order, "dsp_1", audiences, bench.world.draw())
 
-        await tx.run(text("UPDATE grant_ SET state = 'SUSPENDED', suspended_by = 'dsp_1' WHERE source = 'TRANSFER'"))
+    await bench.store.write(move, entitlements.suspend_grants_of)
+    linked_ = await link(bench, platform, theirs)
+    assert (linked_.refusal, linked_.value and linked_.value.user_id) == (None, theirs.user_id)
+    right = await right_of(bench, theirs, listing)
+    assert await bench.rows(f"SELECT state FROM entitlement WHERE id = '{right}'") == [("SUSPENDED",)]
+    [given] = await bench.grants(str(theirs.user_id), listing.course_id)
+    assert (given.state, given.suspended_by) == (GrantState.SUSPENDED, {"dsp_1"})
+    await bench.store.stamp()
+    told = f"SELECT kind, to_state FROM event WHERE stream = 'hub' AND subject = '{right}' ORDER BY seq"
+    assert await bench.rows(told) == [("ENTITLEMENT_SUSPENDED", "SUSPENDED")], "no platform opens the course for it"
+    await bench.store.write(move, entitlements.resume_grants_of)
+    assert await holders(bench, listing, mine, theirs) == [False, True]
+    assert await bench.rows(f"SELECT state FROM entitlement WHERE id = '{right}'") == [("ACTIVE",)]
 
-    await bench.store.write(suspend)
-    token = bench.tokens.issue_user_token(str(theirs.user_id), bench.clock.now_us(), 60)
-    answer = await people.link_identity(bench.hub, partner(platform), external_id="m-new", user_token=token)
-    assert answer.refusal == IdentityTaken()
+
+async def test_account_that_is_linked_while_a_gift_comes_takes_it_along(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is second sees what the first has done: no gift stays with a user that nobody can become."""
+    listing, mine, theirs = await sold(bench)
+    platform = await bench.world.platform("kan")
+    await people.upsert_member(bench.hub, partner(platform), external_id="m-new")
+    linking: list[asyncio.Task[Answer[Any]]] = []
+
+    async def overtaken(*call: Any) -> Any:
+        if not bench.is_embedded:  # which runs one unit after the other
+            linking.append(asyncio.create_task(link(bench.rival(), platform, theirs), context=Context()))
+            await asyncio.wait(linking, timeout=0.3)  # it waits for the gift; it would be done by now if it did not
+        return await handing.taken_up(*call)
+
+    monkeypatch.setattr(transfers, "taken_up", overtaken)
+    assert (await gift(bench, mine, listing, Recipient(None, platform.id, "m-new"))).refusal is None
+    linked_ = await (linking[0] if linking else link(bench, platform, theirs))
+    assert linked_.refusal is None
+    assert await holders(bench, listing, mine, theirs) == [False, True]
+
+
+async def link(bench: Bench, platform: Platform, whose: Viewer) -> Answer[Any]:
+    token = bench.tokens.issue_user_token(str(whose.user_id), bench.clock.now_us(), 60)
+    return await people.link_identity(bench.hub, partner(platform), external_id="m-new", user_token=token)
 
 
 async def test_expired_right_is_not_handed_on(bench: Bench) -> None:
@@ -246,12 +322,11 @@ async def test_what_ends_the_order_ends_the_right_wherever_it_went(bench: Bench)
     assert await holders(bench, listing, mine, theirs) == [False, False]
     [(status,)] = await bench.rows("SELECT fulfilment_status FROM order_")
     assert status == FulfilmentStatus.REVOKED
-    await bench.record()
-    bench.clock.pass_us(2 * SECOND_US)
-    await bench.work()
-    places = await bench.rows("SELECT index_ FROM leaf WHERE token_id <> '0'")
-    [root] = bench.chain.roots
-    assert bench.chain.revoked == {(root, index) for (index,) in places}
+    for _ in range(6):
+        await bench.record()
+        bench.clock.pass_us(2 * SECOND_US)
+    assert len(bench.chain.revoked) == await bench.one("SELECT count(*) FROM leaf WHERE token_id <> '0'")
+    assert await on_chain(bench) == []
 
 
 async def test_transfers_and_an_end_at_once_leave_at_most_one_holder(bench: Bench) -> None:

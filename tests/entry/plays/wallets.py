@@ -79,6 +79,11 @@ async def handed_on(stage: Stage, name: str) -> None:
         told = await learner.mutate(HAND_ON, asked)
     assert not told["entitlement"]["isOpen"]
 
+    async def is_on_its_way() -> bool:
+        return await stage.house.rows("SELECT count(*) FROM task WHERE kind = 'place_leaf'") == [(0,)]
+
+    await until(is_on_its_way, within_s=60, what="the end of the former holder's leaf")
+
 
 COURSE_POLICY = """mutation($input: CoursePolicySetInput!) { coursePolicySet(input: $input) {
   course { isTransferable } userErrors { message } } }"""
@@ -110,6 +115,7 @@ WALLETS: dict[str, Scene] = {
     "claim_right": Scene(claimed),
     "end_former": Scene(claimed),
     "hand_on": Scene(handed_on),
+    "place_leaf": Scene(handed_on),
     "keep_course_policy": Scene(handed_on),
     "erase_person": Scene(before=walleted, command=lambda stage, name: ["person", "erase", _mine(stage)]),
 }  # fmt: skip

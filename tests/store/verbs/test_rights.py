@@ -122,6 +122,7 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert await tx.anchors.sold([second.id, "lef_none"]) == [order.total]
         assert await tx.anchors.waiting_for_revocation(batch.id, 0) == []
         tx.tasks.add("revoke_leaf", second.id, {}, START_US)
+        assert not await tx.anchors.is_ending_before(second)
         assert await tx.anchors.waits_for(second.holder)
         assert not await tx.anchors.waits_for("0x" + "11" * 20)
         assert await tx.anchors.batch("anb_none") is None
