@@ -13,13 +13,14 @@ from sqlalchemy import bindparam, insert, update
 
 from hub.chain.client import JsonRpcChain
 from hub.domain.anchors import Leaf, plant
+from hub.domain.entitlements import ClaimedToken
 from hub.domain.records import KnownContract
 from hub.store.anchors import anchor_batch, leaf
 from hub.store.orders import order as order_table
 from tests.chain.keyring import keyring
 from tests.resolvers.conftest import Api
 from tests.resolvers.scenes import Market, buy, market
-from tests.world import learner, operator, partner
+from tests.world import SECOND_US, START_US, learner, operator, partner
 
 VERIFY = """
 query ($input: VerifyEntitlementInput!, $course: ID!) {
@@ -167,6 +168,28 @@ async def test_proof_is_null_before_the_batch_is_confirmed_and_whole_afterwards(
     assert "opening" not in told
     assert shown["entitlement"]["proof"] == {"root": proof["root"]}
     assert shown["entitlement"]["token"] == {"tokenId": proof["tokenId"], "holder": None}
+
+
+async def test_token_of_a_settled_right_says_when_it_was_given_and_that_it_was_burned(api: Api) -> None:
+    scene = await market(api)
+    await anchored(api)
+    document = "query($id: ID!) { order(id: $id) { entitlement { token { state claimedAt claimCall { to } } } } }"
+
+    async def shown() -> list[Any]:
+        order = (await api.data(scene.viewers["buyer"], document, id=scene.mine["id"]))["order"]
+        return list(order["entitlement"]["token"].values())
+
+    async def settle(tx: Any) -> None:
+        await tx.run(update(anchor_batch).values(is_settlement=1))
+
+    async def burn(tx: Any) -> None:
+        [mine] = await tx.anchors.rights_of(scene.mine["id"])
+        await tx.tokens.put(ClaimedToken(mine.id, START_US, START_US + SECOND_US))
+
+    await api.hub.store.write(settle)
+    assert (await shown())[::2] == ["CLAIMED", None]
+    await api.hub.store.write(burn)
+    assert await shown() == ["BURNED", "2026-01-01T00:00:00.000000Z", None]
 
 
 async def test_by_proof(api: Api) -> None:
