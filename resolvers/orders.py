@@ -79,7 +79,8 @@ WalletToHold = Annotated[
     strawberry.ID | None,
     strawberry.argument(
         description="A linked wallet of yours that the right's token is to be for, from its first record on chain: see "
-        "walletLink. Shown on chain for good. Absent: a right without holder, see entitlementClaim."
+        "walletLink. Shown on chain for good. Absent: a right without holder, see entitlementClaim. What is paid by "
+        "stablecoin is the paying wallet's, until it is claimed for another."
     ),
 ]
 
