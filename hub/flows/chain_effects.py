@@ -41,8 +41,8 @@ async def stands(
         case "Revoked" | "RootRevoked":
             await _revoked(tx, event, depth, draw, vault)
         case "Settled":
-            await recorded(tx, event, depth, cost, draw, vault)
-            await purchase_effects.settled(tx, event, depth, draw, vault)
+            is_recorded = await recorded(tx, event, depth, cost, draw, vault)
+            await purchase_effects.settled(tx, event, depth, draw, vault, is_recorded=is_recorded)
         case "OrderRevoked" if depth >= Depth.CONFIRMED:
             if await _batch(tx, event) is not None:
                 await _revoked(tx, event, depth, draw, vault)

@@ -33,14 +33,16 @@ MoveGrants = Callable[["Tx", Order, str, list[Audience], Draw], Awaitable[Order]
 WAITED_FOR_US = 24 * 3600 * 1_000_000
 
 
-async def settled(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
+async def settled(
+    tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault, *, is_recorded: bool
+) -> None:  # fmt: skip
     """A buyer's own transaction may have bought what one of our attempts waits for: it is asked about at once, and its
     channel decides, even of one that had ended without money by then, as by the word of a node that lagged. A purchase
     that nobody here waits for is a stranger's, with money of their own; a settlement without one was signed by a key
-    of ours."""
+    of ours, and is ours if `is_recorded`, whoever has brought it."""
     attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
     if attempt is None:
-        if depth is Depth.FINAL and not await _is_known(tx, event):
+        if depth is Depth.FINAL and not is_recorded and not await _is_known(tx, event):
             await tell_of_event(tx, event, "an order was settled by a transaction that is not ours", draw)
         return
     if attempt.state is AttemptState.CHARGED:
@@ -72,8 +74,6 @@ async def _is_known(tx: "Tx", event: ChainEvent) -> bool:
     """Whether we have settled it ourselves, or a splitter of ours has sold it at an offer that we have made."""
     if await tx.chain_log.is_ours(event.transaction_hash):
         return True
-    if await tx.chain_log.batch_of(bytes.fromhex(event.subject[2:])) is not None:
-        return True  # by our word, which anybody may bring
     sold = await tx.chain_log.about(event.subject, "Purchased")
     return any([await _is_our_offer(tx, sale) for sale in sold if sale.transaction_hash == event.transaction_hash])
 

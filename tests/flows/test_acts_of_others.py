@@ -299,6 +299,19 @@ async def put_signed(tx: Any, hash_: str, chain_id: int) -> None:
     assert await tx.anchors.add_transaction(signed)
 
 
+async def test_settlement_of_a_key_of_ours_on_another_contract_is_shown_to_staff(ready: Market) -> None:
+    reader, chain = ready, ready.chain
+    former = KnownContract(chain.chain_id, "0x" + "0d" * 20, "entitlement_hub", "c0de", 0, START_US)
+    await anchors.keep_contract(reader.hub, former)
+    await reader.bench.store.write(put_batch, replace(batch_of(b"\x44" * 32, 9), is_settlement=True))
+    args = {"to": HOLDER, "tokenId": "7", "expiry": "9"}
+    chain.mine(Sent("0xstolen", "Settled", "0x" + "44" * 32, args, former.address), blocks=20)
+    await reader.read()
+    assert (await reader.states())[-1] == "SUBMITTED"
+    [found] = await reader.bench.breaks()
+    assert found.detail.endswith(f"Settled of 0x{'44' * 32} by contract {former.address}")
+
+
 async def test_settlement_that_somebody_else_brings_is_ours_all_the_same(ready: Market) -> None:
     reader, chain = ready, ready.chain
     key = b"\x44" * 32
