@@ -82,7 +82,7 @@ async def sale(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sale]:
         told = await until(claimable, what="the claim is on the chain")
         assert told is not None
         port = json.loads((house.data / "node.json").read_text())["port"]
-        node = Node(f"http://127.0.0.1:{port}")
+        node = Node(house.data)
         first, bundle = (json.loads(text) for text in (order["proof"]["bundle"], told["proof"]["bundle"]))
         trusted = {
             "chainId": int(told["token"]["chainId"]),
