@@ -249,16 +249,19 @@ _FIELDS = (_c.id, _c.kind, _c.key, _c.body, _c.attempts, _c.owner)
 
 
 def _claiming(may_be: ColumnElement[bool]) -> ReturningUpdate[Any]:
-    claimed = (
+    """The choice is a CTE of its own, which PostgreSQL makes once: as a subquery it is free to make it anew for each
+    task that it joins, and each time locks others, so that more would be claimed than were asked for."""
+    chosen = (
         select(_c.id)
         .where(may_be)
         .order_by(_c.run_at_us, _c.id)
         .limit(bindparam("most", type_=BigInteger()))
         .with_for_update(skip_locked=True, of=task)
+        .cte("chosen")
     )
     return (
         update(task)
-        .where(_c.id.in_(claimed))
+        .where(_c.id.in_(select(chosen.c.id)))
         .values(
             attempts=_c.attempts + literal_column("1"),
             lease_until_us=bindparam("until", type_=BigInteger()),

@@ -294,19 +294,27 @@ async def is_put_back(bench: Bench) -> bool:
 async def test_stopped_worker_finishes_what_it_holds_and_claims_no_more(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, may_end = asyncio.Event(), asyncio.Event()
+    begun, stopped, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    claim = tasks.claim_due
 
     async def slow(hub: Hub, task: LeasedTask) -> int | None:
         begun.set()
         await may_end.wait()
         return None
 
+    async def claimed_last(hub: Hub, limit: int, *, is_pooled: bool) -> list[LeasedTask]:
+        found = await claim(hub, limit, is_pooled=is_pooled)
+        if begun.is_set() and not is_pooled and not found:  # between two claims: one under way would still find it
+            worker.stop()
+            stopped.set()
+        return found
+
     monkeypatch.setitem(HANDLERS, KIND, slow)
+    monkeypatch.setattr(tasks, "claim_due", claimed_last)
     await add_task(bench, "held")
     worker = Worker(bench.hub)
     running = asyncio.create_task(worker.run())
-    await asyncio.wait_for(begun.wait(), 10)
-    worker.stop()
+    await asyncio.wait_for(stopped.wait(), 10)
     await add_task(bench, "too late")
     done, _ = await asyncio.wait([running], timeout=module.POLL_S * 2)
     assert not done
