@@ -13,6 +13,7 @@ from hub.domain.events import (
     BreakOpened,
     DisputeEvent,
     EntitlementEvent,
+    EntitlementTokenChanged,
     Event,
     ListingChanged,
     Logged,
@@ -104,6 +105,7 @@ _TOLD_TO: dict[type[Event], tuple[Audience, ...]] = {
     OrderEvent: (HUB, BUYER, SELLER),
     PaymentAttemptChanged: (HUB, BUYER),
     PaymentRecorded: (HUB,),
+    EntitlementTokenChanged: (HUB, BUYER),  # its moment on chain would tell platforms whose wallet it is
     EntitlementEvent: AUDIENCES,
     ListingChanged: (HUB, SELLER),
     MemberLinked: (HUB, SELLER),
