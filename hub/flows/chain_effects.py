@@ -197,18 +197,22 @@ async def _unrevoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vaul
     for leaf in await _meant(tx, event, batch):
         if not is_ours and leaf.id in still:
             continue
-        if is_ours or await _has_ended(tx, leaf, depth, draw, vault):
+        if is_ours or await _has_ended(tx, event, leaf, depth, draw, vault):
             await tx.tasks.again("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
 
 
-async def _has_ended(tx: "Tx", leaf: RecordedLeaf, depth: Depth, draw: Draw, vault: Vault) -> bool:
+async def _has_ended(
+    tx: "Tx", event: ChainEvent, leaf: RecordedLeaf, depth: Depth, draw: Draw, vault: Vault
+) -> bool:  # fmt: skip
     """Whether a leaf is to be revoked all the same, now that what others have revoked of it is taken back."""
     order = await tx.orders.lock(leaf.order_id)
     if order is None:
         return leaf.is_superseded
     if depth >= Depth.CONFIRMED:
         audiences = await audiences_of(tx, order, vault)
-        after = await restore_grants_of(tx, order, cause(leaf), audiences, draw, vault, has_leaf=True)
+        after = order
+        for why in (cause(leaf), purchase_effects.cause(event)):  # a purchase may have been revoked before its batch
+            after = await restore_grants_of(tx, after, why, audiences, draw, vault, has_leaf=True)
         await _put(tx, order, after)
         order = after
     return leaf.is_superseded or order.fulfilment_status is FulfilmentStatus.REVOKED

@@ -96,7 +96,7 @@ async def order_revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, v
     attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
     what = "an order" if attempt is None else f"a purchase for {attempt.order_id}, which its right does not rest on,"
     if attempt is not None and await _gives_right(tx, attempt):
-        await _move_bought(tx, attempt, revoke_grants_of, draw, vault, _cause(event))
+        await _move_bought(tx, attempt, revoke_grants_of, draw, vault, cause(event))
         what = f"the right of {attempt.order_id}"
     if depth is Depth.FINAL:
         await tell_of_event(tx, event, f"{what} was revoked by a transaction that is not ours", draw)
@@ -108,7 +108,7 @@ async def order_unrevoked(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault)
         return
     attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
     if attempt is not None:
-        await _move_bought(tx, attempt, partial(restore_grants_of, vault=vault), draw, vault, _cause(event))
+        await _move_bought(tx, attempt, partial(restore_grants_of, vault=vault), draw, vault, cause(event))
 
 
 async def _gives_right(tx: "Tx", attempt: PaymentAttempt) -> bool:
@@ -133,6 +133,6 @@ async def _move_bought(
         await tx.orders.update(after)
 
 
-def _cause(event: ChainEvent) -> str:
-    """Why a grant has ended whose purchase others have revoked."""
+def cause(event: ChainEvent) -> str:
+    """Why a grant has ended whose purchase others have revoked before it had a batch."""
     return f"chain:{event.subject}"

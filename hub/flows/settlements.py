@@ -25,7 +25,8 @@ DEADLINE_S = 3_600
 
 async def keys_of(hub: Hub, rx: "Rx", leaves: Sequence[RecordedLeaf]) -> dict[str, bytes]:
     """Leaf id → order key on chain, of those among these leaves that are settled by themselves."""
-    rights = [leaf for leaf in leaves if leaf.grant_id is not None]
+    # The first leaf of a right is what was bought: those after it say the same purchase, and are on chain otherwise.
+    rights = sorted((leaf for leaf in leaves if leaf.grant_id is not None), key=lambda leaf: leaf.generation)
     paid = [leaf.attempt_id for leaf in rights if leaf.attempt_id is not None and leaf.owner_id is None]
     bought = await rx.payments.references(checkout.CHANNEL, paid) if paid else {}
     keys: dict[str, bytes] = {}
@@ -33,7 +34,7 @@ async def keys_of(hub: Hub, rx: "Rx", leaves: Sequence[RecordedLeaf]) -> dict[st
         reference = bought.get(leaf.attempt_id or "") or ""
         is_bought = ORDER_KEY.fullmatch(reference) is not None
         key = bytes.fromhex(reference[2:]) if is_bought else leaf.order_key
-        is_direct = is_bought or (hub.settles_at_once and leaf.holder != NO_HOLDER)
+        is_direct = is_bought or (hub.settles_at_once and leaf.holder != NO_HOLDER and not leaf.is_superseded)
         # A key is settled once: a right that has moved on since goes under a root.
         if is_direct and key not in keys.values() and await rx.chain_log.batch_of(key) is None:
             keys[leaf.id] = key
@@ -71,8 +72,9 @@ async def is_ours_to_send(hub: Hub, batch: AnchorBatch) -> bool:
 
 
 async def apply_told(tx: "Tx", batch: AnchorBatch, draw: Draw, vault: Vault) -> None:
-    """What was bought on chain was told of before its right had a batch that it could be told of."""
+    """What was bought on chain, and may have been revoked since, was told of before its right had a batch that it could
+    be told of."""
     cursors = {cursor.chain_id: cursor for cursor in await tx.chain_log.cursors()}
-    for event in await tx.chain_log.about(f"0x{batch.root.hex()}", "Settled"):
+    for event in await tx.chain_log.about(f"0x{batch.root.hex()}", "Settled", "OrderRevoked"):
         depth = cursors[event.chain_id].depth(event.block_number)
-        await chain_effects.recorded(tx, event, depth, None, draw, vault)
+        await chain_effects.stands(tx, event, None, depth, None, draw, vault)

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from hub.domain.anchors import NO_END
 from hub.domain.orders import Order
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import LEARNER_SCOPES, Viewer, ViewerKind
 from hub.flows import anchors, indexing, offers
+from hub.flows.records import token_id
 from tests.flows import refunding
 from tests.flows.benches import Bench
 from tests.flows.scripted import charged, result
@@ -92,6 +94,13 @@ async def test_an_attempt_that_is_voided_over_a_purchase_is_shown_to_a_person(be
 @pytest.fixture
 async def bought(bench: Bench) -> Order:
     """An order that was paid on chain, as the chain's log tells too."""
+    order = await paid_on_chain(bench)
+    await settled(bench)
+    return order
+
+
+async def paid_on_chain(bench: Bench) -> Order:
+    """As its channel says, and the chain's log does not yet."""
     bench.channel.code = "stablecoin"
     viewer = await bench.world.learner()
     order = await bench.order(viewer, await bench.world.listing())
@@ -102,7 +111,6 @@ async def bought(bench: Bench) -> Order:
     bench.channel.then("create", paid)
     await bench.pay(viewer, order, channel="stablecoin")
     await anchors.keep_contract(bench.hub, bench.chain.known)
-    await settled(bench)
     return await bench.order_now(order.id)
 
 
@@ -184,6 +192,50 @@ async def test_what_others_do_to_a_purchase_beside_a_card_leaves_the_right_that_
     bench.chain.told_by_others("OrderRevoked", KEY, {"orderKey": KEY})
     await read(bench)
     assert await right_of(bench, by_card) == ("ACTIVE", set(), set())
+
+
+# ---- a purchase that another refunder has revoked --------------------------------------------------------------------
+
+
+async def revoked_by_others(bench: Bench, order: Order) -> None:
+    """The chain's log tells of the purchase and of its end, and the hub reads both at once."""
+    token = str(token_id(order.course_id, bench.vault))
+    told = {"commitment": "0x", "to": "0x", "tokenId": token, "expiry": str(NO_END)}
+    bench.chain.told_by_others("Settled", KEY, told)
+    bench.chain.told_by_others("OrderRevoked", KEY, {"orderKey": KEY})
+    bench.chain.settled[bytes.fromhex(KEY[2:])] = True
+    await read(bench)
+
+
+async def test_a_purchase_that_was_revoked_before_its_attempt_was_charged_gives_a_right_that_has_ended(
+    bench: Bench, voided: str
+) -> None:
+    """As after some time out of service: by then both are final, and nothing tells of them again."""
+    order = await bench.order_now(voided)
+    bench.chain.final = len(bench.chain.mined) + 2
+    bench.channel.then("query", lambda attempt: replace(charged(attempt), channel_ref=KEY, movement_ref=KEY))
+    await revoked_by_others(bench, order)
+    await bench.work()
+    assert await right_of(bench, order) == ("ACTIVE", set(), set())
+    await bench.record()
+    leaf_id = await bench.one("SELECT id FROM leaf WHERE grant_id IS NOT NULL")
+    assert await right_of(bench, order) == ("REVOKED", set(), {f"chain:{leaf_id}"})
+    [found] = [one for one in await bench.breaks() if one.subject_id.endswith(":OrderRevoked")]
+    assert found.kind == "CHAIN"
+
+
+async def test_a_revocation_that_was_read_before_and_after_its_batch_goes_with_its_block(bench: Bench) -> None:
+    order = await paid_on_chain(bench)
+    await revoked_by_others(bench, order)
+    assert await right_of(bench, order) == ("REVOKED", set(), {f"chain:{KEY}"})
+    await bench.record()
+    leaf_id = await bench.one("SELECT id FROM leaf")
+    assert await right_of(bench, order) == ("REVOKED", set(), {f"chain:{KEY}", f"chain:{leaf_id}"})
+    assert await bench.rows("SELECT kind FROM task WHERE kind = 'revoke_leaf'") == []
+    bench.chain.fork()
+    await read(bench)
+    assert await right_of(bench, order) == ("ACTIVE", set(), set())
+    assert await bench.rows("SELECT kind FROM task WHERE kind = 'revoke_leaf'") == []
 
 
 async def test_a_purchase_that_was_given_back_holds_nothing_back_where_the_chain_takes_it_back(

@@ -8,15 +8,17 @@ from sqlalchemy import update
 
 from hub.domain.anchors import NO_END
 from hub.domain.chain_log import NOBODY
+from hub.domain.payments import PaymentAttempt
 from hub.domain.people import Viewer, Wallet
 from hub.domain.records import KeyRole
 from hub.entry.verification import verified
-from hub.flows import anchors, indexing
+from hub.flows import anchors, indexing, settlements
 from hub.flows.settled_otherwise import is_as_meant
 from hub.store.chain_log import chain_event
 from hub.store.payments import payment_attempt
 from hub.store.transactions import Tx
 from tests.flows.benches import Bench
+from tests.flows.scripted import charged
 from tests.flows.test_claims import bought, claimed, right_of
 from tests.flows.test_revocations import end
 from tests.flows.test_wallets import linked
@@ -214,6 +216,36 @@ async def test_what_was_bought_on_chain_is_no_leaf_of_a_batch_and_ends_by_its_ow
     assert await bench.rows("SELECT sender, state FROM chain_transaction") == [
         (bench.chain.accounts[KeyRole.REVOKER], "CONFIRMED")
     ]
+
+
+async def test_the_first_leaf_of_a_purchase_has_its_key_in_whatever_order_rows_are_read(instant: Bench) -> None:
+    """The payer's wallet has the token, whomever the right was claimed for since."""
+    instant.channel.code, key = "stablecoin", bytes([0x11]) * 32
+    instant.channel.then("create", lambda attempt: replace(charged(attempt), channel_ref=f"0x{key.hex()}"))
+    viewer = await instant.world.learner()
+    answer = await instant.buy(viewer, await instant.world.listing(), channel="stablecoin", method=f"permit:{THIEF}")
+    assert isinstance(answer.value, PaymentAttempt)
+    order = await instant.order_now(answer.value.order_id)
+    await claimed(instant, viewer, order, await linked(instant, viewer))
+    assert await keys(instant) == [{1: key}] * 2
+
+
+async def test_a_leaf_that_another_has_taken_over_from_is_not_settled_by_itself(instant: Bench) -> None:
+    viewer = await instant.world.learner()
+    order = await bought(instant, viewer)
+    first, second = await linked(instant, viewer, 1), await linked(instant, viewer, 2)
+    await claimed(instant, viewer, order, first)
+    await claimed(instant, viewer, order, second, "claim-2")
+    assert await keys(instant) == [{3: await instant.one("SELECT order_key FROM leaf WHERE generation = 3")}] * 2
+
+
+async def keys(bench: Bench) -> list[dict[int, bytes]]:
+    """The key of each leaf that has one, by its generation, with the rows read in one order and in the other."""
+    async with bench.store.reading() as rx:
+        leaves = [leaf async for leaf in rx.anchors.all_leaves(10)]
+        generations = {leaf.id: leaf.generation for leaf in leaves}
+        read = [await settlements.keys_of(bench.hub, rx, rows) for rows in (leaves, leaves[::-1])]
+    return [{generations[leaf_id]: key for leaf_id, key in found.items()} for found in read]
 
 
 async def test_the_token_of_a_settled_right_is_its_holders_until_it_is_burned(instant: Bench) -> None:
