@@ -17,6 +17,7 @@ from hub.entry.commands import opened
 from hub.entry.complaints import Complaint
 from hub.entry.contract_commands import address_in
 from hub.entry.settings import Settings
+from hub.flows.sending import settle_mined
 from hub.ports import Hub
 
 WAITED_FOR_S: Final = 180.0  # fifteen blocks of a chain with a block each 12 s: its anchors are confirmed by then
@@ -49,9 +50,10 @@ async def _put_beside(side: ChainSide, new: str) -> None:
 
 
 async def _nothing_left_of(hub: Hub, old: str) -> None:
-    """Running hubs send it again, by their Tasks; here it is only waited for."""
+    """Running hubs send it again, by their Tasks; here it is waited for, and settled where nobody asks for it again."""
     deadline = time.monotonic() + WAITED_FOR_S
     while True:
+        await settle_mined(hub, old)
         async with hub.store.reading() as rx:
             left = [one for one in await rx.anchors.unsettled(hub.chain.chain_id) if one.sender == old]
         if not left:

@@ -26,6 +26,7 @@ from hub.flows import (
     refund_sending,
     retention,
     revocations,
+    sending,
     surplus,
     tasks,
 )
@@ -100,7 +101,7 @@ class Worker:
             group.create_task(self._forever("pools", self._claim_pooled))
             group.create_task(self._forever("batches", self._gather))
             group.create_task(self._forever("chain", self._follow_chain))
-            group.create_task(self._forever("purses", self._look_into_purses))
+            group.create_task(self._forever("keys", self._look_after_keys))
             group.create_task(self._forever("offers", self._offer))
             group.create_task(self._forever("access", self._tell_platforms))
             group.create_task(self._forever("webhooks", self._fan_out))
@@ -219,10 +220,13 @@ class Worker:
         self._is_chain_away = False
         return 0 if is_more else POLL_S
 
-    async def _look_into_purses(self) -> float:
-        """Once a minute and process, so that each shows what it saw. The chain's being away is told of elsewhere."""
+    async def _look_after_keys(self) -> float:
+        """What they hold, once a minute and process, so that each shows what it saw, and what they have sent, though
+        they may send nothing more. The chain's being away is told of elsewhere."""
         try:
             await purses.look(self._hub)
+            for sender in self._hub.chain.senders:
+                await sending.settle_mined(self._hub, sender)
         except (ChainUnavailable, ChainRefused):
             return POLL_S
         return PURSES_EVERY_S

@@ -155,7 +155,7 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
         if receipt is None:
             return hub.clock.now_us() + LOOK_AGAIN_US
         if not receipt.is_ok:  # its purpose is free again: a paused contract is asked anew once it goes on
-            await hub.store.write(settle_transaction, batch.purpose, TransactionState.FAILED)
+            await hub.store.write(settle_transaction, batch.purpose, receipt.hash, TransactionState.FAILED)
             if not await _is_there(hub, batch):
                 return await _refused(hub, batch, f"the transaction {receipt.hash} failed")
     return await _handed_over(hub, batch)

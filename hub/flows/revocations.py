@@ -41,8 +41,7 @@ async def revoke_leaf(hub: Hub, task: "LeasedTask") -> int | None:
     if receipt is None:
         return hub.clock.now_us() + LOOK_AGAIN_US
     state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
-    if purpose is None or await _under_way(hub, batch, leaf.index) == purpose:
-        await hub.store.write(settle_transaction, purpose or _purpose(batch, leaf), state)
+    await hub.store.write(settle_transaction, purpose or _purpose(batch, leaf), receipt.hash, state)
     if not receipt.is_ok:
         return hub.clock.now_us() + REFUSED_AGAIN_US
     is_done = await _is_revoked(hub, batch, leaf.index)

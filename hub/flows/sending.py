@@ -27,6 +27,9 @@ TAKEN_DEPTH = 6
 # A nonce whose transaction no node takes holds up all behind it: after so long it is filled with nothing.
 FILL_AFTER_US = 600_000_000
 FILL = "fill:"  # begins the purpose of such a one
+FOLLOWED = ("anchor:", "settle:", "revoke:")  # begin the purposes whose Tasks follow them to their end
+# What nobody follows has failed for good in a block so deep, which a node that tells of none calls final too.
+FAILED_DEPTH = 64
 FILLED_AT_ONCE = 64  # nonces looked at before a transaction in one go: a node may have named any
 
 Sign = Callable[[int], Awaitable[SignedTransaction]]
@@ -61,7 +64,7 @@ async def transacted(
         if receipt is None and await hub.chain.mined_nonce(stored.sender, TAKEN_DEPTH) > stored.nonce:
             log.warning("%s is signed anew: %s's nonce %d was used for something else", purpose, stored.sender,
                         stored.nonce)  # fmt: skip
-            await hub.store.write(settle_transaction, purpose, TransactionState.FAILED)
+            await hub.store.write(settle_transaction, purpose, stored.hash, TransactionState.FAILED)
         return receipt
     except ChainRefused:
         if _age_us(hub, stored) >= FILL_AFTER_US:
@@ -78,8 +81,9 @@ async def finished(
 ) -> ChainReceipt | None:
     """The same for a call whose receipt ends its purpose. One that failed may be tried anew.
 
-    None: come back, as its bytes may still take effect. So may those that a node refuses, and those that failed in a
-    block less than `depth` deep, its own counted as one. Raises ChainRefused when nothing of it is signed.
+    None: come back, as its bytes may still take effect. So may those that a node refuses, those that failed in a block
+    less than `depth` deep, its own counted as one, and those that another process signed anew when these had failed.
+    Raises ChainRefused when nothing of it is signed.
     """
     await hub.chain.connect()
 
@@ -97,8 +101,30 @@ async def finished(
     if receipt is None or (not receipt.is_ok and receipt.confirmations < depth):
         return None
     state = TransactionState.CONFIRMED if receipt.is_ok else TransactionState.FAILED
-    await hub.store.write(settle_transaction, purpose, state)
-    return receipt
+    return receipt if await hub.store.write(settle_transaction, purpose, receipt.hash, state) else None
+
+
+async def settle_mined(hub: Hub, sender: str) -> None:
+    """Settle what nobody may ask for again, of what is in blocks of this sender: fillers, and calls whose effect was
+    seen on chain before their receipts were."""
+    async with hub.store.reading() as rx:
+        unsettled = await rx.anchors.unsettled(hub.chain.chain_id)
+    ours = [one for one in unsettled if one.sender == sender and not one.purpose.startswith(FOLLOWED)]
+    mined = await hub.chain.mined_nonce(sender) if ours else 0
+    for one in ours:
+        if one.nonce < mined and (state := await _end_of(hub, one)) is not None:
+            await hub.store.write(settle_transaction, one.purpose, one.hash, state)
+
+
+async def _end_of(hub: Hub, mined: ChainTransaction) -> TransactionState | None:
+    """None: it failed, or its nonce was used for something else, in a block that may still be taken back."""
+    if mined.purpose.startswith(FILL):
+        return TransactionState.CONFIRMED
+    receipt = await _receipt_of(hub, mined, mined.purpose)
+    if receipt is not None and receipt.is_ok:
+        return TransactionState.CONFIRMED
+    is_deep = mined.nonce < await hub.chain.mined_nonce(mined.sender, FAILED_DEPTH)
+    return TransactionState.FAILED if is_deep else None
 
 
 async def _next_nonce(hub: Hub, sender: str) -> int:
@@ -132,10 +158,7 @@ async def _send_in_order(hub: Hub, wanted: ChainTransaction) -> None:
             one.nonce: one
             for one in await rx.anchors.transactions_from(wanted.chain_id, wanted.sender, mined, wanted.nonce)
         }
-        fillers = [one for one in await rx.anchors.unsettled(wanted.chain_id) if _is_filler(one)]
-    for filler in fillers:
-        if filler.sender == wanted.sender and filler.nonce < mined:  # it has no Task of its own
-            await hub.store.write(settle_transaction, filler.purpose, TransactionState.CONFIRMED)
+    await settle_mined(hub, wanted.sender)
     for nonce in range(mined, min(wanted.nonce, mined + FILLED_AT_ONCE)):
         earlier = held.get(nonce)
         if earlier is None:
@@ -192,10 +215,6 @@ def _filler(held: ChainTransaction, nonce: int) -> str:
     return f"{FILL}{held.chain_id}:{held.sender}:{nonce}"
 
 
-def _is_filler(held: ChainTransaction) -> bool:
-    return held.purpose.startswith(FILL)
-
-
 def _age_us(hub: Hub, stored: ChainTransaction) -> int:
     return hub.clock.now_us() - stored.signed_at_us
 
@@ -236,6 +255,7 @@ async def replace_signed(
     return await tx.anchors.replace_transaction(held, by, draw.now_us, purpose)
 
 
-async def settle_transaction(tx: "Tx", purpose: str, state: TransactionState) -> None:
-    """It is in a block for good, or can never be: then its purpose is free for another."""
-    await tx.anchors.move_transaction(purpose, state)
+async def settle_transaction(tx: "Tx", purpose: str, hash_: str, state: TransactionState) -> bool:
+    """What has this hash is in a block for good, or can never be: then its purpose is free for another. False: another
+    process was first, and what the purpose has now is not what was looked at."""
+    return await tx.anchors.move_transaction(purpose, hash_, state)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    exists,
     func,
     literal_column,
     select,
@@ -241,10 +242,11 @@ class Anchors:
         """Keep what was signed, before it is sent. False: the purpose or the nonce has its transaction already."""
         return await self._rx.one(_ADD_TX, str, **{name: getattr(new, name) for name in _TX}) is not None
 
-    async def move_transaction(self, purpose: str, state: str) -> None:
-        """A FAILED one keeps its nonce and its hash under another name: its purpose is free for a new transaction."""
+    async def move_transaction(self, purpose: str, hash_: str, state: str) -> bool:
+        """The state of what has this hash now, or had it before it was replaced. A FAILED one keeps its nonce and its
+        hash under another name: its purpose is free for a new transaction. False: another process was first."""
         statement = _FAIL_TX if state == TransactionState.FAILED else _MOVE_TX
-        await self._rx.changed(statement, purpose_=purpose, state_=state)
+        return await self._rx.run(statement, purpose_=purpose, followed_hash=hash_, state_=state) == 1
 
     async def replace_transaction(
         self, held: ChainTransaction, by: "SignedTransaction", now_us: int, purpose: str | None = None
@@ -454,15 +456,21 @@ _TRANSACTION = select(chain_transaction).where(_t.purpose == bindparam("purpose_
 _ours = (_t.chain_id == bindparam("on_chain")) & (_t.sender == bindparam("of_sender"))
 _NEXT_NONCE = select(func.coalesce(func.max(_t.nonce) + literal_column("1"), literal_column("0"))).where(_ours)
 _ADD_TX = inserted(chain_transaction).on_conflict_do_nothing().returning(_t.purpose)
-_MOVE_TX = update(chain_transaction).where(_t.purpose == bindparam("purpose_")).values(state=bindparam("state_"))
-_FAIL_TX = (
-    update(chain_transaction)
-    .where(_t.purpose == bindparam("purpose_"))
-    .values(
-        state=bindparam("state_"),
-        purpose=_t.purpose + literal_column("'#'", Text()) + cast(_t.nonce, Text()),
-    )
+_r = replaced_transaction.c
+_followed = bindparam("followed_hash", type_=Text())
+_was_replaced = exists().where(
+    (_r.hash == _followed)
+    & (_r.purpose == _t.purpose)
+    & (_r.chain_id == _t.chain_id)
+    & (_r.sender == _t.sender)
+    & (_r.nonce == _t.nonce)
 )
+_MOVE_TX = (
+    update(chain_transaction)
+    .where((_t.purpose == bindparam("purpose_")) & ((_t.hash == _followed) | _was_replaced))
+    .values(state=bindparam("state_"))
+)
+_FAIL_TX = _MOVE_TX.values(purpose=_t.purpose + literal_column("'#'", Text()) + cast(_t.nonce, Text()))
 _REPLACE_TX = (
     update(chain_transaction)
     .where((_t.purpose == bindparam("purpose_")) & (_t.hash == bindparam("held_hash")))
@@ -471,7 +479,6 @@ _REPLACE_TX = (
         _t.state: literal_column("'SIGNED'"), _t.signed_at_us: bindparam("now"),
     })
 )  # fmt: skip
-_r = replaced_transaction.c
 _KEEP_REPLACED = inserted(replaced_transaction)
 _REPLACED = (
     select(_r.hash)

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from hub.domain.records import KeyRole
 from hub.entry import worker as module
 from hub.entry.worker import HANDLERS, TIRELESS, Worker
 from hub.flows import purchase, tasks
 from hub.flows.anchors import keep_contract
 from hub.flows.purchase import CheckoutRequest, checkout
-from hub.ports import ChainUnavailable, Hub
+from hub.flows.sending import finished
+from hub.ports import ChainReceipt, ChainUnavailable, Hub
 from hub.store.metadata import metadata
 from hub.store.tasks import LEASE_US, MAX_TRIES, LeasedTask
 from hub.store.transactions import Store
@@ -321,6 +323,15 @@ async def test_stopped_worker_finishes_what_it_holds_and_claims_no_more(
     may_end.set()
     await asyncio.wait_for(running, 10)
     assert await left(bench) == [("too late", 0)]
+
+
+async def test_a_call_that_nobody_asks_for_again_is_settled_though_its_sender_sends_nothing_more(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    assert await finished(bench.hub, "refund:1", bench.chain.contract, b"refund", by=KeyRole.REVOKER) is None
+    [hash_] = bench.chain.signed
+    bench.chain.mined[hash_] = ChainReceipt(hash_, True, 1, "0xb1", 50_000, 10**9, 1)
+    await Worker(bench.hub)._look_after_keys()
+    assert await bench.rows("SELECT purpose, state FROM chain_transaction") == [("refund:1", "CONFIRMED")]
 
 
 async def test_loop_that_fails_is_logged_and_goes_on(

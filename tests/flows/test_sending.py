@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 
 from hub.domain.records import KeyRole
-from hub.flows.sending import FILL, FILL_AFTER_US, OUTBID_AFTER_US, TAKEN_DEPTH, finished, transacted
+from hub.flows.sending import (
+    FAILED_DEPTH,
+    FILL,
+    FILL_AFTER_US,
+    OUTBID_AFTER_US,
+    TAKEN_DEPTH,
+    finished,
+    settle_mined,
+    transacted,
+)
 from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, NonceTaken, SignedTransaction
 from tests.flows.benches import Bench
 from tests.flows.scripted import ScriptedChain
@@ -18,6 +27,16 @@ async def looked(bench: Bench, purpose: str, by: KeyRole = KeyRole.GATEWAY) -> C
     return await transacted(
         bench.hub, purpose, lambda nonce: bench.chain.sign_call(TO, purpose.encode(), nonce, by), by=by
     )
+
+
+async def called(bench: Bench, purpose: str, by: KeyRole = KeyRole.GATEWAY) -> ChainReceipt | None:
+    return await finished(bench.hub, purpose, TO, purpose.encode(), by=by)
+
+
+async def got_into_a_block(bench: Bench, purpose: str, *, is_ok: bool = True) -> None:
+    """While nobody looked."""
+    hash_ = await hash_of(bench, purpose)
+    bench.chain.mined[hash_] = ChainReceipt(hash_, is_ok, 1, "0xb1", 50_000, 10**9, 1)
 
 
 async def kept(bench: Bench) -> list[tuple[Any, ...]]:
@@ -147,7 +166,81 @@ async def test_a_nonce_that_no_node_takes_is_filled_and_what_lies_behind_goes_on
     filler = f"{FILL}{bench.chain.chain_id}:{bench.chain.sender}:0"
     assert await kept(bench) == [(filler, 0, "CONFIRMED"), ("two", 1, "SIGNED")]
     assert await looked(bench, "one") is not None
-    assert await kept(bench) == [(filler, 0, "CONFIRMED"), ("two", 1, "SIGNED"), ("one", 2, "SIGNED")]
+    assert await kept(bench) == [(filler, 0, "CONFIRMED"), ("two", 1, "CONFIRMED"), ("one", 2, "SIGNED")]
+
+
+# ---- what nobody asks for again --------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_nobody_asks_for_again_is_settled_by_whoever_sends_next(bench: Bench) -> None:
+    """Its effect was seen on chain before its receipt was."""
+    bench.chain.holds_back = True
+    assert await called(bench, "one") is None
+    bench.chain.holds_back = False
+    await got_into_a_block(bench, "one")
+    assert await looked(bench, "two") is not None
+    assert await kept(bench) == [("one", 0, "CONFIRMED"), ("two", 1, "SIGNED")]
+
+
+async def test_what_a_task_follows_or_no_block_holds_is_left(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    purposes = ["anchor:1", "settle:2", "revoke:3", "offer:4", "offer:5"]
+    for purpose in purposes:
+        assert await looked(bench, purpose) is None
+    for purpose in purposes[:4]:
+        await got_into_a_block(bench, purpose)
+    await settle_mined(bench.hub, bench.chain.accounts[KeyRole.REVOKER])
+    assert {state for *_, state in await kept(bench)} == {"SIGNED"}, "another's"
+    await settle_mined(bench.hub, bench.chain.sender)
+    assert [state for *_, state in await kept(bench)] == ["SIGNED", "SIGNED", "SIGNED", "CONFIRMED", "SIGNED"]
+
+
+async def test_a_call_that_failed_and_that_nobody_asks_for_again_is_over_once_its_block_is_deep(bench: Bench) -> None:
+    """So is one whose nonce was used for something else."""
+    bench.chain.holds_back = True
+    for purpose in ("one", "two"):
+        assert await called(bench, purpose) is None
+    await got_into_a_block(bench, "one", is_ok=False)
+    bench.chain.signers["0xforeign"] = bench.chain.sender
+    bench.chain.mined["0xforeign"] = ChainReceipt("0xforeign", True, 2, "0xb2", 50_000, 10**9, 1)
+    for _ in range(FAILED_DEPTH - 3):
+        bench.chain.told_by_others("Paused", "0x", {})
+    for ends in (["one", "two"], ["one#0", "two"], ["one#0", "two#1"]):
+        await settle_mined(bench.hub, bench.chain.sender)
+        assert [purpose for purpose, *_ in await kept(bench)] == ends
+        bench.chain.told_by_others("Paused", "0x", {})
+    assert {state for *_, state in await kept(bench)} == {"FAILED"}
+
+
+async def test_two_processes_that_see_a_call_failed_do_not_end_what_is_signed_anew(bench: Bench) -> None:
+    """One sees it, frees the purpose and signs it anew, while the other still holds the same receipt."""
+    bench.chain.holds_back = True
+    assert await called(bench, "one") is None
+    await got_into_a_block(bench, "one", is_ok=False)
+    ask = bench.chain.receipt
+
+    async def overtaken(hash_: str) -> ChainReceipt | None:
+        bench.chain.receipt = ask  # type: ignore[method-assign]  # the other's own
+        failed = await ask(hash_)
+        first = await called(bench.rival(), "one")
+        assert first == failed
+        assert await called(bench.rival(), "one") is None
+        return failed
+
+    bench.chain.receipt = overtaken  # type: ignore[method-assign]  # between our look and our commit
+    assert await called(bench, "one") is None, "what is signed anew may still take effect"
+    assert await kept(bench) == [("one#0", 0, "FAILED"), ("one", 1, "SIGNED")]
+
+
+async def test_a_call_that_was_outbid_is_settled_by_the_receipt_of_its_former_bytes(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    assert await called(bench, "one") is None
+    cheap = await hash_of(bench, "one")
+    bench.clock.pass_us(OUTBID_AFTER_US)
+    assert await called(bench, "one") is None
+    bench.chain.mined[cheap] = ChainReceipt(cheap, False, 1, "0xb1", 50_000, 10**9, 1)
+    assert await called(bench, "one") == bench.chain.mined[cheap]
+    assert await kept(bench) == [("one#0", 0, "FAILED")]
 
 
 # ---- a node whose pool keeps what lies behind a gap ------------------------------------------------------------------

@@ -144,7 +144,9 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert await tx.anchors.unsettled(1337) == [signed_again]
         assert await tx.anchors.transactions_from(1337, "0xgate", 0, 0) == [signed_again]
         assert await tx.anchors.transactions_from(1337, "0xgate", 1, 9) == []
-        await tx.anchors.move_transaction(signed.purpose, TransactionState.CONFIRMED)
+        assert not await tx.anchors.move_transaction(signed.purpose, "0xother", TransactionState.FAILED)
+        for followed in ("0xhash", "0xdear"):
+            assert await tx.anchors.move_transaction(signed.purpose, followed, TransactionState.CONFIRMED)
         assert await tx.anchors.unsettled(1337) == []
         assert await tx.anchors.transaction(signed.purpose) == replace(signed_again, state=TransactionState.CONFIRMED)
         assert await tx.anchors.add_contract(contract)
