@@ -134,11 +134,11 @@ def load(data: Path, outside: Outside | None = None) -> ChainKeys:
     return keys
 
 
-def demand_seller(keys: ChainKeys, data: Path) -> None:
-    """For a hub that sells on chain: without this key all its offers stay closed. Raises KeyFault."""
-    if keys.of(KeyRole.SELLER) is None:
-        raise KeyFault(f"{data / FOLDER / KeyRole.SELLER}.key is missing: put the seller's key there, or its keystore "
-                       "as seller.json, as HUB_CHANNEL_STABLECOIN_TOKEN says that this hub sells on chain")  # fmt: skip
+def demand(keys: ChainKeys, role: KeyRole, data: Path, why: str) -> None:
+    """For what a setting asks of the hub and only this role can do. Raises KeyFault."""
+    if keys.of(role) is None:
+        raise KeyFault(f"{data / FOLDER / role}.key is missing: put the {role}'s key there, or its keystore as "
+                       f"{role}.json, as {why}")  # fmt: skip
 
 
 def _key(folder: Path, role: KeyRole, outside: Outside) -> Key | None:

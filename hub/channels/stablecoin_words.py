@@ -67,7 +67,7 @@ def next_action(
 
 
 def refund_call(terms: Terms, purchase: Purchase, parts: Sequence[Part]) -> bytes:
-    """The gateway's `refund` of a purchase."""
+    """The revoker's `refund` of a purchase."""
     split = [(_text(part.payee), part.bps) for part in parts]
     return abi.call(SPLITTER, "refund", _order(purchase), _terms(terms), _text(purchase.payer), split)
 

@@ -43,10 +43,14 @@ class ChainSide:
 def chain_side(settings: Settings) -> ChainSide:
     """The chain of these settings, not started, and what is sold on it. Raises KeyFault, SettingRefused."""
     side = _chain_side(settings)
+    if settings.chain_instant:
+        why = "HUB_CHAIN_INSTANT says that this hub settles rights by signed results"
+        keys.demand(side.keys, KeyRole.SIGNER, settings.data, why)
     token = token_of(settings)
     if token is None:
         return side
-    keys.demand_seller(side.keys, settings.data)
+    why = "HUB_CHANNEL_STABLECOIN_TOKEN says that this hub sells on chain"
+    keys.demand(side.keys, KeyRole.SELLER, settings.data, why)
     return replace(side, checkout=JsonRpcCheckout(side.client, confirmations_of(settings)), token=token)
 
 
@@ -76,9 +80,9 @@ def _chain_side(settings: Settings) -> ChainSide:
 
 
 def _passwords(settings: Settings) -> dict[KeyRole, str]:
-    """By role; a former gateway's is what it was when that was the gateway."""
-    names = {role: KeyRole.GATEWAY if role is KeyRole.FORMER else role for role in KeyRole}
-    given = {role: getattr(settings, f"chain_{name}_password") for role, name in names.items()}
+    """By role; a former gateway's is the gateway's, unless that has another by now."""
+    given = {role: getattr(settings, f"chain_{role}_password") for role in KeyRole}
+    given[KeyRole.FORMER] = given[KeyRole.FORMER] or given[KeyRole.GATEWAY]
     return {role: password for role, password in given.items() if password is not None}
 
 

@@ -114,6 +114,7 @@ class Settings:
     chain_seller_password: str | None = field(repr=False)
     chain_pauser_password: str | None = field(repr=False)
     chain_signer_password: str | None = field(repr=False)
+    chain_former_password: str | None = field(repr=False)
     chain_signer_url: str | None = field(repr=False)  # a signing service that holds keys; None: all are files
     chain_signer_addresses: tuple[tuple[KeyRole, str], ...]  # the accounts that it holds, by what they are for
     chain_max_fee_wei: int  # a unit of gas; dearer blocks are waited out
@@ -187,6 +188,7 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, str | None] = 
         "chain_seller_password": None,
         "chain_pauser_password": None,
         "chain_signer_password": None,
+        "chain_former_password": None,
         "chain_signer_url": None,
         "chain_signer_addresses": (),
         "chain_batch_ms": DEFAULT_BATCH_MS,
@@ -524,6 +526,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "chain_seller_password": str,
     "chain_pauser_password": str,
     "chain_signer_password": str,
+    "chain_former_password": str,
     "chain_signer_url": _chain_url,
     "chain_signer_addresses": _chain_signer_addresses,
     "chain_batch_ms": _chain_batch_ms,

@@ -119,9 +119,9 @@ class Checkout(Protocol):
         """What an offer's name stands for, and the parts of its split, as they were told when they were set."""
 
     async def carry_out(self, call: SplitterCall) -> ChainReceipt | None:
-        """The gateway's call: signed once, committed, then sent until a block holds it. None: come back, it may still
-        take effect. Raises ChainRefused where the contract says no, or SigningRefused, and nothing is signed; a receipt
-        that is not ok is of a block so deep that it stays."""
+        """The call of its role's key: signed once, committed, then sent until a block holds it. None: come back, it may
+        still take effect. Raises ChainRefused where the contract says no, or SigningRefused, and nothing is signed; a
+        receipt that is not ok is of a block so deep that it stays."""
 
 
 @runtime_checkable
