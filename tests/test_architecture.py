@@ -237,7 +237,10 @@ def test_each_rule_that_ruff_ignores_has_its_sentence() -> None:
 
 def test_each_silenced_line_names_the_rule_and_the_reason() -> None:
     for path in [ROOT / path for path in sources()] + sorted((ROOT / "tests").rglob("*.py")):
-        for number, comment in comments(path.read_text()):
+        text = path.read_text()
+        if not (EXCUSE.search(text) or WHOLE_FILE.search(text)):  # most of them: to take one apart is what takes long
+            continue
+        for number, comment in comments(text):
             assert excuse_is_whole(comment), f"{path.relative_to(ROOT)}:{number}: {comment}"
 
 
