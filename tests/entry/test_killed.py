@@ -128,7 +128,10 @@ async def live_on(stage: Stage, points: list[str], *, ahead_s: float) -> None:
             except Exception as error:
                 failed[point] = f"{type(error).__name__}: {error}"
 
-    await asyncio.gather(*(finish(point) for point in points))
+    # Commands first: one of them erases the learner of all plays, wallets and all.
+    for is_command in (True, False):
+        some = [point for point in points if (SCENES[point.partition(":")[0]].command is not None) is is_command]
+        await asyncio.gather(*(finish(point) for point in some))
     assert failed == {}, "\n".join(f"{point}: {why}" for point, why in failed.items())
     await come_to_rest(stage)
     await assert_once_each(stage)

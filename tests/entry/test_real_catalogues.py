@@ -158,7 +158,7 @@ async def test_sixteen_buyers_buy_courses_at_once_and_every_order_is_recorded(ma
         async with Client(market.hub.origin, token) as buyer:
             for sold in market.priced[: len(range(number, purchases, BUYERS))]:
                 bought = await buyer.mutate(CHECKOUT, sold.bought(sold.listing_id))
-                assert bought["paymentAttempt"]["state"] == "CHARGED"
+                assert bought["paymentAttempt"]["state"] in ("CHARGED", "UNKNOWN")  # what takes too long is asked about
                 orders.append(bought["order"]["id"])
 
     within_s = purchases * PURCHASE_WITHIN_S

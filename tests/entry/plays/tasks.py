@@ -26,6 +26,12 @@ async def abandoned(stage: Stage, name: str) -> None:
     )
 
 
+async def left_alone(stage: Stage, name: str) -> None:
+    """Likewise, and no process lives that could take it up before the one that dies over it."""
+    await stage.hub.kill()
+    await abandoned(stage, name)
+
+
 async def many_listings(stage: Stage, name: str) -> None:
     """Before any death: more events than the hub's own consumers leave unread behind them, and nobody to read them."""
     await stage.hub.kill()
@@ -65,7 +71,7 @@ TASKS: dict[str, Scene] = {
     "finish": Scene(),
     "retry": Scene(undecided),
     "renew": Scene(spoil=renew_often, fault=(HONOURER, "grant", "latency_ms", 1_000)),
-    "bury": Scene(waiting, before=abandoned),
+    "bury": Scene(waiting, before=left_alone),
     "reclaim": Scene(waiting, engines=frozenset({"sqlite"})),  # on PostgreSQL leases run out
     "revive": Scene(before=_buried, command=_settle("retry"), may_be_done=True),
     "drop": Scene(before=_buried, command=_settle("drop"), may_be_done=True),
