@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from eth_account import Account
@@ -29,7 +28,6 @@ from tests.channels.splitters import (
     BOUGHT,
     NOT_BOUGHT,
     PAID,
-    PAYEE,
     PLACE,
     RECEIPT,
     TERMS,
@@ -42,24 +40,6 @@ from tests.channels.splitters import (
     said,
     shown,
 )
-
-
-@pytest.fixture
-def contracts() -> Contracts:
-    return Contracts()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def channel(contracts: Contracts, clock: Clock, tmp_path: Path) -> StablecoinChannel:
-    payees = tmp_path / "payees.json"
-    payees.write_text(json.dumps({"mer_1": "0x" + PAYEE.hex()}))
-    return made(contracts, clock, token="test", treasury="0x" + TREASURY.hex(), payees=str(payees))
-
 
 # ---- asking for money ------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,7 @@
 """What the stablecoin channel puts on sale and takes off, and what its statements tell of a day."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from eth_utils.crypto import keccak
@@ -32,23 +30,6 @@ from tests.channels.splitters import (
     made,
     shown,
 )
-
-
-@pytest.fixture
-def contracts() -> Contracts:
-    return Contracts()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def channel(contracts: Contracts, clock: Clock, tmp_path: Path) -> StablecoinChannel:
-    payees = tmp_path / "payees.json"
-    payees.write_text(json.dumps({"mer_1": "0x" + PAYEE.hex()}))
-    return made(contracts, clock, token="test", treasury="0x" + TREASURY.hex(), payees=str(payees))
 
 
 async def test_what_is_sold_and_not_open_is_put_on_sale_and_its_split_before_it(
