@@ -293,10 +293,16 @@ class ScriptedChain:
         return self._used(sender, depth)
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
-        assert root not in self.roots, "a root is anchored once"
+        if root in self.roots:
+            raise ChainRefused("execution reverted: anchored")
         args = {"count": str(count), "dataHash": f"0x{data_hash.hex()}", "kind": "1"}
         told = Told("Anchored", f"0x{root.hex()}", args)
-        return self._sign(f"anchor {root.hex()}", nonce, lambda: self.roots.__setitem__(root, count), told)
+
+        def take() -> None:
+            assert root not in self.roots, "a root is anchored once"
+            self.roots[root] = count
+
+        return self._sign(f"anchor {root.hex()}", nonce, take, told)
 
     async def sign_revoke(self, contract: str, root: bytes, word: int, mask: int, nonce: int) -> SignedTransaction:
         assert contract == self.contract
