@@ -65,9 +65,10 @@ class Shelf:
         splits = {terms.split_id: parts for terms, parts in (wanted[offer] for offer in sorted(absent))}
         known = await counter.set_among(splits)
         steps = [
+            # First: what is sold that should not be costs somebody money, what is not yet sold is sold a little later.
+            [_close_offer(offer) for offer in left if offer in open_],
             [_set_split(split, parts) for split, parts in splits.items() if split not in known],
-            [_set_offer(offer, wanted[offer][0]) for offer in sorted(absent)]
-            + [_close_offer(offer) for offer in left if offer in open_],
+            [_set_offer(offer, wanted[offer][0]) for offer in sorted(absent)],
         ]
         return [step for step in steps if step]
 

@@ -92,6 +92,7 @@ class Worker:
         self._seen: int | None = None  # the log's head at the last poll
         self._is_chain_away = True  # nobody is told that it takes a while to start
         self._offers_due_at_s = 0.0  # of the loop's own clock
+        self._offers_refused = offers.Refusals()
         self._busy_with_pools: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -237,7 +238,7 @@ class Worker:
         await self._hub.store.stamp()
         try:
             is_due = asyncio.get_running_loop().time() >= self._offers_due_at_s
-            if await offers.keep_up(self._hub, is_due=is_due) and is_due:
+            if await offers.keep_up(self._hub, self._offers_refused, is_due=is_due) and is_due:
                 self._offers_due_at_s = asyncio.get_running_loop().time() + COMPARE_OFFERS_EVERY_S
         except ChainUnavailable:
             pass

@@ -7,7 +7,7 @@ order whose offer is not there yet is payable a little later, or on another chan
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,35 @@ log = logging.getLogger(__name__)
 OFFERS = "offers"  # the consumer's name
 NOT_GIVEN_BACK = (RefundState.FAILED, RefundState.CANCELED, RefundState.REVERSED)
 AT_ONCE = 16  # transactions of one step that may wait for their blocks: nodes keep few of one sender's
+REFUSED_FOR_US = 10_000_000  # less than lies between two comparisons, so that each tries again what was refused
+
+Steps = Sequence[Sequence[SplitterCall]]
 
 
-async def keep_up(hub: Hub, *, is_due: bool) -> bool:
+@dataclass(slots=True)
+class Refusals:
+    """The calls that contracts refused of late, as this process has seen it: left alone for a while, and then tried
+    after those that were refused before them, or never."""
+
+    _until_us: dict[str, dict[str, int]] = field(default_factory=dict)  # of each purpose, by splitter
+
+    def keep(self, splitter: str, purpose: str, now_us: int) -> None:
+        self._until_us.setdefault(splitter, {})[purpose] = now_us + REFUSED_FOR_US
+
+    def admit(self, splitter: str, calls: Sequence[SplitterCall], now_us: int) -> list[SplitterCall]:
+        """Those that may be tried now, in the order to try them in."""
+        until_us = self._until_us.get(splitter, {})
+        admitted = [call for call in calls if until_us.get(call.purpose, 0) <= now_us]
+        return sorted(admitted, key=lambda call: until_us.get(call.purpose, 0))
+
+    def forget_all_but(self, splitter: str, steps: Steps) -> None:
+        """What nothing asks for any more is not kept for ever."""
+        asked = {call.purpose for step in steps for call in step}
+        held = self._until_us.get(splitter, {})
+        self._until_us[splitter] = {purpose: until for purpose, until in held.items() if purpose in asked}
+
+
+async def keep_up(hub: Hub, refusals: Refusals, *, is_due: bool) -> bool:
     """Compare what is on sale on chain with what should be, if a listing has changed or it `is_due`, and carry out the
     difference. False: it is not over, come back. Raises ChainUnavailable."""
     sellers = [channel for channel in hub.channels.values() if isinstance(channel, SellsOnChain)]
@@ -39,7 +65,7 @@ async def keep_up(hub: Hub, *, is_due: bool) -> bool:
         held, head = await rx.events.position_of(OFFERS), await rx.events.head()
         has_changed = bool(await rx.events.read(HUB_STREAM, held, 1, [ListingChanged.kind]))
     counters = [(seller, one) for seller in sellers for one in (seller.checkout, *seller.checkout.former)]
-    if (has_changed or is_due) and not all([await _brought_in_line(hub, *counter) for counter in counters]):
+    if (has_changed or is_due) and not all([await _brought_in_line(hub, *one, refusals) for one in counters]):
         return False
     if has_changed:
         await hub.store.write(move_on, OFFERS, head.position)
@@ -48,22 +74,26 @@ async def keep_up(hub: Hub, *, is_due: bool) -> bool:
     return True
 
 
-async def _brought_in_line(hub: Hub, seller: SellsOnChain, counter: Checkout) -> bool:
+async def _brought_in_line(hub: Hub, seller: SellsOnChain, counter: Checkout, refusals: Refusals) -> bool:
+    """True: nothing is left but what was refused of late, which holds up nothing else."""
     looked = await _differences(hub, seller, counter)
-    if not looked:
+    refusals.forget_all_but(counter.splitter, looked)
+    admitted = [refusals.admit(counter.splitter, step, hub.clock.now_us()) for step in looked]
+    named = {call.purpose: await _generation(hub, counter, call) for step in admitted for call in step[:AT_ONCE]}
+    if not named:
         return True
-    named = {call.purpose: await _generation(hub, counter, call) for step in looked for call in step[:AT_ONCE]}
     # Each has its name from before this second look: what another process has carried out meanwhile is not in it, and
     # what it is about to has the same name.
     for step in await _differences(hub, seller, counter):
-        calls = [replace(call, purpose=named[call.purpose]) for call in step if call.purpose in named]
-        done = [await _is_carried_out(counter, call) for call in calls]
-        if not all(done) or len(done) < len(step):
+        calls = [call for call in step if call.purpose in named]
+        done = [await _is_carried_out(hub, counter, call, named[call.purpose], refusals) for call in calls]
+        untried = [call for call in step if call.purpose not in named]
+        if not all(done) or refusals.admit(counter.splitter, untried, hub.clock.now_us()):
             return False
     return True
 
 
-async def _differences(hub: Hub, seller: SellsOnChain, counter: Checkout) -> Sequence[Sequence[SplitterCall]]:
+async def _differences(hub: Hub, seller: SellsOnChain, counter: Checkout) -> Steps:
     place = await counter.place()
     sold: list[Sold] = []
     async with hub.store.reading() as rx:
@@ -87,11 +117,13 @@ async def _generation(hub: Hub, counter: Checkout, call: SplitterCall) -> str:
     return purpose
 
 
-async def _is_carried_out(counter: Checkout, call: SplitterCall) -> bool:
+async def _is_carried_out(hub: Hub, counter: Checkout, call: SplitterCall, name: str, refusals: Refusals) -> bool:
+    """Or refused: what is on sale is not what should be then, and nothing else waits for it."""
     try:
-        return await counter.carry_out(call) is not None
+        return await counter.carry_out(replace(call, purpose=name)) is not None
     except ChainRefused as refused:
-        log.warning("%s was refused, what is on sale on chain is not what should be: %s", call.purpose, refused)
+        log.warning("%s was refused, what is on sale on chain is not what should be: %s", name, refused)
+        refusals.keep(counter.splitter, call.purpose, hub.clock.now_us())
         return True
 
 

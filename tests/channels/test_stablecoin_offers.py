@@ -83,10 +83,10 @@ async def test_a_payees_new_address_is_another_offer_and_a_shown_order_keeps_the
     asked = await shown(before)
     after = made(contracts, clock, token="test", treasury="0x" + PAYEE.hex())
 
-    splits, offers = await after.differences(contracts, [SALE], {old}, [asked])
-    assert [call.purpose.partition(":")[0] for call in (*splits, *offers)] == ["split", "offer"]
-    _, offers = await after.differences(contracts, [SALE], {old}, [])
-    assert [call.purpose.partition(":")[0] for call in offers] == ["offer", "close"]
+    steps = await after.differences(contracts, [SALE], {old}, [asked])
+    assert [call.purpose.partition(":")[0] for [call] in steps] == ["split", "offer"]
+    steps = await after.differences(contracts, [SALE], {old}, [])
+    assert [call.purpose.partition(":")[0] for [call] in steps] == ["close", "split", "offer"]
 
 
 def offer_named(price_minor: int, split: bytes = TERMS.split_id) -> bytes:

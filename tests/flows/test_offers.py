@@ -21,6 +21,7 @@ from hub.domain.payments import PaymentAttempt, PaymentRequest
 from hub.domain.people import Viewer
 from hub.domain.records import KeyRole
 from hub.flows import anchors, catalogue, indexing, offers, orders, purchase, records
+from hub.flows.offers import AT_ONCE, REFUSED_FOR_US
 from hub.flows.sending import finished
 from hub.ports import (
     ChainReceipt,
@@ -56,9 +57,11 @@ class Splitter(ScriptedChain):
     dies_at: str = ""
     refused: set[bytes] = field(default_factory=set)
     signings: int = 0
+    tried: int = 0
 
     async def sign_call(self, to: str, data: bytes, nonce: int, by: KeyRole = KeyRole.GATEWAY) -> SignedTransaction:
         self.die("sign")
+        self.tried += 1
         name, subject = CALLS[data[:4]], data[4:36]
         has_split = name != "OfferSet" or data[164:196] in self.holding("SplitSet", at=to)
         if subject in self.refused or not has_split:
@@ -138,6 +141,7 @@ class Stall:
     chain: Splitter
     counter: Counter
     listing: Listing
+    refusals: offers.Refusals = field(default_factory=offers.Refusals)
 
     async def priced(self, minor: int) -> None:
         """What the platform asks from now on, and the offers in line with it."""
@@ -151,14 +155,14 @@ class Stall:
         for _ in range(20):
             while await indexing.look(bench.hub):
                 pass
-            if await offers.keep_up(bench.hub, is_due=is_due):
+            if await offers.keep_up(bench.hub, self.refusals, is_due=is_due):
                 return
         raise AssertionError("it does not come to rest")
 
-    def offer(self, minor: int) -> bytes:
+    def offer(self, minor: int, listing: Listing | None = None) -> bytes:
         """The name of the course's offer at a price."""
         split = split_id(parts_of([("anybody", 10_000)], lambda _: TREASURY), keccak)
-        token = records.token_id(self.listing.course_id, self.bench.vault)
+        token = records.token_id((listing or self.listing).course_id, self.bench.vault)
         return offer_id(Terms(TOKEN, minor * 10**4, token, 0, split), keccak)
 
     @property
@@ -196,9 +200,9 @@ class Stall:
         await self.kept_up()
 
 
-async def put(bench: Bench, minor: int) -> Listing:
+async def put(bench: Bench, minor: int, course: str = "c-1") -> Listing:
     platform = await catalogue.connect_platform(bench.hub, slug="xue", name="Xue", currency="USD")
-    draft = ListingDraft("c-1", "Knots", price=Money(minor, "USD"))
+    draft = ListingDraft(course, "Knots", price=Money(minor, "USD"))
     answer = await catalogue.upsert_listing(bench.hub, partner(platform), draft)
     assert answer.value is not None, answer.refusal
     return answer.value
@@ -278,7 +282,7 @@ async def test_a_price_that_comes_back_is_opened_closed_and_opened_again_each_on
         await stall.kept_up()
         assert stall.on_sale == [price]
     assert await stall.done() == [
-        "offer 100 0", "offer 200 0", "close 100 0", "offer 100 1", "close 200 0", "offer 200 1", "close 100 1",
+        "offer 100 0", "close 100 0", "offer 200 0", "close 200 0", "offer 100 1", "close 100 1", "offer 200 1",
     ]  # fmt: skip
     assert await stall.bench.rows("SELECT count(*) FROM chain_transaction WHERE purpose LIKE 'split:%'") == [(1,)]
 
@@ -318,7 +322,7 @@ async def test_a_course_that_is_withdrawn_or_whose_merchant_may_not_sell_is_take
 async def test_what_a_dying_process_left_undone_is_done_once_by_the_next(stall: Stall, at: str) -> None:
     await put(stall.bench, 200)
     deaths = 0
-    for _ in range(2):  # over the new offer, then over closing the old one
+    for _ in range(2):  # over closing the old offer, then over the new one
         stall.chain.dies_at = at
         try:
             await stall.kept_up(stall.bench.rival(f"worker-{deaths + 5}"))
@@ -334,16 +338,16 @@ async def test_two_processes_that_look_at_once_carry_each_out_once(stall: Stall)
     await asyncio.gather(stall.kept_up(), stall.kept_up(stall.bench.rival()))
     await stall.kept_up()
     assert stall.on_sale == [200]
-    assert await stall.done() == ["offer 100 0", "offer 200 0", "close 100 0"]
+    assert await stall.done() == ["offer 100 0", "close 100 0", "offer 200 0"]
 
 
 async def test_what_a_fork_takes_back_is_done_again(embedded_stall: Stall) -> None:
     await embedded_stall.priced(200)
     assert embedded_stall.on_sale == [200]
-    embedded_stall.chain.mined.popitem()  # the closing
+    embedded_stall.chain.mined.popitem()  # the new price
     embedded_stall.chain.branch += 1
     embedded_stall.chain.mined["0xnothing"] = embedded_stall.chain._mined("0xnothing")
-    assert embedded_stall.on_sale == [100, 200]
+    assert embedded_stall.on_sale == []
     await embedded_stall.kept_up()
     assert embedded_stall.on_sale == [200]
 
@@ -354,16 +358,26 @@ async def test_what_somebody_else_opened_or_closed_is_put_right(embedded_stall: 
     assert embedded_stall.on_sale == [700]
     await embedded_stall.kept_up()
     assert embedded_stall.on_sale == [100]
-    assert await embedded_stall.done() == ["offer 100 0", "offer 100 1", "close 700 0"]
+    assert await embedded_stall.done() == ["offer 100 0", "close 700 0", "offer 100 1"]
 
 
 async def test_what_the_contract_refuses_holds_up_nothing_else_and_is_tried_again(embedded_stall: Stall) -> None:
-    embedded_stall.chain.refused = {embedded_stall.offer(200)}
-    await embedded_stall.priced(200)
-    assert embedded_stall.on_sale == []
-    embedded_stall.chain.refused.clear()
+    bench, chain = embedded_stall.bench, embedded_stall.chain
+    courses = [await put(bench, 200, f"c-{number}") for number in range(2, AT_ONCE + 3)]
+    named = sorted(embedded_stall.offer(200, listing) for listing in courses)
+    chain.refused = set(named[:-1])
+    await put(bench, 300)
+
     await embedded_stall.kept_up()
-    assert embedded_stall.on_sale == [200]
+    assert chain.open == {named[-1], embedded_stall.offer(300)}, "behind more refusals than one look tries"
+    tried = chain.tried
+    await embedded_stall.kept_up()
+    assert chain.tried == tried, "left alone for a while"
+
+    bench.clock.pass_us(REFUSED_FOR_US)
+    chain.refused.clear()
+    await embedded_stall.kept_up()
+    assert chain.open == {*named, embedded_stall.offer(300)}
 
 
 async def test_a_lagging_log_makes_nothing_happen_twice(embedded_stall: Stall) -> None:
