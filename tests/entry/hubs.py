@@ -181,6 +181,7 @@ class House:
     database: str | None = None
     batch_ms: int = 0
     port: int = 0  # the first hub's own; those after it serve where it did, or the channel's notices would miss them
+    environ: dict[str, str] = field(default_factory=dict)  # of each process, commands too
     _numbers: Any = field(default_factory=lambda: count(1))
     _begun: list[Process] = field(default_factory=list)
 
@@ -305,7 +306,7 @@ class House:
             environ["HUB_DATABASE"] = self.database
         if failpoint:
             environ["HUB_FAILPOINT"] = failpoint
-        return environ
+        return environ | self.environ
 
     def _output(self) -> Path:
         self.data.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,13 @@ def wallet_of(name: str) -> int:
     return 2 + int.from_bytes(sha256(name.encode()).digest()[:8])
 
 
+async def linked(learner: Any, number: int) -> str:
+    """The id of that wallet, which is the learner's from now on."""
+    text = await challenged(learner, number)
+    told = await learner.mutate(WALLET_LINK, {"message": text, "signature": "0x" + signed(text, number).hex()})
+    return str(told["wallet"]["id"])
+
+
 async def challenged(learner: Any, number: int) -> str:
     """The text that the wallet signs, once the chain is up: a hub that has just begun does not know its id yet."""
 
@@ -36,9 +43,7 @@ async def walleted(stage: Stage, name: str) -> None:
     """A learner links a wallet of their own and gives it up; a text whose answer was lost is asked for anew."""
     number = wallet_of(name)
     async with stage.learner() as learner:
-        text = await challenged(learner, number)
-        told = await learner.mutate(WALLET_LINK, {"message": text, "signature": "0x" + signed(text, number).hex()})
-        await learner.mutate(WALLET_UNLINK, {"walletId": told["wallet"]["id"]})
+        await learner.mutate(WALLET_UNLINK, {"walletId": await linked(learner, number)})
         mine = (await learner.query("{ viewer { user { wallets { address } } } }", {}))["viewer"]["user"]["wallets"]
         assert account(number).address not in {wallet["address"] for wallet in mine}
 
@@ -50,9 +55,7 @@ async def claimed(stage: Stage, name: str) -> None:
     async with stage.learner() as learner:
         bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
         order = await order_of(learner, bought["order"]["id"])
-        text = await challenged(learner, number)
-        told = await learner.mutate(WALLET_LINK, {"message": text, "signature": "0x" + signed(text, number).hex()})
-        right = {"entitlementId": order["entitlement"]["id"], "walletId": told["wallet"]["id"]}
+        right = {"entitlementId": order["entitlement"]["id"], "walletId": await linked(learner, number)}
         # Another play erases this learner, wallets and all: what was linked anew is claimed for by another key.
         await learner.mutate(CLAIM, right | {"idempotencyKey": f"{name} {right['walletId']}"})
 
