@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from hub.domain.chain_log import STANDING, ContractStanding, Cursor, Finality, role_names, standings
+from hub.domain.chain_log import STANDING, ContractStanding, Cursor, Finality, standings
+from hub.domain.contracts import role_names
 from hub.domain.records import BatchState, KnownContract
 from resolvers.context import Info
 from resolvers.paging import After, Before, First, Last, Listed, Page

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import strawberry
 
 from hub.domain import anchors
+from hub.domain.contracts import ENTITLEMENT_HUB
 from hub.domain.entitlements import Entitlement, Grant, TokenState, has_access, token_state
 from hub.domain.ids import kind_of
 from hub.domain.people import ViewerKind
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 EntitlementId = Annotated[strawberry.ID, strawberry.argument(description="The entitlement's id.")]
 MAX_REASON = 500  # characters
-ENTITLEMENT_HUB = "entitlement_hub"  # the name under which its contracts are recorded
 # How long a read waits for the contract: above the embedded node's own 5 s for a call, and a reader still there.
 CHAIN_WITHIN_S = 10.0
 

@@ -8,25 +8,21 @@ from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from contracts import Artifact, abi
+from hub.domain.contracts import ENTITLEMENT_HUB
 from hub.ports import AnchorState, ChainUnavailable, LeafClaim, Settlement
 
-CONTRACT: Final = "entitlement_hub"
 KIND_ORDERS: Final = 1  # of an anchored root: its leaves are orders
-ROLE_GATEWAY: Final = 1
-ROLE_PAUSER: Final = 2
-ROLE_REVOKER: Final = 4
-ROLE_SIGNER: Final = 8
 MAX_PROOF: Final = 32  # siblings; the contract's calldata holds no more
 
 
 def entitlement_hub() -> Artifact:
     """The committed artifact."""
-    return abi.compiled(CONTRACT)
+    return abi.compiled(ENTITLEMENT_HUB)
 
 
 def creation(owner: str, gateway: str) -> bytes:
     """The creation code with its arguments: `owner` sets roles, `gateway` anchors."""
-    return abi.creation(CONTRACT, owner, gateway)
+    return abi.creation(ENTITLEMENT_HUB, owner, gateway)
 
 
 def creation_address(sender: str, nonce: int) -> str:
@@ -39,47 +35,47 @@ def creation_address(sender: str, nonce: int) -> str:
 
 def anchor(root: bytes, count: int, data_hash: bytes) -> bytes:
     """`anchor` of a batch of orders."""
-    return abi.call(CONTRACT, "anchor", root, count, data_hash, KIND_ORDERS)
+    return abi.call(ENTITLEMENT_HUB, "anchor", root, count, data_hash, KIND_ORDERS)
 
 
 def revoke(root: bytes, word: int, mask: int) -> bytes:
     """`revoke` of up to 256 leaves of one word."""
-    return abi.call(CONTRACT, "revoke", root, word, mask)
+    return abi.call(ENTITLEMENT_HUB, "revoke", root, word, mask)
 
 
 def revoke_order(order_key: bytes) -> bytes:
     """`revokeOrder` of an order that was settled by itself."""
-    return abi.call(CONTRACT, "revokeOrder", order_key)
+    return abi.call(ENTITLEMENT_HUB, "revokeOrder", order_key)
 
 
 def settled(order_key: bytes) -> bytes:
     """`settled`; read the answer with `settlement_in`."""
-    return abi.call(CONTRACT, "settled", order_key)
+    return abi.call(ENTITLEMENT_HUB, "settled", order_key)
 
 
 def set_role(account: str, roles: int) -> bytes:
     """`setRole`: replaces all roles of an account."""
-    return abi.call(CONTRACT, "setRole", account, roles)
+    return abi.call(ENTITLEMENT_HUB, "setRole", account, roles)
 
 
 def set_successor(contract: str) -> bytes:
     """`setSuccessor`: the old one names the new one."""
-    return abi.call(CONTRACT, "setSuccessor", contract)
+    return abi.call(ENTITLEMENT_HUB, "setSuccessor", contract)
 
 
 def roles(account: str) -> bytes:
     """`roles` of an account; read the answer with `number_in`."""
-    return abi.call(CONTRACT, "roles", account)
+    return abi.call(ENTITLEMENT_HUB, "roles", account)
 
 
 def anchored(root: bytes) -> bytes:
     """`anchored`; read the answer with `anchor_in`."""
-    return abi.call(CONTRACT, "anchored", root)
+    return abi.call(ENTITLEMENT_HUB, "anchored", root)
 
 
 def revoked(root: bytes, index: int) -> bytes:
     """The revocation word that holds the leaf's bit; read the answer with `number_in`."""
-    return abi.call(CONTRACT, "revoked", int.from_bytes(root[:20]), index >> 8)
+    return abi.call(ENTITLEMENT_HUB, "revoked", int.from_bytes(root[:20]), index >> 8)
 
 
 def verify(claim: LeafClaim) -> bytes | None:
@@ -97,7 +93,7 @@ def _about_leaf(name: str, claim: LeafClaim) -> bytes | None:
         return None
     try:
         return abi.call(
-            CONTRACT,
+            ENTITLEMENT_HUB,
             name,
             claim.root,
             claim.index,
@@ -122,26 +118,26 @@ SIGNATURE_IS_VALID: Final = "0x1626ba7e" + "00" * 28  # its yes; every other ans
 
 def anchor_in(answer: object) -> tuple[AnchorState, bool]:
     """What `anchored` answered: the state, and whether the whole root is revoked."""
-    count, kind, at, is_revoked = cast(tuple[int, int, int, bool], said(CONTRACT, "anchored", answer))
+    count, kind, at, is_revoked = cast(tuple[int, int, int, bool], said(ENTITLEMENT_HUB, "anchored", answer))
     return AnchorState(count=count, kind=kind, anchored_at=at), is_revoked
 
 
 def settlement_in(answer: object) -> Settlement:
     """What `settled` answered."""
-    at, _, is_revoked = cast(tuple[int, bool, bool], said(CONTRACT, "settled", answer))
+    at, _, is_revoked = cast(tuple[int, bool, bool], said(ENTITLEMENT_HUB, "settled", answer))
     return Settlement(at=at, is_revoked=is_revoked)
 
 
 def number_in(name: str, answer: object) -> int:
     """What the function called `name` answered: one number."""
-    number = said(CONTRACT, name, answer)
+    number = said(ENTITLEMENT_HUB, name, answer)
     assert isinstance(number, int)
     return number
 
 
 def truth_in(name: str, answer: object) -> bool:
     """What the function called `name` answered: yes or no."""
-    truth = said(CONTRACT, name, answer)
+    truth = said(ENTITLEMENT_HUB, name, answer)
     assert isinstance(truth, bool)
     return truth
 

@@ -16,6 +16,7 @@ from hub.chain.newest_log import Log, newest_log
 from hub.chain.rpc import Answer, NodeSaidNo, Question
 from hub.chain.stands import Stand
 from hub.domain.checkout import Part, Terms
+from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB, TEST_USD
 from hub.ports import (
     ChainReceipt,
     ChainUnavailable,
@@ -87,7 +88,7 @@ class JsonRpcCheckout:
         return await self._those("isSplit", split_ids)
 
     async def obstacle(self, offer_id: bytes, order_key: bytes) -> Obstacle | None:
-        hub, splitter = (self._stand.hub, calls.HUB), (self.splitter, calls.SPLITTER)
+        hub, splitter = (self._stand.hub, ENTITLEMENT_HUB), (self.splitter, CHECKOUT_SPLITTER)
         hub_stops, stops, is_taken, is_open, settled = await self._views(
             (*hub, "paused", ()),
             (*splitter, "paused", ()),
@@ -104,13 +105,13 @@ class JsonRpcCheckout:
         return None if settled == NOT_SETTLED else Obstacle.ORDER
 
     async def permit_nonce(self, payer: bytes) -> int:
-        (said,) = await self._views((self._stand.token, calls.TEST_USD, "nonces", (to_checksum_address(payer),)))
+        (said,) = await self._views((self._stand.token, TEST_USD, "nonces", (to_checksum_address(payer),)))
         return _integer(said)
 
     async def standing(self, order_key: bytes) -> PurchaseStanding:
         head, deep = await self.heads()
-        settled = (self._stand.hub, calls.HUB, "settled", (order_key,))
-        refunded = (self.splitter, calls.SPLITTER, "isRefunded", (order_key,))
+        settled = (self._stand.hub, ENTITLEMENT_HUB, "settled", (order_key,))
+        refunded = (self.splitter, CHECKOUT_SPLITTER, "isRefunded", (order_key,))
         now = await self._views(settled, refunded, block=hex(head))
         then = now if deep == head else await self._views_before(settled, refunded, block=deep)
         (confirmed,) = await self._node.look_up(_block(hex(deep)))
@@ -176,9 +177,9 @@ class JsonRpcCheckout:
     async def _looked_at(self) -> CheckoutPlace:
         token, splitter = self._stand.token, self.splitter
         facts = ("name", "decimals", "version", "DOMAIN_SEPARATOR")
-        answers = await self._node.look_up(*(self._view(token, calls.TEST_USD, fact, ()) for fact in facts))
-        name = str(said(calls.TEST_USD, "name", granted(answers[0])))
-        decimals = _integer(said(calls.TEST_USD, "decimals", granted(answers[1])))
+        answers = await self._node.look_up(*(self._view(token, TEST_USD, fact, ()) for fact in facts))
+        name = str(said(TEST_USD, "name", granted(answers[0])))
+        decimals = _integer(said(TEST_USD, "decimals", granted(answers[1])))
         version = _optional(answers[2], "version") or VERSION_WITHOUT_ONE
         address = bytes.fromhex(token[2:])
         wanted = Domain(name, str(version), self._node.chain_id, token).separator
@@ -209,7 +210,7 @@ class JsonRpcCheckout:
     async def _those(self, view: str, ids: Collection[bytes]) -> set[bytes]:
         """The ids of which a view of the splitter says yes."""
         asked = list(ids)
-        said = await self._views(*((self.splitter, calls.SPLITTER, view, (one,)) for one in asked))
+        said = await self._views(*((self.splitter, CHECKOUT_SPLITTER, view, (one,)) for one in asked))
         return {one for one, yes in zip(asked, said, strict=True) if yes is True}
 
     async def _views_before(self, *asked: tuple[str, str, str, tuple[object, ...]], block: int) -> list[object]:
@@ -240,7 +241,7 @@ def _optional(answer: Answer, function: str) -> object:
     if isinstance(answer, NodeSaidNo):
         return None
     try:
-        return abi.answer(calls.TEST_USD, function, octets_in(answer))
+        return abi.answer(TEST_USD, function, octets_in(answer))
     except abi.Misread:
         return None
 

@@ -7,7 +7,7 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from contracts import abi
-from hub.chain import calls, splitter_calls
+from hub.chain import calls
 from hub.chain.answers import octets_in
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import NONCES_LOOKED_AT, Deployment, first_block, leave_offices
@@ -15,11 +15,11 @@ from hub.chain.keys import ChainKeys
 from hub.chain.offices import SPLITTER_OFFICES, owner_may_call, put_in_office
 from hub.chain.rpc import Question
 from hub.chain.transacting import mined
+from hub.domain.contracts import CHECKOUT_SPLITTER, NOBODY, TEST_USD, HubRole
 
 TEST_TOKEN: Final = "test"  # instead of an address: TestUSD, on the embedded node alone
-NOBODY: Final = "0x" + "00" * 20
 # Words that a contract's own code ends with after deployment, and that its artifact's hash leaves out: immutables.
-OWN_WORDS: Final = {splitter_calls.SPLITTER: 1, splitter_calls.TEST_USD: 2}
+OWN_WORDS: Final = {CHECKOUT_SPLITTER: 1, TEST_USD: 2}
 
 
 async def deploy_checkout(
@@ -34,14 +34,14 @@ async def deploy_checkout(
     found: list[Deployment] = []
     address = token
     if token == TEST_TOKEN:
-        coin = await _there(chain, keys, known, splitter_calls.TEST_USD) or await _created(
-            chain, keys, splitter_calls.TEST_USD
+        coin = await _there(chain, keys, known, TEST_USD) or await _created(
+            chain, keys, TEST_USD
         )
         found.append(coin)
         address = coin.address
     address = to_checksum_address(address)
-    splitter = await _there(chain, keys, known, splitter_calls.SPLITTER) or await _created(
-        chain, keys, splitter_calls.SPLITTER, keys.deployer.address, chain.contract, NOBODY
+    splitter = await _there(chain, keys, known, CHECKOUT_SPLITTER) or await _created(
+        chain, keys, CHECKOUT_SPLITTER, keys.deployer.address, chain.contract, NOBODY
     )
     found.append(splitter)
     if not appoints and any(one.address == splitter.address for one in known):
@@ -49,17 +49,17 @@ async def deploy_checkout(
     await put_in_office(chain, keys, splitter.address, SPLITTER_OFFICES)
     await leave_offices(chain, keys, (one for one in known if _is_splitter(one, chain) and one != splitter))
     roles = await chain.roles_of(splitter.address)
-    if not roles & splitter_calls.ROLE_MINTER:  # the hub takes its word for a purchase
-        minter = calls.set_role(splitter.address, roles | splitter_calls.ROLE_MINTER)
+    if not roles & HubRole.MINTER:  # the hub takes its word for a purchase
+        minter = calls.set_role(splitter.address, roles | HubRole.MINTER)
         await owner_may_call(chain, keys, chain.contract, minter)
     if not await _asked(chain, splitter.address, "isTaken", address):
-        taken = abi.call(splitter_calls.SPLITTER, "setToken", address, True)
+        taken = abi.call(CHECKOUT_SPLITTER, "setToken", address, True)
         await owner_may_call(chain, keys, splitter.address, taken)
     return splitter, address, found
 
 
 def _is_splitter(one: Deployment, chain: JsonRpcChain) -> bool:
-    return (one.chain_id, one.name) == (chain.chain_id, splitter_calls.SPLITTER)
+    return (one.chain_id, one.name) == (chain.chain_id, CHECKOUT_SPLITTER)
 
 
 async def _there(
@@ -79,7 +79,7 @@ async def _there(
         code = octets_in(answer)
         if keccak(code[: len(code) - 32 * OWN_WORDS[name]]) != abi.compiled(name).runtime_hash:
             continue
-        if name == splitter_calls.SPLITTER and await _asked(chain, address, "hub") != chain.contract.lower():
+        if name == CHECKOUT_SPLITTER and await _asked(chain, address, "hub") != chain.contract.lower():
             continue
         begins = begins_at[address] if address in begins_at else await first_block(chain, address)
         return Deployment(chain.chain_id, address, name, keccak(code), begins)
@@ -96,6 +96,6 @@ async def _created(chain: JsonRpcChain, keys: ChainKeys, name: str, *arguments: 
 
 
 async def _asked(chain: JsonRpcChain, splitter: str, function: str, *arguments: object) -> object:
-    data = abi.call(splitter_calls.SPLITTER, function, *arguments)
+    data = abi.call(CHECKOUT_SPLITTER, function, *arguments)
     (answer,) = await chain.look_up(Question("eth_call", ({"to": splitter, "data": "0x" + data.hex()}, "latest")))
-    return calls.said(splitter_calls.SPLITTER, function, answer)
+    return calls.said(CHECKOUT_SPLITTER, function, answer)

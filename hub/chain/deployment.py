@@ -5,18 +5,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hub.chain import calls, splitter_calls
+from hub.chain import calls
 from hub.chain.client import JsonRpcChain
 from hub.chain.keys import ChainKeys
 from hub.chain.offices import FORMER_OFFICES, OFFICES, SPLITTER_OFFICES, owner_may_call, put_in_office
 from hub.chain.rpc import NodeSaidNo, Question
 from hub.chain.transacting import mined
+from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB, HubRole
 from hub.ports import ChainRefused, ChainUnavailable
 
 log = logging.getLogger(__name__)
 
 NONCES_LOOKED_AT: Final = 64  # of the deployer, which does nothing but deploy and set roles
-OFFICES_LEFT: Final = {calls.CONTRACT: FORMER_OFFICES, splitter_calls.SPLITTER: SPLITTER_OFFICES}
+OFFICES_LEFT: Final = {ENTITLEMENT_HUB: FORMER_OFFICES, CHECKOUT_SPLITTER: SPLITTER_OFFICES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,10 @@ async def deploy(
     if appoints or recorded is None:
         await put_in_office(chain, keys, deployment.address, OFFICES)
         await leave_offices(chain, keys, former)
-    elif not await chain.roles_of(chain.sender) & calls.ROLE_GATEWAY:
+    elif not await chain.roles_of(chain.sender) & HubRole.GATEWAY:
         log.warning("%s may not anchor: it is no gateway of %s; `hub contracts deploy` or its owner can make it one",
                     chain.sender, deployment.address)  # fmt: skip
-    hubs = [one.address for one in former if one.name == calls.CONTRACT]
+    hubs = [one.address for one in former if one.name == ENTITLEMENT_HUB]
     if succeeds and hubs:
         await owner_may_call(chain, keys, hubs[-1], calls.set_successor(deployment.address))
     return deployment
@@ -84,7 +85,7 @@ async def _recorded(chain: JsonRpcChain, known: Sequence[Deployment]) -> Deploym
     ours = [
         deployment
         for deployment in known
-        if (deployment.chain_id, deployment.name, deployment.code_hash) == (chain.chain_id, calls.CONTRACT, code_hash)
+        if (deployment.chain_id, deployment.name, deployment.code_hash) == (chain.chain_id, ENTITLEMENT_HUB, code_hash)
     ]
     if not ours:
         return None
@@ -136,7 +137,7 @@ def _deployment(chain: JsonRpcChain, address: str, *, from_block: int) -> Deploy
     return Deployment(
         chain_id=chain.chain_id,
         address=address,
-        name=calls.CONTRACT,
+        name=ENTITLEMENT_HUB,
         code_hash=calls.entitlement_hub().runtime_hash,
         from_block=from_block,
     )

@@ -7,12 +7,12 @@ from typing import Final
 from eth_utils.address import to_checksum_address
 
 from contracts import abi
-from hub.chain import splitter_calls as calls
 from hub.chain.answers import number_in
 from hub.chain.client import JsonRpcChain
 from hub.chain.rpc import Question
 from hub.chain.signing import Key
 from hub.chain.transacting import mined
+from hub.domain.contracts import TEST_USD
 
 COINS: Final = 500 * 10**6  # ten courses of the demo's dearest shelf
 GAS_WEI: Final = 10**17  # 0.1 ether: some hundred purchases at the embedded node's fees
@@ -42,13 +42,13 @@ class Faucet:
         async with self._giving:
             held = await self._purse(wallet)
             if held.coins < COINS:
-                await self._send(self._coin, abi.call(calls.TEST_USD, "mint", wallet, COINS - held.coins))
+                await self._send(self._coin, abi.call(TEST_USD, "mint", wallet, COINS - held.coins))
             if held.gas_wei < GAS_WEI:
                 await self._send(wallet, b"", GAS_WEI - held.gas_wei)
             return await self._purse(wallet)
 
     async def _purse(self, wallet: str) -> Purse:
-        ask_coins = {"to": self._coin, "data": "0x" + abi.call(calls.TEST_USD, "balanceOf", wallet).hex()}
+        ask_coins = {"to": self._coin, "data": "0x" + abi.call(TEST_USD, "balanceOf", wallet).hex()}
         coins, gas_wei = await self._chain.look_up(
             Question("eth_call", (ask_coins, "latest")), Question("eth_getBalance", (wallet, "latest"))
         )

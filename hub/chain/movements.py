@@ -3,7 +3,7 @@
 from typing import Final
 
 from hub.chain.blocks import JsonRpcChainLog
-from hub.chain.splitter_calls import SPLITTER
+from hub.domain.contracts import CHECKOUT_SPLITTER
 from hub.ports import ChainUnavailable, Movement
 
 RANGE: Final = 2_000  # blocks of one question: what common providers take
@@ -22,7 +22,7 @@ async def movements(
     told = [
         event
         for start in range(first, end, RANGE)
-        for event in await log.logs_between(start, min(start + RANGE, end) - 1, {splitter: SPLITTER})
+        for event in await log.logs_between(start, min(start + RANGE, end) - 1, {splitter: CHECKOUT_SPLITTER})
         if event.name in MOVING
     ]
     dates = {number: await _dated(log, number) for number in sorted({event.block_number for event in told})}

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from hub.chain import calls, splitter_calls
+from hub.chain import calls
 from hub.chain.client import JsonRpcChain
 from hub.chain.keys import PAYING, ChainKeys
 from hub.chain.transacting import mined
+from hub.domain.contracts import HubRole, SplitterRole
 from hub.domain.records import KeyRole
 from hub.ports import ChainReceipt, ChainRefused
 
@@ -15,18 +16,18 @@ log = logging.getLogger(__name__)
 
 # Bits of a contract by the role of a key. The gateway last: what its key did for others before, others can do by then.
 OFFICES: Final[Mapping[KeyRole, int]] = {
-    KeyRole.PAUSER: calls.ROLE_PAUSER,
-    KeyRole.REVOKER: calls.ROLE_REVOKER,
-    KeyRole.SIGNER: calls.ROLE_SIGNER,
-    KeyRole.GATEWAY: calls.ROLE_GATEWAY,
+    KeyRole.PAUSER: HubRole.PAUSER,
+    KeyRole.REVOKER: HubRole.REVOKER,
+    KeyRole.SIGNER: HubRole.SIGNER,
+    KeyRole.GATEWAY: HubRole.GATEWAY,
 }
 # Of an EntitlementHub that another has followed: nothing is anchored or settled there any more, and much is held.
-FORMER_OFFICES: Final[Mapping[KeyRole, int]] = {KeyRole.REVOKER: calls.ROLE_REVOKER, KeyRole.GATEWAY: 0}
+FORMER_OFFICES: Final[Mapping[KeyRole, int]] = {KeyRole.REVOKER: HubRole.REVOKER, KeyRole.GATEWAY: 0}
 # Of every splitter, as what was bought at a former one is given back there, and what it offers is closed.
 SPLITTER_OFFICES: Final[Mapping[KeyRole, int]] = {
-    KeyRole.SELLER: splitter_calls.ROLE_SELLER,
-    KeyRole.REVOKER: splitter_calls.ROLE_REFUNDER,
-    KeyRole.PAUSER: splitter_calls.ROLE_PAUSER,
+    KeyRole.SELLER: SplitterRole.SELLER,
+    KeyRole.REVOKER: SplitterRole.REFUNDER,
+    KeyRole.PAUSER: SplitterRole.PAUSER,
     KeyRole.GATEWAY: 0,
 }
 GIFT_WEI: Final = 1_000 * 10**18  # to each key that a chain of our own did not fund at its first block

@@ -12,7 +12,7 @@ from eth_utils.crypto import keccak
 
 from contracts import abi
 from contracts.typed_data import Domain
-from hub.chain.calls import CONTRACT
+from hub.domain.contracts import ENTITLEMENT_HUB
 
 NAME: Final = "EntitlementHub"  # of the contract's EIP-712 domain, with VERSION
 VERSION: Final = "1"
@@ -75,7 +75,7 @@ def settle(result: PaymentResult, signature: bytes) -> bytes:
     """The call that settles the order, for anybody to send. The contract refuses it with a reason: settled, signer,
     signature, deadline, expiry, to, tokenId, orderKey or paused."""
     return abi.call(
-        CONTRACT,
+        ENTITLEMENT_HUB,
         "settle",
         (result.order_key, result.commitment, result.to, result.token_id, result.expiry, result.deadline),
         signature,

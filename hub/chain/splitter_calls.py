@@ -1,19 +1,12 @@
-"""CheckoutSplitter's logs and roles in the hub's own words."""
+"""CheckoutSplitter's logs in the hub's own words."""
 
 from collections.abc import Sequence
 from typing import Final, cast
 
 from contracts import abi
 from hub.domain.checkout import Part, Terms
+from hub.domain.contracts import CHECKOUT_SPLITTER
 from hub.ports import ChainUnavailable, Paid
-
-SPLITTER: Final = "checkout_splitter"
-TEST_USD: Final = "test_usd"
-HUB: Final = "entitlement_hub"
-ROLE_SELLER: Final = 1
-ROLE_REFUNDER: Final = 2
-ROLE_PAUSER: Final = 4
-ROLE_MINTER: Final = 16  # of the EntitlementHub: what the splitter needs there
 
 PURCHASED: Final = "Purchased"
 OFFER_SET: Final = "OfferSet"
@@ -22,7 +15,7 @@ SPLIT_SET: Final = "SplitSet"
 
 def topic(event: str) -> bytes:
     """The first topic of an event's logs."""
-    return abi.event(SPLITTER, event).topic
+    return abi.event(CHECKOUT_SPLITTER, event).topic
 
 
 def paid_in(topics: Sequence[bytes], data: bytes) -> Paid:
@@ -46,7 +39,7 @@ def parts_in(topics: Sequence[bytes], data: bytes) -> tuple[Part, ...]:
 
 def _told(event: str, topics: Sequence[bytes], data: bytes) -> tuple[object, ...]:
     try:
-        return abi.logged(abi.event(SPLITTER, event), topics, data)
+        return abi.logged(abi.event(CHECKOUT_SPLITTER, event), topics, data)
     except abi.Misread as misread:
         raise ChainUnavailable(f"the node gave a log that makes no sense: {misread}") from misread
 

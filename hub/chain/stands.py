@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from eth_utils.address import to_checksum_address
 
 from contracts import abi
-from hub.chain import splitter_calls
 from hub.chain.calls import said
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import Deployment
 from hub.chain.rpc import Question
+from hub.domain.contracts import CHECKOUT_SPLITTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ async def former_stands(chain: JsonRpcChain, known: Sequence[Deployment], presen
     others = [
         one
         for one in reversed(known)
-        if (one.chain_id, one.name) == (chain.chain_id, splitter_calls.SPLITTER) and one.address != present.splitter
+        if (one.chain_id, one.name) == (chain.chain_id, CHECKOUT_SPLITTER) and one.address != present.splitter
     ]
-    view = "0x" + abi.call(splitter_calls.SPLITTER, "hub").hex()
+    view = "0x" + abi.call(CHECKOUT_SPLITTER, "hub").hex()
     hubs = await chain.look_up(*(Question("eth_call", ({"to": one.address, "data": view}, "latest")) for one in others))
     return [
-        Stand(one.address, to_checksum_address(str(said(splitter_calls.SPLITTER, "hub", hub))), present.token,
+        Stand(one.address, to_checksum_address(str(said(CHECKOUT_SPLITTER, "hub", hub))), present.token,
               one.from_block)
         for one, hub in zip(others, hubs, strict=True)
     ]  # fmt: skip

@@ -9,10 +9,11 @@ from eth_utils.address import to_checksum_address
 from contracts import abi
 from contracts.typed_data import Domain
 from hub.domain.checkout import Part, Purchase, Terms
+from hub.domain.contracts import CHECKOUT_SPLITTER, TEST_USD
 from hub.domain.payments import NextAction
 from hub.ports import CheckoutPlace
 
-SPLITTER, TOKEN = "checkout_splitter", "test_usd"  # any token has what of TestUSD is called here: its standards'
+TOKEN = TEST_USD  # any token has what of TestUSD is called here: its standards'
 
 _PERMIT = (
     ("owner", "address"),
@@ -69,22 +70,22 @@ def next_action(
 def refund_call(terms: Terms, purchase: Purchase, parts: Sequence[Part]) -> bytes:
     """The revoker's `refund` of a purchase."""
     split = [(_text(part.payee), part.bps) for part in parts]
-    return abi.call(SPLITTER, "refund", _order(purchase), _terms(terms), _text(purchase.payer), split)
+    return abi.call(CHECKOUT_SPLITTER, "refund", _order(purchase), _terms(terms), _text(purchase.payer), split)
 
 
 def split_call(split_id: bytes, parts: Sequence[Part]) -> bytes:
     """`setSplit`."""
-    return abi.call(SPLITTER, "setSplit", split_id, [(_text(part.payee), part.bps) for part in parts])
+    return abi.call(CHECKOUT_SPLITTER, "setSplit", split_id, [(_text(part.payee), part.bps) for part in parts])
 
 
 def offer_call(offer_id: bytes, terms: Terms) -> bytes:
     """`setOffer`."""
-    return abi.call(SPLITTER, "setOffer", offer_id, _terms(terms))
+    return abi.call(CHECKOUT_SPLITTER, "setOffer", offer_id, _terms(terms))
 
 
 def close_call(offer_id: bytes) -> bytes:
     """`closeOffer`."""
-    return abi.call(SPLITTER, "closeOffer", offer_id)
+    return abi.call(CHECKOUT_SPLITTER, "closeOffer", offer_id)
 
 
 def _to_sign(
@@ -116,16 +117,16 @@ def _to_sign(
 def _to_send(place: CheckoutPlace, terms: Terms, purchase: Purchase, way: str) -> list[Mapping[str, Any]]:
     splitter, order, plain = _text(place.splitter), _order(purchase), _terms(terms)
     if way == "permit":
-        data = abi.call(SPLITTER, "buyWithPermit", order, plain, 0, bytes(32), bytes(32))
+        data = abi.call(CHECKOUT_SPLITTER, "buyWithPermit", order, plain, 0, bytes(32), bytes(32))
         return [{"to": splitter, "value": "0", "data": _without_signature(data), "appends": _SIGNATURE}]
     if way == "authorization":
         payer = _text(purchase.payer)
-        data = abi.call(SPLITTER, "buyWithAuthorization", order, plain, payer, 0, bytes(32), bytes(32))
+        data = abi.call(CHECKOUT_SPLITTER, "buyWithAuthorization", order, plain, payer, 0, bytes(32), bytes(32))
         return [{"to": splitter, "value": "0", "data": _without_signature(data), "appends": _SIGNATURE}]
     approve = abi.call(TOKEN, "approve", splitter, terms.price)
     return [
         {"to": _text(place.token), "value": "0", "data": _hex(approve), "appends": []},
-        {"to": splitter, "value": "0", "data": _hex(abi.call(SPLITTER, "buy", order, plain)), "appends": []},
+        {"to": splitter, "value": "0", "data": _hex(abi.call(CHECKOUT_SPLITTER, "buy", order, plain)), "appends": []},
     ]
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from hub.domain.contracts import NOBODY
+
 # What stands before a chain's first block: the hash that its first block names as its parent's.
 BEFORE_FIRST = "0x" + "00" * 32
 
@@ -132,11 +134,6 @@ class Cursor:
 # ---- what a contract's own events say of it --------------------------------------------------------------------------
 
 STANDING = ("RoleSet", "OwnerProposed", "OwnerChanged", "Paused", "Unpaused", "SuccessorSet")
-ROLES: Mapping[str, tuple[str, ...]] = {  # names of the bits of a role word, the lowest first, by contract
-    "entitlement_hub": ("GATEWAY", "PAUSER", "REVOKER", "SIGNER", "MINTER"),
-    "checkout_splitter": ("SELLER", "REFUNDER", "PAUSER"),
-}
-NOBODY = "0x" + "00" * 20
 
 
 @dataclass(slots=True)
@@ -167,13 +164,6 @@ def standings(events: Iterable[ChainEvent]) -> dict[str, ContractStanding]:
             case "Paused" | "Unpaused":
                 contract.is_paused = event.name == "Paused"
     return found
-
-
-def role_names(contract: str, bits: int) -> list[str]:
-    """The names of the roles in a word; a bit without a name by its number."""
-    names = ROLES.get(contract, ())
-    places = [place for place in range(bits.bit_length()) if bits >> place & 1]
-    return [names[place] if place < len(names) else f"BIT_{place}" for place in places]
 
 
 def _somebody(address: str) -> str | None:

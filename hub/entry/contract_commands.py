@@ -5,7 +5,7 @@ Each act can be printed instead of sent: an owner who is a multisig or a timeloc
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from eth_utils.address import is_checksum_address, to_checksum_address
@@ -15,6 +15,7 @@ from hub.chain.calls import said
 from hub.chain.client import JsonRpcChain
 from hub.chain.offices import owner_calls
 from hub.chain.rpc import Question
+from hub.domain.contracts import ENTITLEMENT_HUB, NOBODY, HubRole, role_names
 from hub.domain.records import KeyRole
 from hub.entry.chain import ChainSide, bring_up
 from hub.entry.commands import opened
@@ -23,10 +24,7 @@ from hub.entry.settings import Settings
 from hub.flows.sending import finished
 from hub.ports import ChainReceipt, ChainUnavailable, Hub
 
-HUB: Final = "entitlement_hub"
-ROLES: Final[Mapping[str, int]] = {"gateway": 1, "pauser": 2, "revoker": 4, "signer": 8, "minter": 16}
 GRACE_S: Final = 3_600  # a removed signer's results under way are settled by then; the contract takes 7 days at most
-NOBODY: Final = "0x" + "00" * 20
 # What the pauser's key does; everything else is the owner's.
 PAUSERS: Final = frozenset({"pause", "unpause"})
 SENT_WITHIN_S: Final = 180.0
@@ -53,16 +51,20 @@ def call_of(action: str, words: Sequence[str]) -> bytes:
     """The calldata of an act. Raises Complaint for words that do not fit it."""
     match action, list(words):
         case ("pause" | "unpause" | "accept-owner"), []:
-            return abi.call(HUB, {"accept-owner": "acceptOwner"}.get(action, action))
+            return _call({"accept-owner": "acceptOwner"}.get(action, action))
         case "set-roles", [account, *names]:
-            return abi.call(HUB, "setRole", address_in(account), sum(_role(name) for name in dict.fromkeys(names)))
+            return _call("setRole", address_in(account), sum(_role(name) for name in dict.fromkeys(names)))
         case "rotate-signer", [old, new]:
-            return abi.call(HUB, "rotateSigner", address_in(old), address_in(new), int(time.time()) + GRACE_S)
+            return _call("rotateSigner", address_in(old), address_in(new), int(time.time()) + GRACE_S)
         case "propose-owner", [account]:
-            return abi.call(HUB, "proposeOwner", address_in(account))
+            return _call("proposeOwner", address_in(account))
         case "set-successor", [account]:
-            return abi.call(HUB, "setSuccessor", address_in(account))
+            return _call("setSuccessor", address_in(account))
     raise Complaint(f"`hub contracts {action}` takes other words: see `hub contracts --help`")
+
+
+def _call(function: str, *arguments: object) -> bytes:
+    return abi.call(ENTITLEMENT_HUB, function, *arguments)
 
 
 def address_in(text: str) -> str:
@@ -72,9 +74,10 @@ def address_in(text: str) -> str:
 
 
 def _role(name: str) -> int:
-    if name not in ROLES:
-        raise Complaint(f"{name!r} is no role: {', '.join(ROLES)}")
-    return ROLES[name]
+    roles = {role.name.lower(): role for role in HubRole}
+    if name not in roles:
+        raise Complaint(f"{name!r} is no role: {', '.join(roles)}")
+    return roles[name]
 
 
 async def _by_pauser(hub: Hub, contract: str, action: str, data: bytes) -> ChainReceipt:
@@ -123,14 +126,14 @@ async def _roles_of(side: ChainSide, contract: str) -> list[str]:
     lines += [f"{name:<8} {who}" for name, who in (("proposed", proposed), ("followed", successor)) if who != NOBODY]
     for address, names in chain.senders.items():
         bits = await chain.roles_of(address)
-        held = " ".join(role for role, bit in ROLES.items() if bits & bit) or "no role"
+        held = " ".join(role_names(ENTITLEMENT_HUB, bits)).lower() or "no role"
         ether = await chain.balance_wei(address) / 10**18
         lines.append(f"{names:<8} {address} {held}; {ether:.6f} ether for gas")
     return lines
 
 
 async def _said(chain: JsonRpcChain, contract: str, function: str) -> Any:
-    call = {"to": contract, "data": "0x" + abi.call(HUB, function).hex()}
+    call = {"to": contract, "data": "0x" + _call(function).hex()}
     (answer,) = await chain.look_up(Question("eth_call", (call, "latest")))
-    told = said(HUB, function, answer)
+    told = said(ENTITLEMENT_HUB, function, answer)
     return to_checksum_address(told) if isinstance(told, str) else told

@@ -12,6 +12,7 @@ from typing import Final
 from hub.chain import calls
 from hub.chain.deployment import OFFICES_LEFT
 from hub.chain.offices import OFFICES, owner_calls, owner_may_call, wanted
+from hub.domain.contracts import HubRole
 from hub.entry.chain import ChainSide, bring_up
 from hub.entry.commands import opened
 from hub.entry.complaints import Complaint
@@ -44,8 +45,8 @@ async def rotate_gateway(settings: Settings, words: Sequence[str]) -> int:
 
 async def _put_beside(side: ChainSide, new: str) -> None:
     roles = await side.client.roles_of(new)
-    if not roles & calls.ROLE_GATEWAY:
-        data = calls.set_role(new, roles | calls.ROLE_GATEWAY)
+    if not roles & HubRole.GATEWAY:
+        data = calls.set_role(new, roles | HubRole.GATEWAY)
         await owner_calls(side.client, side.keys, side.client.contract, data)
 
 

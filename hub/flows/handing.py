@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hub.domain.anchors import canonical
+from hub.domain.contracts import NOBODY
 from hub.domain.entitlements import (
     LIVE_GRANTS,
     Entitlement,
@@ -139,7 +140,7 @@ async def _record_alone(tx: "Tx", former: RecordedLeaf, order: Order, draw: Draw
     alone = replace(
         former,
         id=leaf_id,
-        holder=records.NO_HOLDER,
+        holder=NOBODY,
         token_id="0",
         expiry=0,
         request=request.decode(),
@@ -170,4 +171,4 @@ async def follow(tx: "Tx", user_id: str, owner_id: str, draw: Draw, vault: Vault
     for entitlement_id in await tx.entitlements.held_by(user_id):
         giver, grants = await taken_up(tx, entitlement_id, owner_id)
         for order, grant in grants:
-            giver = await hand(tx, Handing(order, grant, giver, owner_id, records.NO_HOLDER), draw, vault)
+            giver = await hand(tx, Handing(order, grant, giver, owner_id, NOBODY), draw, vault)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hub.domain import anchors
+from hub.domain.contracts import NOBODY
 from hub.domain.events import HUB_STREAM, Audience, PaymentRecorded
 from hub.domain.ids import Draw
 from hub.domain.orders import Order
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 COMMITMENT_VERSION = 1
 # What the token is: access to the canonical Course. Not the course's own kind, which may be corrected later.
 TOKEN_KIND, TOKEN_VERSION = 1, 1
-NO_HOLDER = "0x" + "00" * 20
 PLACE = "place_leaf"  # the key of such a Task is the leaf's id
 LOOK_AGAIN_US = 1_000_000
 
@@ -37,7 +37,7 @@ async def record_end(
     audiences: list[Audience],
     draw: Draw,
     vault: Vault,
-    holder: str = NO_HOLDER,
+    holder: str = NOBODY,
 ) -> None:
     """The leaf that binds one request and its result; `attempt` None for an order of total 0.
 
@@ -60,7 +60,7 @@ async def record_end(
             attempt_id=attempt.id if attempt else None,
             generation=0,
             order_key=vault.order_key(order.merchant_id, order.number),
-            holder=holder if is_right else NO_HOLDER,
+            holder=holder if is_right else NOBODY,
             token_id=str(token_id(order.course_id, vault)) if is_right else "0",
             expiry=anchors.NO_END if is_right else 0,
             request=request.decode(),

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hub.domain import checkout
+from hub.domain.contracts import NOBODY
 from hub.domain.ids import Draw
 from hub.domain.records import AnchorBatch, RecordedLeaf
 from hub.flows import chain_effects
-from hub.flows.records import NO_HOLDER
 from hub.ports import Hub, SettledRight, SignedTransaction, Vault
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def keys_of(hub: Hub, rx: "Rx", leaves: Sequence[RecordedLeaf]) -> dict[st
         reference = bought.get(leaf.attempt_id or "") or ""
         is_bought = ORDER_KEY.fullmatch(reference) is not None
         key = bytes.fromhex(reference[2:]) if is_bought else leaf.order_key
-        is_direct = is_bought or (hub.settles_at_once and leaf.holder != NO_HOLDER and not leaf.is_superseded)
+        is_direct = is_bought or (hub.settles_at_once and leaf.holder != NOBODY and not leaf.is_superseded)
         # A key is settled once: a right that has moved on since goes under a root.
         if is_direct and key not in keys.values() and await rx.chain_log.batch_of(key) is None:
             keys[leaf.id] = key

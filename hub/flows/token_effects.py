@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hub.domain.chain_log import NOBODY, ChainEvent
+from hub.domain.chain_log import ChainEvent
+from hub.domain.contracts import NOBODY
 from hub.domain.entitlements import ClaimedToken, TokenState
 from hub.domain.events import Change, EntitlementTokenChanged
 from hub.domain.ids import Draw

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hub.domain.contracts import NOBODY
 from hub.domain.entitlements import Entitlement
 from hub.domain.ids import Draw, fingerprint
 from hub.domain.people import Viewer, member_issuer
 from hub.domain.refusals import InvalidInput, NotFound, Refusal, StateConflict
 from hub.domain.requests import Answer, RequestKey
-from hub.flows import audit, records, rivals
+from hub.flows import audit, rivals
 from hub.flows.handing import Handing, hand, taken_up
 from hub.flows.people import external_id_fault, put_member
 from hub.ports import Hub, Vault
@@ -76,7 +77,7 @@ async def _handing(
     if not is_open:
         return StateConflict(giver.state, TRANSFER)
     order, grant = is_open[0]
-    return Handing(order, grant, giver, taker_id, to.wallet or records.NO_HOLDER)
+    return Handing(order, grant, giver, taker_id, to.wallet or NOBODY)
 
 
 async def taker_of(tx: "Tx", to: Recipient, draw: Draw, vault: Vault) -> str | None:

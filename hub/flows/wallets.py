@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hub.domain import checkout, siwe
+from hub.domain.contracts import NOBODY
 from hub.domain.ids import ALPHABET, Draw, base32
 from hub.domain.orders import Order
 from hub.domain.payments import PaymentAttempt
@@ -16,7 +17,6 @@ from hub.domain.refusals import IdentityTaken, InvalidInput, NotFound, Provision
 from hub.domain.requests import Answer
 from hub.domain.siwe import SiweMessage, SiweRefused
 from hub.flows import audit
-from hub.flows.records import NO_HOLDER
 from hub.ports import Hub, Vault
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ async def held_wallet(tx: "Tx", user_id: str | None, wallet_id: str) -> Wallet |
 async def holder_of(tx: "Tx", order: Order) -> str:
     """The address that the buyer has chosen for the right's token, if it is still theirs; else nobody's."""
     wallet = None if order.wallet_id is None else await held_wallet(tx, order.user_id, order.wallet_id)
-    return NO_HOLDER if wallet is None else wallet.address
+    return NOBODY if wallet is None else wallet.address
 
 
 def payer_of(attempt: PaymentAttempt, vault: Vault) -> str | None:

@@ -10,10 +10,10 @@ import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
 
-from hub.chain import calls
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import deploy
 from hub.domain.anchors import Leaf, Tree, plant, revocation_bit
+from hub.domain.contracts import HubRole
 from hub.ports import AnchorState, ChainRefused, ChainUnavailable, LeafClaim, SignedTransaction
 from tests.chain import nodes
 from tests.chain.keyring import keyring
@@ -212,7 +212,7 @@ async def test_deploying_again_finds_the_one_contract(url: str, chain: JsonRpcCh
     assert found.address == chain.contract
     assert given == replace(found, from_block=1)
     assert await chain.count_transactions(DEPLOYER.address, "latest") == sent
-    assert await chain.roles_of(GATEWAY.address) == calls.ROLE_GATEWAY | calls.ROLE_REVOKER | calls.ROLE_PAUSER
+    assert await chain.roles_of(GATEWAY.address) == HubRole.GATEWAY | HubRole.REVOKER | HubRole.PAUSER
     await other.aclose()
 
 

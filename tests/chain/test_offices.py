@@ -5,17 +5,18 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from contracts import abi
-from hub.chain import calls, splitter_calls
+from hub.chain import calls
 from hub.chain.checkout_deployment import TEST_TOKEN, deploy_checkout
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import Deployment, deploy
 from hub.chain.offices import owner_calls
+from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB, HubRole, SplitterRole
 from tests.chain import nodes
 from tests.chain.keyring import keyring
 
 DEPLOYER, GATEWAY, REVOKER, SELLER, PAUSER, SIGNER, MULTISIG = nodes.SENDERS[8:15]
 KEYS = keyring(DEPLOYER, GATEWAY, revoker=REVOKER, seller=SELLER, pauser=PAUSER, signer=SIGNER)
-ALL_OF_OLD = calls.ROLE_GATEWAY | calls.ROLE_PAUSER | calls.ROLE_REVOKER  # what the gateway once was at a hub
+ALL_OF_OLD = HubRole.GATEWAY | HubRole.PAUSER | HubRole.REVOKER  # what the gateway once was at a hub
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +45,16 @@ def former(chain: JsonRpcChain, node: nodes.Node, name: str, *arguments: object)
 async def test_a_former_contract_that_is_another_owners_by_now_holds_up_no_upgrade_and_the_owner_is_told_what_to_send(
     chain: JsonRpcChain, node: nodes.Node, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old = former(chain, node, calls.CONTRACT, MULTISIG.address, GATEWAY.address)
+    old = former(chain, node, ENTITLEMENT_HUB, MULTISIG.address, GATEWAY.address)
 
     new = await deploy(chain, KEYS, [old], succeeds=True)
 
     assert new.address == chain.contract != old.address
-    assert await chain.roles_of(REVOKER.address) == calls.ROLE_REVOKER
+    assert await chain.roles_of(REVOKER.address) == HubRole.REVOKER
     assert [line.split("send: ")[1] for line in caplog.messages] == [
         f"to {old.address} chain {chain.chain_id} data 0x{data.hex()}"
         for data in (
-            calls.set_role(REVOKER.address, calls.ROLE_REVOKER),
+            calls.set_role(REVOKER.address, HubRole.REVOKER),
             calls.set_role(GATEWAY.address, 0),
             calls.set_successor(new.address),
         )
@@ -63,12 +64,12 @@ async def test_a_former_contract_that_is_another_owners_by_now_holds_up_no_upgra
 async def test_a_splitter_that_its_hubs_owner_has_yet_to_admit_holds_up_nothing(
     chain: JsonRpcChain, node: nodes.Node, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hub = former(chain, node, calls.CONTRACT, MULTISIG.address, GATEWAY.address)
+    hub = former(chain, node, ENTITLEMENT_HUB, MULTISIG.address, GATEWAY.address)
     chain.use_contract(hub.address)
 
     splitter, _, _ = await deploy_checkout(chain, KEYS, [hub], token=TEST_TOKEN)
 
-    admits = calls.set_role(splitter.address, splitter_calls.ROLE_MINTER)
+    admits = calls.set_role(splitter.address, HubRole.MINTER)
     assert [line.split("send: ")[1] for line in caplog.messages] == [
         f"to {hub.address} chain {chain.chain_id} data 0x{admits.hex()}"
     ]
@@ -77,16 +78,16 @@ async def test_a_splitter_that_its_hubs_owner_has_yet_to_admit_holds_up_nothing(
 async def test_a_gateway_that_did_everything_once_loses_it_on_former_contracts_and_those_who_do_it_now_gain_it(
     chain: JsonRpcChain, node: nodes.Node
 ) -> None:
-    hub = former(chain, node, calls.CONTRACT, DEPLOYER.address, GATEWAY.address)
+    hub = former(chain, node, ENTITLEMENT_HUB, DEPLOYER.address, GATEWAY.address)
     await owner_calls(chain, KEYS, hub.address, calls.set_role(GATEWAY.address, ALL_OF_OLD))
-    splitter = former(chain, node, splitter_calls.SPLITTER, DEPLOYER.address, hub.address, GATEWAY.address)
-    sold_elsewhere = former(chain, node, splitter_calls.SPLITTER, DEPLOYER.address, hub.address, GATEWAY.address)
+    splitter = former(chain, node, CHECKOUT_SPLITTER, DEPLOYER.address, hub.address, GATEWAY.address)
+    sold_elsewhere = former(chain, node, CHECKOUT_SPLITTER, DEPLOYER.address, hub.address, GATEWAY.address)
 
     await deploy(chain, KEYS, [hub, splitter])
     await deploy_checkout(chain, KEYS, [hub, splitter, sold_elsewhere], token=TEST_TOKEN)
 
     accounts = [one.address for one in (GATEWAY, REVOKER, SELLER, PAUSER, SIGNER)]
-    assert [await chain.roles_of(one, hub.address) for one in accounts] == [0, calls.ROLE_REVOKER, 0, 0, 0]
-    of_splitter = [0, splitter_calls.ROLE_REFUNDER, splitter_calls.ROLE_SELLER, splitter_calls.ROLE_PAUSER, 0]
+    assert [await chain.roles_of(one, hub.address) for one in accounts] == [0, HubRole.REVOKER, 0, 0, 0]
+    of_splitter = [0, SplitterRole.REFUNDER, SplitterRole.SELLER, SplitterRole.PAUSER, 0]
     for one in (splitter, sold_elsewhere):
         assert [await chain.roles_of(account, one.address) for account in accounts] == of_splitter

@@ -13,6 +13,7 @@ from hub.chain import calls
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import deploy
 from hub.chain.results import MAX_DEADLINE_S, PaymentResult, digest, settle, sign, signer_of, typed_data
+from hub.domain.contracts import ENTITLEMENT_HUB, HubRole
 from hub.ports import ChainRefused, SettledRight, Settlement
 from tests.chain import nodes
 from tests.chain.keyring import keyring
@@ -20,7 +21,6 @@ from tests.chain.keyring import keyring
 DEPLOYER, GATEWAY, SIGNER, HOLDER = nodes.SENDERS[:4]
 KEYS = keyring(DEPLOYER, GATEWAY)
 NO_END = 2**56 - 1
-ROLE_SIGNER = 8
 CHAIN_ID, CONTRACT = 7, "0x" + "c0" * 20
 
 
@@ -38,7 +38,7 @@ def result(deadline: int = 0) -> PaymentResult:
 async def test_a_result_signed_by_a_signer_settles_once_and_anybody_may_send_it(node: nodes.Node) -> None:
     chain = JsonRpcChain(lambda: node.url, KEYS)
     await deploy(chain, KEYS, ())
-    office = calls.set_role(SIGNER.address, ROLE_SIGNER)
+    office = calls.set_role(SIGNER.address, HubRole.SIGNER)
     node.mined(nodes.signed(DEPLOYER, node.nonce(DEPLOYER), to=chain.contract, data=office))
     now = int(node.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
     signed = result(now + 3_600)
@@ -82,9 +82,9 @@ def test_the_digest_binds_chain_contract_and_every_field() -> None:
 
 
 def asked(node: nodes.Node, contract: str, function: str, *arguments: object) -> object:
-    data = "0x" + abi.call(calls.CONTRACT, function, *arguments).hex()
+    data = "0x" + abi.call(ENTITLEMENT_HUB, function, *arguments).hex()
     said = node.rpc("eth_call", {"to": contract, "data": data}, "latest")
-    return abi.answer(calls.CONTRACT, function, bytes.fromhex(said[2:]))
+    return abi.answer(ENTITLEMENT_HUB, function, bytes.fromhex(said[2:]))
 
 
 async def test_the_hub_settles_a_right_and_ends_it_each_with_the_key_for_that(node: nodes.Node) -> None:
@@ -118,13 +118,13 @@ async def test_a_stolen_gateway_key_can_only_anchor(node: nodes.Node) -> None:
     keys = keyring(DEPLOYER, GATEWAY, signer=SIGNER, revoker=nodes.SENDERS[4], pauser=nodes.SENDERS[5])
     chain = JsonRpcChain(lambda: node.url, keys)
     await deploy(chain, keys, ())
-    assert await chain.roles_of(GATEWAY.address) == calls.ROLE_GATEWAY
+    assert await chain.roles_of(GATEWAY.address) == HubRole.GATEWAY
     forged = result(int(node.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16) + 60)
     for stolen, why in (
         (calls.revoke(keccak(b"root"), 0, 1), "role"),
         (calls.revoke_order(keccak(b"order")), "role"),
         (abi.call("entitlement_hub", "pause"), "role"),
-        (calls.set_role(GATEWAY.address, calls.ROLE_REVOKER), "owner"),
+        (calls.set_role(GATEWAY.address, HubRole.REVOKER), "owner"),
         (settle(forged, sign(forged, chain.chain_id, chain.contract, GATEWAY)), "signer"),
     ):
         with pytest.raises(ChainRefused, match=why):

@@ -22,14 +22,15 @@ from contracts import abi
 from hub.chain.results import PaymentResult, sign
 from hub.domain import anchors
 from hub.domain.anchors import NO_END, NO_HOLDER, Leaf, Proof, Tree
+from hub.domain.contracts import ENTITLEMENT_HUB, HubRole
 
 CHAIN_ID = 31_337
 NOW = 1_800_000_000  # Unix seconds of the only block
 GAS_LIMIT = 5_000_000
 GAS_PRICE = 10**10  # wei, above the base fee of the first block
-NOBODY = bytes(20)
+NOBODY = NO_HOLDER
 
-GATEWAY, PAUSER, REVOKER, SIGNER, MINTER = 1, 2, 4, 8, 16
+GATEWAY, PAUSER, REVOKER, SIGNER, MINTER = HubRole
 
 TOKEN = anchors.token_id("crs_1", 1, 1, keccak)
 DATA_HASH = keccak(b"encrypted leaf file")
@@ -125,7 +126,7 @@ class Hub:
     def ask(self, function: str, *arguments: object) -> tuple[object, ...]:
         """What a view answers."""
         answer = self.evm.call(self.address, calldata(function, *arguments))
-        return (abi.answer("entitlement_hub", function, answer),)
+        return (abi.answer(ENTITLEMENT_HUB, function, answer),)
 
     def verifies(self, proof: Proof) -> bool:
         return self.ask("verify", *verify_arguments(proof)) == (True,)
@@ -138,12 +139,12 @@ def verify_arguments(proof: Proof) -> tuple[object, ...]:
 
 
 def calldata(function: str, *arguments: object) -> bytes:
-    return abi.call("entitlement_hub", function, *arguments)
+    return abi.call(ENTITLEMENT_HUB, function, *arguments)
 
 
 def event(name: str, *indexed: bytes) -> tuple[bytes, ...]:
     """The topics of an event of the hub."""
-    return abi.event("entitlement_hub", name).topic, *(value.rjust(32, b"\0") for value in indexed)
+    return abi.event(ENTITLEMENT_HUB, name).topic, *(value.rjust(32, b"\0") for value in indexed)
 
 
 def deploy(evm: Evm, name: str, *addresses: bytes) -> bytes:
@@ -211,7 +212,7 @@ def fresh_hub() -> Hub:
 
 def house_rules(evm: Evm) -> Hub:
     """The hub of `fresh_hub` on a machine where its accounts have funds."""
-    hub = Hub(evm, deploy(evm, "entitlement_hub", OWNER.address, GATE.address))
+    hub = Hub(evm, deploy(evm, ENTITLEMENT_HUB, OWNER.address, GATE.address))
     hub.send(OWNER, "setRole", GUARD.address, PAUSER)
     hub.send(OWNER, "setRole", JUDGE.address, REVOKER)
     hub.send(OWNER, "setRole", SEAL.address, SIGNER)

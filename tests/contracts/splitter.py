@@ -9,10 +9,11 @@ from eth_account import Account as Wallet
 from eth_utils import keccak
 
 from contracts import abi
+from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB, TEST_USD, SplitterRole
 from tests.contracts.evm import CHAIN_ID, GATE, NOW, OWNER, STRANGER, TOKEN, Account, Evm, Receipt, fresh_account
 from tests.contracts.evm import Hub as EntitlementHub
 
-SELLER, REFUNDER, PAUSER = 1, 2, 4
+SELLER, REFUNDER, PAUSER = SplitterRole
 PRICE = 12_340_000  # 12.34 of the coin
 DEADLINE = NOW + 1_800
 NO_BOUND = 2**256 - 1
@@ -173,9 +174,9 @@ def signed(signer: Account, coin: Contract, types: Json, message: Json) -> Signa
 def fresh_shop(hub: EntitlementHub, coin: Contract | None = None) -> Shop:
     """A shop beside a hub that is there; `coin` instead of TestUSD."""
     evm = hub.evm
-    rights = Contract(evm, hub.address, "entitlement_hub")
-    splitter = deployed(evm, "checkout_splitter", OWNER.address, hub.address, GATE.address)
-    coin = coin or deployed(evm, "test_usd")
+    rights = Contract(evm, hub.address, ENTITLEMENT_HUB)
+    splitter = deployed(evm, CHECKOUT_SPLITTER, OWNER.address, hub.address, GATE.address)
+    coin = coin or deployed(evm, TEST_USD)
     rights.send(OWNER, "setRole", splitter.address, rights.ask("MINTER"))
     splitter.send(OWNER, "setToken", coin.address, True)
     buyer = fresh_account(evm, 7)

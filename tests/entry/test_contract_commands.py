@@ -13,10 +13,10 @@ from hub.chain.calls import creation_address
 from hub.chain.client import JsonRpcChain
 from hub.chain.embedded import EmbeddedNode
 from hub.chain.keys import prepare_embedded
-from hub.chain.splitter_calls import SPLITTER
 from hub.chain.transacting import mined
+from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB
 from hub.entry.complaints import Complaint
-from hub.entry.contract_commands import HUB, ROLES, call_of
+from hub.entry.contract_commands import call_of
 from tests.entry.hubs import House, done, refused
 
 ALICE, BOB = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf", "0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF"
@@ -38,13 +38,7 @@ ALICE, BOB = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf", "0x2B5AD5c4795c026514
 def test_an_act_is_a_call_of_the_contract(
     action: str, words: list[str], function: str, arguments: tuple[object, ...]
 ) -> None:
-    assert call_of(action, words) == abi.call(HUB, function, *arguments)
-
-
-def test_roles_are_those_of_the_contract() -> None:
-    source = (Path(__file__).parents[2] / "contracts" / "entitlement" / "permissions.vy").read_text(encoding="utf-8")
-    for name, bit in ROLES.items():
-        assert f"{name.upper()}: public(constant(uint256)) = {bit}\n" in source
+    assert call_of(action, words) == abi.call(ENTITLEMENT_HUB, function, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +103,7 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         assert "paused   no" in told
         assert f"proposed {ALICE}" in told
         to, chain, data = await done(house, "contracts", "accept-owner", "--print")
-        assert data == f"data  0x{abi.call(HUB, 'acceptOwner').hex()}"
+        assert data == f"data  0x{abi.call(ENTITLEMENT_HUB, 'acceptOwner').hex()}"
         assert to.split()[1] in "".join(told)
         assert int(chain.split()[1]) == json.loads((house.data / "node.json").read_text())["chain_id"]
         assert "proposed" in await refused(house, "contracts", "accept-owner"), "the deployer was not proposed"
@@ -124,12 +118,12 @@ async def splitter_of_before(house: House, gateway: str) -> str:
     async with aclosing(JsonRpcChain(EmbeddedNode(house.data).url, keys)) as chain:
         await chain.connect()
         nonce = await chain.count_transactions(keys.deployer.address, "latest")
-        code = abi.creation(SPLITTER, keys.deployer.address, hub, gateway)
+        code = abi.creation(CHECKOUT_SPLITTER, keys.deployer.address, hub, gateway)
         await mined(chain, await chain.sign(keys.deployer, to=None, data=code, nonce=nonce))
     address = creation_address(keys.deployer.address, nonce)
     await house.change(
         "INSERT INTO contract (chain_id, address, name, code_hash, from_block, recorded_at_us)"
-        f" VALUES ({chain_id}, '{address}', '{SPLITTER}', '{'0b' * 32}', 1, 1)"
+        f" VALUES ({chain_id}, '{address}', '{CHECKOUT_SPLITTER}', '{'0b' * 32}', 1, 1)"
     )
     return address
 

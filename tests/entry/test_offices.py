@@ -9,6 +9,7 @@ from hub.chain.client import JsonRpcChain
 from hub.chain.embedded import EmbeddedNode
 from hub.chain.keys import ChainKeys, prepare_embedded
 from hub.chain.offices import OFFICES, owner_calls
+from hub.domain.contracts import HubRole
 from hub.domain.records import KeyRole
 from tests.entry.hubs import House, done
 
@@ -32,7 +33,7 @@ async def test_an_old_folders_new_keys_take_up_their_offices_once_and_the_gatewa
         keys = ChainKeys({role: prepare_embedded(house.data).held[role] for role in KeyRole if role != "former"})
         await chain.connect()
         [(address,)] = await house.rows("SELECT address FROM contract WHERE name = 'entitlement_hub'")
-        everything = calls.ROLE_GATEWAY | calls.ROLE_PAUSER | calls.ROLE_REVOKER
+        everything = HubRole.GATEWAY | HubRole.PAUSER | HubRole.REVOKER
         await owner_calls(chain, keys, address, calls.set_role(keys.gateway.address, everything))
         chain.use_contract(address)
         assert [await chain.balance_wei(keys.held[role].address) for role in NEW] == [0, 0, 0, 0]

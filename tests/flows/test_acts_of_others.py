@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.domain.chain_log import NOBODY
+from hub.domain.contracts import NOBODY
 from hub.domain.entitlements import GrantState
 from hub.domain.records import AnchorBatch, ChainTransaction, KnownContract, TransactionState
 from hub.flows import anchors

@@ -3,6 +3,7 @@
 import pytest
 
 from hub.domain.catalogue import Listing
+from hub.domain.contracts import NOBODY
 from hub.domain.orders import Order
 from hub.domain.payments import PaymentAttempt
 from hub.domain.people import Viewer, Wallet
@@ -10,7 +11,7 @@ from hub.domain.refusals import NotFound
 from hub.domain.requests import Answer, IdempotencyConflict
 from hub.flows import erasure, purchase, wallets
 from tests.flows.benches import Bench
-from tests.flows.test_claims import NOBODY, claimed, rights
+from tests.flows.test_claims import claimed, rights
 from tests.flows.test_wallets import linked
 from tests.wallets import account
 from tests.world import operator

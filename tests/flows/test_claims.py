@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hub.domain.contracts import NOBODY
 from hub.domain.entitlements import GrantState
 from hub.domain.orders import ChainStatus, Order
 from hub.domain.people import Viewer, Wallet
@@ -17,8 +18,6 @@ from tests.flows.benches import Bench
 from tests.flows.test_wallets import linked
 from tests.wallets import account
 from tests.world import SECOND_US, World, operator
-
-NOBODY = "0x" + "00" * 20
 
 
 async def bought(bench: Bench, viewer: Viewer, *, price_minor: int = 9900, key: str = "key-1") -> Order:

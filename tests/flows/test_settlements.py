@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from hub.domain.anchors import NO_END
-from hub.domain.chain_log import NOBODY
+from hub.domain.contracts import NOBODY
 from hub.domain.payments import PaymentAttempt
 from hub.domain.people import Viewer, Wallet
 from hub.domain.records import KeyRole

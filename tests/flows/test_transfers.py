@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hub.domain.catalogue import Listing, Platform
+from hub.domain.contracts import NOBODY
 from hub.domain.entitlements import GrantSource, GrantState
 from hub.domain.orders import FulfilmentStatus
 from hub.domain.people import Viewer
@@ -17,7 +18,7 @@ from hub.flows import entitlements, handing, people, transfers
 from hub.flows.transfers import Recipient
 from hub.ports import ChainUnavailable
 from tests.flows.benches import Bench
-from tests.flows.test_claims import NOBODY, rights
+from tests.flows.test_claims import rights
 from tests.flows.test_wallets import linked
 from tests.wallets import account
 from tests.world import SECOND_US, operator, partner

@@ -8,6 +8,7 @@ from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.elements import ColumnElement
 
 from hub.domain.anchors import MAX_LEAVES
+from hub.domain.contracts import NOBODY
 from hub.domain.people import ViewerKind
 from hub.store.anchors import anchor_batch, leaf
 from hub.store.chain_log import chain_cursor
@@ -133,10 +134,9 @@ known(
 def visible_path(alias: FromClause, kind: ViewerKind) -> ColumnElement[bool]:
     """A right's path under its root, for whoever sees the right. A platform knows its buyers by other names than their
     wallets: of a right that is for one it gets the path from its holder, if at all."""
-    return alias.c.holder == literal_column(f"'{NO_HOLDER}'") if kind is ViewerKind.PLATFORM else true()
+    return alias.c.holder == literal_column(f"'{NOBODY}'") if kind is ViewerKind.PLATFORM else true()
 
 
-NO_HOLDER = "0x" + "00" * 20
 known(Noun("leaf", leaf, LeafRow, visible_leaf))
 known(Noun("claimed_token", claimed_token, ClaimedTokenRow, visible_leaf))
 known(
