@@ -203,17 +203,21 @@ class House:
         return hub
 
     async def begin(
-        self, *arguments: str, failpoint: str | None = None, ahead_s: float = 0, **environ: str
+        self, *arguments: str, failpoint: str | None = None, ahead_s: float = 0,
+        spoil: Callable[[], None] | None = None, **environ: str,
     ) -> Process:  # fmt: skip
         """Any other command, begun."""
-        process = Process(arguments, self._environ(failpoint) | environ, self._output(), ahead_s)
+        process = Process(arguments, self._environ(failpoint) | environ, self._output(), ahead_s, spoil)
         self._begun.append(process)
         await process.begin()
         return process
 
-    async def command(self, *arguments: str, failpoint: str | None = None, ahead_s: float = 0) -> tuple[int, str]:
+    async def command(
+        self, *arguments: str, failpoint: str | None = None, ahead_s: float = 0,
+        spoil: Callable[[], None] | None = None,
+    ) -> tuple[int, str]:  # fmt: skip
         """Any other command: its exit code and what it said."""
-        process = await self.begin(*arguments, failpoint=failpoint, ahead_s=ahead_s)
+        process = await self.begin(*arguments, failpoint=failpoint, ahead_s=ahead_s, spoil=spoil)
         code = await process.ended()
         return code, process.said
 

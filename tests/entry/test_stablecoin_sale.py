@@ -59,14 +59,14 @@ class Node:
         self._data = data
 
     @property
-    def _url(self) -> str:
+    def url(self) -> str:
         """One that comes again has another port."""
         return f"http://127.0.0.1:{json.loads((self._data / 'node.json').read_text())['port']}"
 
     async def ask(self, method: str, *params: Any) -> Any:
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             said = (
-                await client.post(self._url, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+                await client.post(self.url, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
             ).json()
         assert "error" not in said, said
         return said["result"]
@@ -81,7 +81,7 @@ class Node:
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             call = {"from": sender, "to": to, "data": data}
             asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [call, "latest"]}
-            return str((await client.post(self._url, json=asked)).json()["error"])
+            return str((await client.post(self.url, json=asked)).json()["error"])
 
     async def send(self, sender: LocalAccount, to: str, data: str, value: int = 0) -> dict[str, Any]:
         """A transaction of this account, mined; its receipt."""
