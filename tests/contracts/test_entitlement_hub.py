@@ -6,9 +6,11 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
+from contracts import abi
 from hub.domain import anchors
 from hub.domain.anchors import MAX_PROOF, NO_END, NO_HOLDER, Leaf
 from tests.contracts.evm import (
+    ACCOUNTS,
     DATA_HASH,
     GATE,
     GATEWAY,
@@ -19,6 +21,7 @@ from tests.contracts.evm import (
     OWNER,
     PAUSER,
     REVOKER,
+    SEAL,
     SIGNER,
     STRANGER,
     TOKEN,
@@ -75,11 +78,13 @@ def test_an_empty_batch_is_refused(hub: Hub, root: bytes, count: int, kind: int,
     ("function", "arguments", "holder", "reason"),
     [
         ("anchor", (ROOT, 3, DATA_HASH, 1), GATE, "role"),
+        ("recordRequest", (ROOT, DATA_HASH), GATE, "role"),
         ("revoke", (ROOT, 0, 1), JUDGE, "role"),
         ("revokeRoot", (ROOT,), JUDGE, "role"),
         ("pause", (), GUARD, "role"),
         ("unpause", (), GUARD, "role"),
         ("setRole", (STRANGER.address, GATEWAY), OWNER, "owner"),
+        ("rotateSigner", (SEAL.address, STRANGER.address, NOW), OWNER, "owner"),
         ("proposeOwner", (STRANGER.address,), OWNER, "owner"),
         ("setSuccessor", (STRANGER.address,), OWNER, "owner"),
         ("acceptOwner", (), None, "proposed"),
@@ -88,11 +93,11 @@ def test_an_empty_batch_is_refused(hub: Hub, root: bytes, count: int, kind: int,
 def test_who_lacks_the_role_is_refused(
     hub: Hub, function: str, arguments: tuple[object, ...], holder: Account | None, reason: str
 ) -> None:
-    for account in {OWNER, GATE, GUARD, JUDGE, STRANGER} - {holder}:
-        before = hub.evm.header.state_root
+    before = hub.evm.header.state_root
+    for account in set(ACCOUNTS) - {holder}:
         with pytest.raises(Reverted, match=f"^{reason}$"):
             hub.send(account, function, *arguments)
-        assert hub.evm.header.state_root == before
+    assert hub.evm.header.state_root == before
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -361,9 +366,16 @@ def test_a_successor_changes_nothing_here(hub: Hub) -> None:
     assert receipt.logs == ((event("SuccessorSet", STRANGER.address), b""),)
     assert hub.ask("successor") == ("0x" + STRANGER.address.hex(),)
     assert hub.verifies(batch(3).proof(0))
+    hub.send(OWNER, "setSuccessor", NOBODY)
+    assert hub.ask("successor") == ("0x" + NOBODY.hex(),)
 
 
 def test_a_hub_is_born_with_owner_and_gateway(hub: Hub) -> None:
+    born = hub.evm.send(OWNER, b"", abi.creation("entitlement_hub", OWNER.address, GATE.address))
+    assert born.logs == (
+        (event("OwnerChanged", NOBODY, OWNER.address), b""),
+        (event("RoleSet", GATE.address), encode(["uint256"], [GATEWAY])),
+    )
     assert hub.ask("roles", GATE.address) == (GATEWAY,)
     assert hub.ask("roles", OWNER.address) == (0,)
     without = Hub(hub.evm, deploy(hub.evm, "entitlement_hub", OWNER.address, NOBODY))

@@ -235,6 +235,23 @@ def test_revoking_a_root_ends_what_was_claimed_under_it(hub: Hub) -> None:
     hub.send(STRANGER, "burnRevoked", ALICE, TOKEN)
 
 
+def test_the_last_index_of_all_has_a_bit_of_its_own(hub: Hub) -> None:
+    leaf, index = right(0, to=ALICE), 2**32 - 2
+    root = anchors.leaf_hash(index, leaf, keccak)  # a tree of one leaf, which says that it is one of many
+    proof = Proof(root, index, leaf.order_key, ALICE, TOKEN, NO_END, leaf.commitment, ())
+    hub.send(GATE, "anchor", root, index + 1, DATA_HASH, 1)
+    assert hub.ask("anchored", root) == ((index + 1, 1, NOW, False),)
+    claimed(hub, proof)
+    assert hub.ask("held", ALICE, TOKEN) == ((anchors.tag(root), index, NO_END, True),)
+    for other in (index - 1, index - 256, index % 2**16):
+        hub.send(JUDGE, "revoke", root, *anchors.revocation_bit(other))
+    assert hub.verifies(proof)
+    assert of(hub) == (True, NO_END, 1)
+    revoked(hub, proof)
+    assert not hub.verifies(proof)
+    assert of(hub) == (False, 0, 1)
+
+
 def test_no_word_beyond_the_indices_can_be_revoked(hub: Hub) -> None:
     tree = anchored(hub, [right(0, to=ALICE), right(1)])
     claimed(hub, tree.proof(0))

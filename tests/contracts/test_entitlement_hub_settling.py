@@ -258,7 +258,8 @@ def test_two_signers_live_until_the_grace_is_over(hub: Hub) -> None:
 
 def test_a_removed_signer_signs_no_more_at_once(hub: Hub) -> None:
     new = fresh_account(hub.evm, 1)
-    hub.send(OWNER, "rotateSigner", SEAL.address, new.address, NOW)
+    receipt = hub.send(OWNER, "rotateSigner", SEAL.address, new.address, NOW)
+    assert receipt.logs[0] == (event("RoleSet", SEAL.address), encode(["uint256"], [0]))  # its seat is free
     with pytest.raises(Reverted, match=r"^signer$"):
         settled(hub, RESULT)
     hub.send(OWNER, "rotateSigner", new.address, SEAL.address, NOW + DAY)
