@@ -14,8 +14,10 @@ from hub.flows import (
     deliveries,
     dispute_answers,
     disputes,
+    final_looks,
     indexing,
     late,
+    looks,
     notices,
     offers,
     orders,
@@ -54,13 +56,14 @@ HANDLERS: dict[str, Handler] = {
     refund_facts.RESOLVE: refund_sending.resolve,
     late.RETURN: surplus.return_money,
     deliveries.DELIVER: deliveries.deliver,
+    looks.LOOK: final_looks.look,
 }
 # Money and the chain are asked about for ever, deliveries count their own attempts; anything else waits for a person
 # after MAX_TRIES.
 TIRELESS = frozenset({
     attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", revocations.KIND, deliveries.DELIVER,
     dispute_answers.SEND, claims.FOLLOW, records.PLACE,
-    refund_facts.RESOLVE, late.RETURN,
+    refund_facts.RESOLVE, late.RETURN, looks.LOOK,
 })  # fmt: skip
 
 # Tasks worked on at once: each holds at most one remote call. Those of pools, whose ends partners choose, have hands of

@@ -47,7 +47,7 @@ from hub.domain.payments import (
     void_fact_of,
 )
 from hub.domain.reconciliation import BreakKind
-from hub.flows import disputes, late
+from hub.flows import disputes, late, looks
 from hub.flows.breaks import open_break, tell_of_lost_purchase
 from hub.flows.entitlements import audiences_of, grant_purchase, restore_grants_of
 from hub.flows.records import record_end
@@ -268,6 +268,8 @@ async def _follow(
     audiences = await audiences_of(tx, order, vault)
     if attempt.state is not before.state:
         tell_attempt(tx, before.state, attempt, cause, audiences, draw)
+        if attempt.state is AttemptState.CHARGED:
+            looks.promise(tx, attempt, None, draw)
     if order != held:
         order = await tx.orders.update(order)
         _tell_money(tx, held, order, cause, audiences, draw)

@@ -66,6 +66,8 @@ async def undone(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: V
                 await token_effects.unclaimed(tx, event, draw, vault)
             await _unrecorded(tx, event, draw)
             await purchase_effects.unsettled(tx, event, draw, vault)
+        case "Refunded":
+            await purchase_effects.unrefunded(tx, event, draw)
         case "OrderRevoked" if await _batch(tx, event) is not None:
             await _unrevoked(tx, event, depth, draw, vault)
         case "OrderRevoked" if depth >= Depth.CONFIRMED:

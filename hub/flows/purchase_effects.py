@@ -13,7 +13,7 @@ from hub.domain.ids import Draw
 from hub.domain.orders import Order
 from hub.domain.payments import AttemptState, PaymentAttempt
 from hub.domain.reconciliation import BreakKind
-from hub.domain.refunds import RefundState
+from hub.domain.refunds import Refund, RefundState
 from hub.flows.attempts import ANEW, RESOLVE
 from hub.flows.breaks import open_break, tell_of_event, tell_of_lost_purchase
 from hub.flows.entitlements import (
@@ -60,14 +60,34 @@ async def unsettled(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> No
     """A purchase that was taken for paid is gone, in a block deeper than its channel waits for: what it gave is held
     back until it is in a block again, and a person is told. Its money stays in the books until that person decides."""
     attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
-    if attempt is None or attempt.state is not AttemptState.CHARGED:
+    if attempt is not None:
+        await purchase_gone(tx, attempt, event.subject, draw, vault)
+
+
+async def purchase_gone(tx: "Tx", attempt: PaymentAttempt, key: str, draw: Draw, vault: Vault) -> None:
+    """Likewise, however that came to be known."""
+    if attempt.state is not AttemptState.CHARGED:
         return
     effect = "no right rests on it"
     if await _gives_right(tx, attempt):
         await _move_bought(tx, attempt, suspend_grants_of, draw, vault)
         effect = "its right is held back"
-    detail = f"the chain has taken back purchase {event.subject}, which had paid {attempt.key}: {effect}"
+    detail = f"the chain has taken back purchase {key}, which had paid {attempt.key}: {effect}"
     await open_break(tx, BreakKind.CHAIN, attempt.id, attempt.order_id, detail, draw)
+
+
+async def unrefunded(tx: "Tx", event: ChainEvent, draw: Draw) -> None:
+    """What was taken for given back is with its payees again: a person decides whether to give it back once more."""
+    attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
+    if attempt is not None:
+        await refund_gone(tx, attempt, event.subject, draw)
+
+
+async def refund_gone(tx: "Tx", attempt: PaymentAttempt, key: str, draw: Draw) -> None:
+    """Likewise, however that came to be known."""
+    for refund in await _given_back(tx, attempt):
+        detail = f"the chain has taken back refund {refund.key} of purchase {key}: its right has ended all the same"
+        await open_break(tx, BreakKind.CHAIN, refund.id, refund.order_id, detail, draw)
 
 
 async def _is_known(tx: "Tx", event: ChainEvent) -> bool:
@@ -118,8 +138,12 @@ async def _gives_right(tx: "Tx", attempt: PaymentAttempt) -> bool:
     now, right = await tx.payments.by_id(attempt.id), await tx.anchors.right_of_grant(attempt.order_id)
     if now is None or now.state is not AttemptState.CHARGED or right is None or right.attempt_id != attempt.id:
         return False
+    return not await _given_back(tx, attempt)
+
+
+async def _given_back(tx: "Tx", attempt: PaymentAttempt) -> list[Refund]:
     refunds = await tx.refunds.of_order(attempt.order_id)
-    return not any(one.attempt_id == attempt.id and one.state is RefundState.SUCCEEDED for one in refunds)
+    return [one for one in refunds if one.attempt_id == attempt.id and one.state is RefundState.SUCCEEDED]
 
 
 async def _move_bought(

@@ -26,7 +26,7 @@ from hub.domain.refunds import (
     reduce,
     refunded,
 )
-from hub.flows import attempts, disputes, late
+from hub.flows import attempts, disputes, late, looks
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
 from hub.ports import Vault
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from hub.store.transactions import Tx
 
 RESOLVE = "resolve_refund"
-# Why a Grant ended, for whoever restores it.
 
 
 async def apply_fact(tx: "Tx", refund_id: str, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
@@ -58,6 +57,8 @@ async def apply_fact(tx: "Tx", refund_id: str, result: Result, source: Source, d
     after = await tx.refunds.update(after)
     if after.state is not before.state:
         await follow(tx, order, before, after, attempt.channel, f"{source}: {fact.kind}", draw, vault)
+        if after.state is RefundState.SUCCEEDED:
+            looks.promise(tx, attempt, after, draw)
     return after
 
 

@@ -104,6 +104,10 @@ class ChainLog:
         """Of every chain that was ever read."""
         return await self._rx.many(_CURSORS, Cursor)
 
+    async def hold(self) -> list[Cursor]:
+        """Likewise, until the end of the unit: meanwhile nothing more is read, and nothing goes back."""
+        return await self._rx.many(_HOLD, Cursor)
+
     async def begin(self, new: Cursor) -> bool:
         """False: this chain is being read already."""
         return await self._rx.one(_BEGIN, int, **_columns(new, chain_cursor)) is not None
@@ -210,6 +214,7 @@ _MOVABLE = tuple(column.name for column in _c if column.name not in ("chain_id",
 _after, _upto = bindparam("after", type_=BigInteger()), bindparam("upto", type_=BigInteger())
 _CURSOR = select(chain_cursor).where(_c.chain_id == bindparam("on_chain"))
 _CURSORS = select(chain_cursor).order_by(_c.chain_id)
+_HOLD = _CURSORS.with_for_update()
 _BEGIN = inserted(chain_cursor).on_conflict_do_nothing().returning(_c.chain_id)
 _MOVE = (
     update(chain_cursor)

@@ -24,7 +24,9 @@ from hub.flows import (
     deliveries,
     dispute_answers,
     disputes,
+    final_looks,
     late,
+    looks,
     notices,
     purchase,
     records,
@@ -71,6 +73,7 @@ HANDLERS = {
     refund_facts.RESOLVE: refund_sending.resolve,
     late.RETURN: surplus.return_money,
     deliveries.DELIVER: deliveries.deliver,
+    looks.LOOK: final_looks.look,
 }
 
 

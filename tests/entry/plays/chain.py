@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from tests.entry.hubs import CHECKOUT, reached
+from hub.flows.looks import LOOK
+from tests.entry.hubs import CHECKOUT, reached, until
 from tests.entry.plays.rights import revoked
-from tests.entry.plays.scene import Scene, waiting
+from tests.entry.plays.scene import Scene, paid_order, waiting
 from tests.entry.plays.stage import AFTER_LEASES_S, Stage
 
 
@@ -89,6 +90,34 @@ def lose_what_was_sent_first() -> None:
     sending.__dict__["OUTBID_AFTER_US"] = 0
 
 
+async def counted_on(stage: Stage, name: str) -> None:
+    """Before any death: an order was paid in a block that the chain's log does not tell of."""
+    order_id = await paid_order(stage, name)
+    await stage.hub.kill()
+    [(attempt_id,)] = await stage.house.rows(f"SELECT id FROM payment_attempt WHERE order_id = '{order_id}'")
+    body = f'{{"attempt"\\:"{attempt_id}","refund"\\:null,"since_us"\\:0}}'  # not the names of parameters
+    await stage.house.change(
+        "INSERT INTO task (kind, key, body, attempts, run_at_us) "
+        f"VALUES ('{LOOK}', '{attempt_id}', CAST('{body}' AS TEXT), 0, 0)"
+    )
+
+
+async def found_gone(stage: Stage, name: str) -> None:
+    """Its right is held back, and a person is told once."""
+    listing_id = stage.listings[name].listing_id
+    states = (
+        "SELECT a.id, g.state FROM order_ o JOIN payment_attempt a ON a.order_id = o.id JOIN grant_ g "
+        f"ON g.source_ref = o.id WHERE o.listing_id = '{listing_id}'"
+    )
+
+    async def is_held_back() -> bool:
+        return [state for _, state in await stage.house.rows(states)] == ["SUSPENDED"]
+
+    await until(is_held_back, within_s=60, what="held back")
+    [(attempt_id, _)] = await stage.house.rows(states)
+    assert await stage.house.rows(f"SELECT kind FROM break_ WHERE subject_id = '{attempt_id}'") == [("CHAIN",)]
+
+
 CHAIN: dict[str, Scene] = {
     "close_batch": Scene(),
     "keep_signed": Scene(),
@@ -96,6 +125,7 @@ CHAIN: dict[str, Scene] = {
     "widen": Scene(waiting, before=unwatched),
     "take_blocks": Scene(),
     "step_back": Scene(before=taken_back),
+    "find_gone": Scene(found_gone, before=counted_on),
     "resume_reading": Scene(before=told_to_go_on, command=lambda *_: ["chain", "resume"], may_be_done=True),
     "halt_reading": Scene(halted, before=rewritten, ahead_s=AFTER_LEASES_S + 1),  # last: no record is read after it
     "replace_signed": Scene(refused_for_a_while, spoil=lose_what_was_sent_first),

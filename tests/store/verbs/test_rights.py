@@ -195,6 +195,7 @@ async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
         assert await log.about("0xr3", "Anchored") == [second]
         assert await log.told(7, ["Anchored", "Paused"]) == [first, second]
         assert await log.told(7, ["Paused"]) == []
+        assert await log.hold() == await log.cursors()
         await log.drop_empty(7, 2)
         assert await log.blocks(7, 0) == [blocks[0], blocks[2]]
         await log.drop_after(7, 2)
