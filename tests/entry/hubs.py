@@ -304,8 +304,10 @@ class House:
         return self.database or f"sqlite:///{self.data / 'hub.sqlite3'}"
 
     def _environ(self, failpoint: str | None) -> dict[str, str]:
-        # Tests look every few hundredths of a second, as no client would: their looks are not what is limited here.
-        environ = {"HUB_DATA": str(self.data), "HUB_WEBHOOK_ALLOW": "127.0.0.1", "HUB_COST_RESTORE": "1000000000"}
+        # Tests look every few hundredths of a second and buy as fast as they can, as no client would: neither their
+        # looks nor their purchases are what is limited here.
+        environ = {"HUB_DATA": str(self.data), "HUB_WEBHOOK_ALLOW": "127.0.0.1", "HUB_COST_RESTORE": "1000000000",
+                   "HUB_ATTEMPTS_PER_MINUTE": "1000000"}  # fmt: skip
         if self.database:
             environ["HUB_DATABASE"] = self.database
         if failpoint:
