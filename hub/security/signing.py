@@ -8,11 +8,14 @@ import hashlib
 import hmac
 import json
 import re
-from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 from eth_hash.auto import keccak
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
@@ -157,19 +160,25 @@ def _text(value: object, pattern: str) -> str:
 
 MAX_CURSOR = 4096  # characters; a keyset on a long title in Chinese has about 2,000
 
-_EVENT = "v1:"  # leads what is sealed, so that another layout can stand beside this one later
+_EVENT, _FIRST_EVENT = "v2", "v1:"  # of event cursors: as they are made, and of those made before, which still open
 _LIST = "v1"
-_URL = bytes.maketrans(b"+/", b"-_")  # base64 to base64url
 _MAC = 16  # bytes: 128 bits, which nobody guesses in a hub's lifetime
+_HALF = 8  # bytes of the block in an event's cursor: one half says whose stream it is, the other the position
+_POSITIONS = 2**63  # as many as a column of the log holds
 
 
 class Cursors:
     """Seals positions and opens them again. The same position gives the same text; every other text is refused."""
 
     def __init__(self, key: Key) -> None:
-        # HMAC-SHA256 with its two keyed blocks hashed beforehand: a replay seals a hundred thousand cursors.
+        # HMAC-SHA256 with its two keyed blocks hashed beforehand: a long page seals a hundred cursors.
         block = key.derive("cursors").ljust(64, b"\0")
         self._inner, self._outer = (hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
+        self._stream_key = key.derive("streams of cursors")
+        # Each position is one block and no two are alike, so enciphering them one by one (ECB) tells nothing; a block
+        # that is made up deciphers to its stream once in 2^64. A replay seals a hundred thousand: a page is one call.
+        self._blocks = Cipher(AES(key.derive("positions of cursors")), ECB())
+        self._encipher = self._blocks.encryptor().update  # whole blocks leave nothing behind in it
 
     @classmethod
     def in_folder(cls, data: Path, *, is_production: bool, draw_seed: Callable[[], bytes]) -> "Cursors":
@@ -182,22 +191,35 @@ class Cursors:
 
     def seal_all(self, stream: str, positions: Sequence[int]) -> list[str]:
         """The same for many events of one stream."""
-        if not stream or min(positions, default=0) < 0:
+        if not stream or min(positions, default=0) < 0 or max(positions, default=0) >= _POSITIONS:
             raise ValueError("a cursor has a stream and a position from 0")
-        before = f"{_EVENT}{stream}:".encode()
-        keyed = self._keyed("event", before)
-        lines = []
-        for position in positions:
-            digits = b"%d" % position
-            lines.append(b2a_base64(self._mac(keyed, digits) + before + digits))
-        return b"".join(lines).translate(_URL, b"=").decode().split()
+        name = stream.encode()
+        own = int.from_bytes(blake2s(name, key=self._stream_key, digest_size=_HALF).digest()) << 8 * _HALF
+        blocks = b"".join([(own + position).to_bytes(2 * _HALF) for position in positions])
+        before, sealed = f"{_EVENT}.{base64url(name)}.", self._encipher(blocks).hex()
+        return [before + sealed[begun : begun + 4 * _HALF] for begun in range(0, len(sealed), 4 * _HALF)]
 
     def open(self, text: str) -> tuple[str, int]:
         """Stream and position. Raises CursorRefused. The caller must still ask whether the viewer may read it."""
+        if "." not in text:
+            return self._open_first(text)
+        try:
+            _, name, sealed = text[:MAX_CURSOR].split(".")
+            stream, block = unbase64url(name).decode(), self._blocks.decryptor().update(bytes.fromhex(sealed))
+            position = int.from_bytes(block[_HALF:])
+            is_ours = hmac.compare_digest(self.seal(stream, position).encode(), text.encode())
+        except ValueError:
+            raise CursorRefused from None
+        if not is_ours:
+            raise CursorRefused
+        return stream, position
+
+    def _open_first(self, text: str) -> tuple[str, int]:
+        """A cursor of the first layout."""
         body = self._open("event", text)
-        if not body.startswith(_EVENT):
-            raise CursorRefused  # of a later release of this hub
-        stream, _, position = body.removeprefix(_EVENT).rpartition(":")
+        if not body.startswith(_FIRST_EVENT):
+            raise CursorRefused
+        stream, _, position = body.removeprefix(_FIRST_EVENT).rpartition(":")
         return stream, int(position)
 
     def seal_keyset(self, list_name: str, values: Keyset) -> str:
@@ -216,7 +238,7 @@ class Cursors:
 
     def _seal(self, use: str, body: str) -> str:
         data = body.encode()
-        text = base64url(self._mac(self._keyed(use), data) + data)
+        text = base64url(self._mac(use, data) + data)
         if len(text) > MAX_CURSOR:
             raise ValueError(f"a cursor of more than {MAX_CURSOR} characters")
         return text
@@ -228,19 +250,13 @@ class Cursors:
         except ValueError:
             raise CursorRefused from None
         mac, data = sealed[:_MAC], sealed[_MAC:]
-        if not hmac.compare_digest(mac, self._mac(self._keyed(use), data)):
+        if not hmac.compare_digest(mac, self._mac(use, data)):
             raise CursorRefused
         return data.decode()
 
-    def _keyed(self, use: str, before: bytes = b"") -> "hashlib._Hash":
-        """The inner hash of whatever is sealed for this use and begins so."""
-        inner = self._inner.copy()
+    def _mac(self, use: str, data: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
         # The length parts use from data: no two pairs are one text.
-        inner.update(len(use.encode()).to_bytes(4) + use.encode() + before)
-        return inner
-
-    def _mac(self, keyed: "hashlib._Hash", data: bytes) -> bytes:
-        inner, outer = keyed.copy(), self._outer.copy()
-        inner.update(data)
+        inner.update(len(use.encode()).to_bytes(4) + use.encode() + data)
         outer.update(inner.digest())
         return outer.digest()[:_MAC]

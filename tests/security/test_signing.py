@@ -168,10 +168,32 @@ def test_a_keyset_opens_to_its_values(values: Keyset) -> None:
     assert CURSORS.open_keyset("orders", CURSORS.seal_keyset("orders", values)) == values
 
 
+@given(STREAMS, st.lists(POSITIONS, max_size=5))
+def test_cursors_that_are_sealed_together_are_those_that_are_sealed_alone(stream: str, positions: list[int]) -> None:
+    assert CURSORS.seal_all(stream, positions) == [CURSORS.seal(stream, position) for position in positions]
+
+
+@pytest.mark.parametrize(("stream", "position"), [("", 1), ("usr_1", -1), ("usr_1", 2**63)])
+def test_what_is_no_place_in_a_log_has_no_cursor(stream: str, position: int) -> None:
+    with pytest.raises(ValueError, match="a cursor has a stream"):
+        CURSORS.seal(stream, position)
+
+
+def test_a_cursor_of_the_first_layout_still_opens() -> None:
+    first = "9IrTbstm2-GgLU-RIcDaj3YxOnVzcl8xOjQy"  # as it was given for this key before there was a second one
+    assert first == CURSORS._seal("event", "v1:usr_1:42")
+    assert CURSORS.open(first) == ("usr_1", 42)
+
+
+def test_a_cursor_of_another_stream_is_refused_under_this_ones_name() -> None:
+    (version, name, _), (*_, block) = (CURSORS.seal(stream, 42).split(".") for stream in ("usr_1", "usr_2"))
+    with pytest.raises(CursorRefused):
+        CURSORS.open(f"{version}.{name}.{block}")
+
+
 def test_a_cursor_fits_into_a_url() -> None:
-    assert set(CURSORS.seal_keyset("courses", ("通宝?/+", 7))) <= set(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    )
+    for text in (CURSORS.seal_keyset("courses", ("通宝?/+", 7)), CURSORS.seal("通宝?/+", 7)):
+        assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 @given(st.data())
@@ -199,6 +221,9 @@ def test_a_forged_cursor_is_refused() -> None:
     for mac in (b"", bytes(16), bytes(32)):
         with pytest.raises(CursorRefused):
             CURSORS.open(base64.urlsafe_b64encode(mac + body).rstrip(b"=").decode())
+    for block in ("", "00", "00" * 16, "00" * 32, CURSORS.seal("hub", 0)[-32:].upper(), "g" * 32):
+        with pytest.raises(CursorRefused):
+            CURSORS.open(f"v2.aHVi.{block}")
 
 
 def test_a_cursor_of_another_list_or_use_or_hub_is_refused() -> None:
@@ -215,8 +240,9 @@ def test_a_cursor_of_another_list_or_use_or_hub_is_refused() -> None:
 
 
 def test_one_position_has_one_cursor() -> None:
-    text = CURSORS.seal("usr_1", 4)  # 26 bytes: the last letter holds two bits that no decoder needs
+    text = CURSORS._seal("event", "v1:usr_1:4")  # 26 bytes: the last letter holds two bits that no decoder needs
     assert len(text) == 35
+    assert CURSORS.open(text) == ("usr_1", 4)
     for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=".replace(text[-1], ""):
         with pytest.raises(CursorRefused):
             CURSORS.open(text[:-1] + letter)
@@ -225,6 +251,8 @@ def test_one_position_has_one_cursor() -> None:
 def test_a_cursor_of_a_later_release_is_refused() -> None:
     with pytest.raises(CursorRefused):
         CURSORS.open(CURSORS._seal("event", "v2:usr_1:42"))
+    with pytest.raises(CursorRefused):
+        CURSORS.open(CURSORS.seal("usr_1", 42).replace("v2.", "v3."))
     with pytest.raises(CursorRefused):
         CURSORS.open_keyset("orders", CURSORS._seal("list orders", '["v2","a"]'))
 
