@@ -19,10 +19,10 @@ from hub.channels import stablecoin_words as words
 from hub.channels.connecting import ChannelSettingRefused, OnChain, Surroundings, demand_known
 from hub.channels.stablecoin_offers import Shelf
 from hub.channels.stablecoin_refunds import Refunds
-from hub.channels.stablecoin_results import LOOK_AGAIN_MS, Answers, as_text, key_in
+from hub.channels.stablecoin_results import LOOK_AGAIN_MS, Answers, as_text
 from hub.channels.stablecoin_statement import statement_lines
 from hub.channels.stablecoin_whereabouts import whereabouts
-from hub.domain.checkout import Purchase, Sale, money_of, offer_id, order_key, wallet_of
+from hub.domain.checkout import Purchase, Sale, money_of, offer_id, order_key, order_key_in, wallet_of
 from hub.domain.money import CURRENCIES, MAX_PRICE_MINOR, Money
 from hub.domain.payments import CaptureMethod, Notice, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.refunds import Refund
@@ -168,7 +168,7 @@ class StablecoinChannel:
         """What the contracts hold under the order key: what was shown is the order key in `channel_ref`. An order that
         is not paid and not too late is still to be paid: what to do is said again."""
         try:
-            key = key_in(attempt.channel_ref)
+            key = order_key_in(attempt.channel_ref)
             if key is None:
                 return await self._unseen(attempt)
             result = await self._looked_at(attempt, key)
@@ -219,7 +219,7 @@ class StablecoinChannel:
 
     async def void(self, attempt: PaymentAttempt) -> Result:
         """A shown order cannot be taken back; past its deadline the contract refuses it, and that ends it."""
-        key = key_in(attempt.channel_ref)
+        key = order_key_in(attempt.channel_ref)
         if key is None:
             return self._answers.said(Outcome.DONE)
         try:
@@ -260,7 +260,7 @@ class StablecoinChannel:
         shown = [
             (key, self._purchase(attempt, wallet.address))
             for attempt in attempts
-            if (key := key_in(attempt.channel_ref)) and (wallet := wallet_of(attempt.method))
+            if (key := order_key_in(attempt.channel_ref)) and (wallet := wallet_of(attempt.method))
         ]
         return await self._shelf.differences(counter, sales, told_open, is_waited_for)
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hub.channels import stablecoin_words as words
-from hub.channels.stablecoin_results import AWAY, Answers, as_text, key_in
+from hub.channels.stablecoin_results import AWAY, Answers, as_text
 from hub.channels.stablecoin_whereabouts import whereabouts
-from hub.domain.checkout import Purchase
+from hub.domain.checkout import Purchase, order_key_in
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
 from hub.domain.records import KeyRole
 from hub.domain.refunds import Refund
@@ -42,7 +42,7 @@ class Refunds:
         What payees were paid already the revoker's account tops up, and must have approved to the splitter."""
         if refund.amount != attempt.amount:
             return self._answers.said(Outcome.REJECTED, code="whole_only")
-        key = key_in(attempt.channel_ref)
+        key = order_key_in(attempt.channel_ref)
         if key is None:
             return self._answers.said(Outcome.REJECTED, code=NOT_CHARGED)
         try:

@@ -54,16 +54,6 @@ class Answers:
         return self.said(Outcome.NOT_SENT, code=AWAY, retry_after_ms=LOOK_AGAIN_MS)
 
 
-def key_in(channel_ref: str | None) -> bytes | None:
-    """The order key that an attempt is known by, if it is one."""
-    if channel_ref is None or len(channel_ref) != 66:
-        return None
-    try:
-        return bytes.fromhex(channel_ref.removeprefix("0x"))
-    except ValueError:
-        return None
-
-
 def as_text(octets: bytes) -> str:
     """0x and hexadecimal digits."""
     return "0x" + octets.hex()

@@ -4,6 +4,7 @@ buyer pays for can be checked by anybody, and nothing else can be paid under the
 Bytes in, bytes out, as in `anchors`: `keccak` is handed in. The layouts are CheckoutSplitter's (contracts).
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ FULL_BPS = 10_000
 MAX_PARTS = 16  # payees of a split: what the contract divides in one go
 NO_TERM = 0  # seconds of a right without end
 WAYS = ("permit", "authorization", "approve")  # how a wallet lets the contract take the coins
+
+_ORDER_KEY = re.compile("0x[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,11 @@ def order_key(chain_id: int, splitter: bytes, offer: bytes, purchase: Purchase, 
     """The name of a purchase: what the contracts know it by."""
     place = _number(chain_id) + _address(splitter) + offer
     return keccak(place + b"".join(purchase.order_words) + _address(purchase.payer))
+
+
+def order_key_in(reference: str | None) -> bytes | None:
+    """The order key by which the channel refers to a purchase; None for anything else."""
+    return bytes.fromhex(reference[2:]) if reference is not None and _ORDER_KEY.fullmatch(reference) else None
 
 
 def parts_of(shares: Sequence[tuple[str | None, int]], address_of: Callable[[str | None], bytes | None]) -> list[Part]:

@@ -4,11 +4,10 @@ Such a right has a batch of its own, whose root is the key that the contract kno
 takes one way or the other, and what follows batches follows it too.
 """
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hub.domain import checkout
+from hub.domain.checkout import CHANNEL, order_key_in
 from hub.domain.contracts import NOBODY
 from hub.domain.ids import Draw
 from hub.domain.records import AnchorBatch, RecordedLeaf
@@ -18,7 +17,6 @@ from hub.ports import Hub, SettledRight, SignedTransaction, Vault
 if TYPE_CHECKING:
     from hub.store.transactions import Rx, Tx
 
-ORDER_KEY = re.compile("0x[0-9a-f]{64}")  # as that channel refers to a purchase
 # A signed result that lies about is worth nothing after so long; the contract takes a day at most.
 DEADLINE_S = 3_600
 
@@ -28,13 +26,12 @@ async def keys_of(hub: Hub, rx: "Rx", leaves: Sequence[RecordedLeaf]) -> dict[st
     # The first leaf of a right is what was bought: those after it say the same purchase, and are on chain otherwise.
     rights = sorted((leaf for leaf in leaves if leaf.grant_id is not None), key=lambda leaf: leaf.generation)
     paid = [leaf.attempt_id for leaf in rights if leaf.attempt_id is not None and leaf.owner_id is None]
-    bought = await rx.payments.references(checkout.CHANNEL, paid) if paid else {}
+    bought = await rx.payments.references(CHANNEL, paid) if paid else {}
     keys: dict[str, bytes] = {}
     for leaf in rights:
-        reference = bought.get(leaf.attempt_id or "") or ""
-        is_bought = ORDER_KEY.fullmatch(reference) is not None
-        key = bytes.fromhex(reference[2:]) if is_bought else leaf.order_key
-        is_direct = is_bought or (hub.settles_at_once and leaf.holder != NOBODY and not leaf.is_superseded)
+        purchase = order_key_in(bought.get(leaf.attempt_id or ""))
+        key = purchase or leaf.order_key
+        is_direct = purchase is not None or (hub.settles_at_once and leaf.holder != NOBODY and not leaf.is_superseded)
         # A key is settled once: a right that has moved on since goes under a root.
         if is_direct and key not in keys.values() and await rx.chain_log.batch_of(key) is None:
             keys[leaf.id] = key
@@ -65,10 +62,10 @@ async def sign(hub: Hub, batch: AnchorBatch, nonce: int) -> SignedTransaction:
 
 
 async def is_ours_to_send(hub: Hub, batch: AnchorBatch) -> bool:
-    """What was bought on chain is there already, under a key of the purchase."""
+    """Of a settlement: what was bought on chain is there already, under a key of the purchase."""
     async with hub.store.reading() as rx:
         [leaf] = await rx.anchors.leaves_of_batch(batch.id)
-    return batch.is_settlement and leaf.order_key == batch.root
+    return leaf.order_key == batch.root
 
 
 async def apply_told(tx: "Tx", batch: AnchorBatch, draw: Draw, vault: Vault) -> None:

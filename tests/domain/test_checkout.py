@@ -14,6 +14,7 @@ from hub.domain.checkout import (
     money_of,
     offer_id,
     order_key,
+    order_key_in,
     parts_of,
     split_id,
     units_of,
@@ -76,3 +77,12 @@ def test_no_wallet_is_seen_where_none_is_named(method: str | None) -> None:
 @pytest.mark.parametrize("way", ["permit", "authorization", "approve"])
 def test_a_wallet_is_way_and_address(way: str) -> None:
     assert wallet_of(f"{way}:0x{'aB' * 20}") == Wallet(way, bytes([0xAB]) * 20)
+
+
+@pytest.mark.parametrize("reference", [None, "", "0x", "ab" * 33, "0x" + "ab" * 31, "0x" + "AB" * 32, "0x" + "zz" * 32])
+def test_no_order_key_is_seen_where_none_is_told(reference: str | None) -> None:
+    assert order_key_in(reference) is None
+
+
+def test_an_order_key_is_0x_and_64_digits() -> None:
+    assert order_key_in("0x" + "ab" * 32) == bytes([0xAB]) * 32
