@@ -18,7 +18,7 @@ def shop_with(deployed: EntitlementHub, source: str) -> Shop:
 
 
 def blacklist(coin: Contract, account: bytes) -> None:
-    """A BLACKLISTING_COIN sends no more to that account."""
+    """A coin that refuses moves no more to that account, nor from it."""
     _tell(coin, "list(address,bool)", ["address", "bool"], [account, True])
 
 
@@ -89,19 +89,6 @@ def transferFrom(owner: address, to: address, amount: uint256) -> bool:
 """
 )
 
-# Answers False instead of reverting.
-NO_COIN = (
-    _PLAIN_COIN
-    + """
-@external
-def transfer(to: address, amount: uint256) -> bool:
-    return False
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    return False
-"""
-)
-
 # Says yes and moves nothing.
 LYING_COIN = (
     _PLAIN_COIN
@@ -129,27 +116,36 @@ def transferFrom(owner: address, to: address, amount: uint256):
 """
 )
 
-# Refuses to send to whom it has listed.
-BLACKLISTING_COIN = (
-    _PLAIN_COIN
-    + """
+
+def _refusing(how: str) -> str:
+    """Refuses, in that way, to send to whom it has listed, or to take from them."""
+    return (
+        _PLAIN_COIN
+        + f"""
 listed: HashMap[address, bool]
 @external
 def list(account: address, isListed: bool):
     self.listed[account] = isListed
 @external
 def transfer(to: address, amount: uint256) -> bool:
-    assert not self.listed[to], "listed"
+    if self.listed[to]:
+        {how}
     self._move(msg.sender, to, amount)
     return True
 @external
 def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    assert not self.listed[owner], "listed"
+    if self.listed[owner]:
+        {how}
     self._spend(owner, amount)
     self._move(owner, to, amount)
     return True
 """
-)
+    )
+
+
+BLACKLISTING_COIN = _refusing('raise "listed"')
+# The coins that refuse, and the reason with which our transfer then fails.
+REFUSING_COINS = {BLACKLISTING_COIN: "listed", _refusing("raise"): "", _refusing("return False"): "transfer"}
 
 # Calls what it was told to in the middle of the next transfer, once, and remembers whether that worked. It believes
 # every authorization.

@@ -132,11 +132,11 @@ class Shop:
             "buyWithAuthorization": (self.buyer.address, *self.authorization()),
         }
 
-    def divide(self) -> None:
-        self.splitter.send(STRANGER, "divide", self.coin.address, SHARES)
+    def divide(self) -> Receipt:
+        return self.splitter.send(STRANGER, "divide", self.coin.address, SHARES)
 
-    def refund(self, reference: bytes = REFERENCE, by: Account = GATE) -> None:
-        self.splitter.send(by, "refund", self.order(reference), self.terms, self.buyer.address, SHARES)
+    def refund(self, reference: bytes = REFERENCE, by: Account = GATE) -> Receipt:
+        return self.splitter.send(by, "refund", self.order(reference), self.terms, self.buyer.address, SHARES)
 
     def due(self, payee: bytes) -> int:
         return cast(int, self.splitter.ask("due", self.coin.address, payee))

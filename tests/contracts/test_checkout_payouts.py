@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.coins import BLACKLISTING_COIN, blacklist, shop_with
-from tests.contracts.evm import OWNER, STRANGER, Reverted, fresh_account
+from tests.contracts.evm import NOBODY, OWNER, STRANGER, Reverted, fresh_account
 from tests.contracts.evm import Hub as EntitlementHub
 from tests.contracts.splitter import (
     ANOTHER,
@@ -25,13 +25,13 @@ def test_what_came_in_is_divided_and_paid_out_once(shop: Shop) -> None:
     shop.buy()
     shop.buy(ANOTHER)
 
-    shop.divide()
-    shop.divide()
+    assert shop.splitter.logs(shop.divide(), "Divided") == [(hexed(shop.coin.address), split_id(SHARES), 2 * PRICE)]
+    assert shop.divide().logs == ()
 
     assert [shop.due(payee) for payee in PAYEES] == [2 * PRICE * 9 // 10, 2 * PRICE // 10]
     assert shop.splitter.ask("undivided", shop.coin.address, split_id(SHARES)) == 0
     receipt = shop.splitter.send(STRANGER, "withdraw", shop.coin.address, PAYEES[0])
-    assert shop.holds(PAYEES[0]) == 2 * PRICE * 9 // 10
+    assert shop.holds(PAYEES[0]) == int.from_bytes(receipt.output) == 2 * PRICE * 9 // 10
     assert shop.splitter.logs(receipt, "Withdrawn") == [
         (hexed(shop.coin.address), hexed(PAYEES[0]), hexed(PAYEES[0]), 2 * PRICE * 9 // 10)
     ]
@@ -96,7 +96,8 @@ def test_06_19_a_payee_who_cannot_be_paid_holds_up_nobody_and_has_a_way_out(depl
     shop.buy(ANOTHER)
     assert (shop.holds(PAYEES[1]), shop.due(shut_out.address)) == (PRICE // 2, PRICE // 2)
 
-    shop.splitter.send(shut_out, "setPayeeAddress", PAYEES[0])
+    receipt = shop.splitter.send(shut_out, "setPayeeAddress", PAYEES[0])
+    assert shop.splitter.logs(receipt, "PayeeAddressSet") == [(hexed(shut_out.address), hexed(PAYEES[0]))]
     shop.splitter.send(STRANGER, "withdraw", shop.coin.address, shut_out.address)
     assert (shop.holds(PAYEES[0]), shop.due(shut_out.address)) == (PRICE // 2, 0)
 
@@ -119,11 +120,19 @@ def test_coins_that_bought_nothing_can_go_back_and_nothing_else_can(shop: Shop) 
         shop.splitter.send(OWNER, "sweep", shop.coin.address, STRANGER.address)
     shop.coin.send(shop.buyer, "transfer", shop.splitter.address, 77)
 
-    shop.splitter.send(OWNER, "sweep", shop.coin.address, STRANGER.address)
+    receipt = shop.splitter.send(OWNER, "sweep", shop.coin.address, STRANGER.address)
 
-    assert shop.holds(STRANGER.address) == 77
+    assert shop.holds(STRANGER.address) == int.from_bytes(receipt.output) == 77
+    assert shop.splitter.logs(receipt, "Swept") == [(hexed(shop.coin.address), hexed(STRANGER.address), 77)]
     assert shop.holds(shop.splitter.address) == 2 * PRICE
     shop.divide()
     for payee in PAYEES:
         shop.splitter.send(STRANGER, "withdraw", shop.coin.address, payee)
     assert shop.holds(shop.splitter.address) == 0
+
+
+def test_nothing_is_swept_to_nobody(deployed: EntitlementHub) -> None:
+    shop = shop_with(deployed, BLACKLISTING_COIN)  # which would let it
+    shop.coin.send(OWNER, "mint", shop.splitter.address, 77)
+    with pytest.raises(Reverted, match=r"^to$"):
+        shop.splitter.send(OWNER, "sweep", shop.coin.address, NOBODY)

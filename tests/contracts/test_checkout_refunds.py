@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.contracts.coins import BLACKLISTING_COIN, blacklist, shop_with
-from tests.contracts.evm import GATE, OWNER, STRANGER, Reverted, as_arguments, result_of, signed
+from tests.contracts.coins import REFUSING_COINS, blacklist, shop_with
+from tests.contracts.evm import GATE, OWNER, STRANGER, Receipt, Reverted, as_arguments, result_of, signed
 from tests.contracts.evm import Hub as EntitlementHub
 from tests.contracts.splitter import (
     ANOTHER,
@@ -28,14 +28,25 @@ def test_a_refund_gives_the_price_back_and_ends_the_right(shop: Shop, is_divided
     if is_divided:
         shop.divide()
 
-    receipt = shop.splitter.send(GATE, "refund", shop.order(), shop.terms, shop.buyer.address, SHARES)
+    receipt = shop.refund()
 
     assert shop.holds(shop.buyer.address) == held
     assert shop.holds(shop.splitter.address) == 0
     assert [shop.due(payee) for payee in PAYEES] == [0, 0]
     assert not shop.has_right()
-    [said] = shop.splitter.logs(receipt, "Refunded")
-    assert said == (shop.key(), offer_id(shop.terms), hexed(shop.buyer.address), hexed(shop.coin.address), PRICE)
+    coin, buyer = hexed(shop.coin.address), hexed(shop.buyer.address)
+    assert shop.splitter.logs(receipt, "Refunded") == [(shop.key(), offer_id(shop.terms), buyer, coin, PRICE)]
+    assert shop.splitter.logs(receipt, "Withdrawn") == [(coin, buyer, buyer, PRICE)]
+    assert shop.coin.logs(receipt, "Transfer") == [(hexed(shop.splitter.address), buyer, PRICE)]  # and no top-up of 0
+
+
+def test_a_refund_goes_where_the_payer_wants_their_money(shop: Shop) -> None:
+    shop.buy()
+    shop.splitter.send(shop.buyer, "setPayeeAddress", STRANGER.address)
+
+    shop.refund()
+
+    assert shop.holds(STRANGER.address) == PRICE
 
 
 def test_a_purchase_is_given_back_once(shop: Shop) -> None:
@@ -144,20 +155,31 @@ def test_after_any_payouts_a_refund_leaves_every_coin_accounted_for(shop: Shop, 
         shop.splitter.send(OWNER, "sweep", shop.coin.address, STRANGER.address)
 
 
-def test_a_payer_whom_the_coin_refuses_is_owed_the_money(deployed: EntitlementHub) -> None:
-    shop = shop_with(deployed, BLACKLISTING_COIN)
+@pytest.mark.parametrize(("source", "reason"), REFUSING_COINS.items(), ids=["says why", "says nothing", "answers no"])
+def test_a_payer_whom_the_coin_refuses_is_owed_the_money(deployed: EntitlementHub, source: str, reason: str) -> None:
+    shop = shop_with(deployed, source)
     shop.buy()
+    shop.buy(ANOTHER)
     blacklist(shop.coin, shop.buyer.address)
 
     shop.refund()
+    shop.refund(ANOTHER)
 
     assert not shop.has_right()
-    assert shop.due(shop.buyer.address) == PRICE
+    for action in (lambda: shop.buy(b"once more".rjust(32)), lambda: withdraw(shop)):
+        with pytest.raises(Reverted, match=f"^{reason}$"):
+            action()
+    assert shop.due(shop.buyer.address) == 2 * PRICE
     with pytest.raises(Reverted, match=r"^nothing$"):
         shop.splitter.send(OWNER, "sweep", shop.coin.address, STRANGER.address)
     shop.splitter.send(shop.buyer, "setPayeeAddress", STRANGER.address)
-    shop.splitter.send(STRANGER, "withdraw", shop.coin.address, shop.buyer.address)
-    assert shop.holds(STRANGER.address) == PRICE
+    withdraw(shop)
+    assert shop.holds(STRANGER.address) == 2 * PRICE
+
+
+def withdraw(shop: Shop) -> Receipt:
+    """What is due to the buyer."""
+    return shop.splitter.send(STRANGER, "withdraw", shop.coin.address, shop.buyer.address)
 
 
 def test_a_refund_works_after_the_offer_the_coin_and_the_right_are_gone(shop: Shop) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 from eth_utils import keccak
 
+from contracts import abi
 from tests.contracts import gas
 from tests.contracts.evm import GATE, GUARD, NOBODY, OWNER, STRANGER, TOKEN, Reverted
 from tests.contracts.splitter import (
@@ -73,12 +74,27 @@ def test_a_coin_listed_during_a_pause_is_paused(shop: Shop) -> None:
     assert shop.has_right()
 
 
-def test_pausing_twice_is_refused(shop: Shop) -> None:
+def test_pausing_is_told_and_twice_it_is_refused(shop: Shop) -> None:
     with pytest.raises(Reverted, match=r"^not paused$"):
         shop.splitter.send(GATE, "unpause")
-    shop.splitter.send(GATE, "pause")
+    receipt = shop.splitter.send(GATE, "pause")
+    assert shop.splitter.logs(receipt, "Paused") == [(hexed(GATE.address),)]
     with pytest.raises(Reverted, match=r"^paused$"):
         shop.splitter.send(GATE, "pause")
+    receipt = shop.splitter.send(GATE, "unpause")
+    assert shop.splitter.logs(receipt, "Unpaused") == [(hexed(GATE.address),)]
+
+
+def test_a_pause_reaches_every_coin_after_others_came_twice_and_left_twice(shop: Shop) -> None:
+    one, two, three = (keccak(b"coin %d" % n)[:20] for n in range(3))
+    for coin in (one, two, three, one):
+        shop.splitter.send(OWNER, "setToken", coin, True)
+    for coin in (two, two, one):
+        shop.splitter.send(OWNER, "setToken", coin, False)
+    shop.splitter.send(GATE, "pause")
+    for coin, reason in ((shop.coin.address, "paused"), (three, "paused"), (one, "token"), (two, "token")):
+        with pytest.raises(Reverted, match=f"^{reason}$"):
+            shop.splitter.send(shop.buyer, "buy", shop.order(), (coin, *shop.terms[1:]))
 
 
 @pytest.mark.parametrize(
@@ -114,6 +130,32 @@ def test_who_lacks_the_role_is_refused(shop: Shop, function: str, role: int, rea
     with pytest.raises(Reverted, match=f"^{reason}$"):
         shop.splitter.send(STRANGER, function, *arguments)
     assert shop.evm.header.state_root == before
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "reason"),
+    [
+        ("setRole", (NOBODY, SELLER), "account"),
+        ("setRole", (STRANGER.address, 8), "roles"),
+        ("setToken", (NOBODY, True), "token"),
+    ],
+)
+def test_what_the_owner_cannot_mean_is_refused(
+    shop: Shop, function: str, arguments: tuple[object, ...], reason: str
+) -> None:
+    with pytest.raises(Reverted, match=f"^{reason}$"):
+        shop.splitter.send(OWNER, function, *arguments)
+
+
+def test_a_splitter_is_born_with_owner_hub_and_seller(shop: Shop) -> None:
+    without = shop.evm.send(OWNER, b"", abi.creation("checkout_splitter", OWNER.address, shop.hub.address, NOBODY))
+    assert shop.splitter.logs(without, "OwnerChanged") == [(hexed(NOBODY), hexed(OWNER.address))]
+    assert shop.splitter.logs(without, "RoleSet") == []
+    assert shop.splitter.ask("hub") == hexed(shop.hub.address)
+    assert shop.splitter.ask("roles", GATE.address) == SELLER | REFUNDER | PAUSER
+    for owner, hub, reason in ((NOBODY, shop.hub.address, "owner"), (OWNER.address, NOBODY, "hub")):
+        with pytest.raises(Reverted, match=f"^{reason}$"):
+            shop.evm.send(OWNER, b"", abi.creation("checkout_splitter", owner, hub, GATE.address))
 
 
 def test_the_owner_changes_in_two_steps(shop: Shop) -> None:
@@ -188,6 +230,20 @@ def test_setting_what_is_set_says_nothing_and_changes_nothing(shop: Shop) -> Non
     again = shop.splitter.send(GATE, "setSplit", split_id(SHARES), SHARES)
     also = shop.splitter.send(GATE, "setOffer", offer_id(shop.terms), shop.terms)
     assert again.logs == also.logs == ()
+
+
+def test_what_is_closed_is_told_once(shop: Shop) -> None:
+    first, again = (shop.splitter.send(GATE, "closeOffer", offer_id(shop.terms)) for _ in range(2))
+    assert shop.splitter.logs(first, "OfferClosed") == [(offer_id(shop.terms),)]
+    assert again.logs == ()
+
+
+def test_roles_and_coins_are_told(shop: Shop) -> None:
+    receipt = shop.splitter.send(OWNER, "setRole", STRANGER.address, PAUSER)
+    assert shop.splitter.logs(receipt, "RoleSet") == [(hexed(STRANGER.address), PAUSER)]
+    for is_taken in (False, True):
+        receipt = shop.splitter.send(OWNER, "setToken", shop.coin.address, is_taken)
+        assert shop.splitter.logs(receipt, "TokenSet") == [(hexed(shop.coin.address), is_taken)]
 
 
 def test_only_so_many_coins_are_listed_at_a_time(shop: Shop) -> None:
