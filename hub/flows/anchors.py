@@ -155,8 +155,11 @@ async def anchor(hub: Hub, task: "LeasedTask") -> int | None:
         if receipt is None:
             return hub.clock.now_us() + LOOK_AGAIN_US
         if not receipt.is_ok:  # its purpose is free again: a paused contract is asked anew once it goes on
+            is_outdated = await _is_outdated(hub, batch)
             await hub.store.write(settle_transaction, batch.purpose, receipt.hash, TransactionState.FAILED)
             if not await _is_there(hub, batch):
+                if is_outdated:
+                    return hub.clock.now_us()
                 return await _refused(hub, batch, f"the transaction {receipt.hash} failed")
     return await _handed_over(hub, batch)
 
@@ -168,6 +171,18 @@ async def _handed_over(hub: Hub, batch: AnchorBatch) -> int | None:
     async with hub.store.reading() as rx:
         read = await rx.anchors.batch(batch.id)
     return None if read is None or read.block_number is not None else hub.clock.now_us() + LOOK_AGAIN_US
+
+
+async def _is_outdated(hub: Hub, batch: AnchorBatch) -> bool:
+    """What was signed is for a contract that another has followed since, or was good for a while that is over: that it
+    failed says nothing of what is signed now."""
+    if batch.contract not in ("", hub.chain.contract):
+        return True
+    if not batch.is_settlement:
+        return False
+    async with hub.store.reading() as rx:
+        signed = await rx.anchors.transaction(batch.purpose)
+    return signed is not None and hub.clock.now_us() - signed.signed_at_us >= settlements.DEADLINE_S * 1_000_000
 
 
 async def _is_there(hub: Hub, batch: AnchorBatch) -> bool:

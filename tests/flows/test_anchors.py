@@ -181,6 +181,30 @@ async def test_anchor_that_reverted_in_its_block_is_signed_anew_once_the_contrac
     ]  # fmt: skip
 
 
+async def test_anchor_for_a_contract_that_another_has_followed_is_signed_anew_at_once(bench: Bench) -> None:
+    """The gateway has lost its role there with the upgrade: nobody has to look at that."""
+    await bench.buy(await bench.world.learner(), await bench.world.listing())
+    chain, send = bench.chain, bench.chain.send
+    chain.holds_back = True
+    await bench.record()
+    [(former, hash_)] = await bench.rows("SELECT contract, transaction_hash FROM anchor_batch")
+
+    async def revert_there(transaction: SignedTransaction) -> None:
+        if transaction.hash != hash_:
+            await send(transaction)
+        else:
+            chain.mined[hash_] = ChainReceipt(hash_, False, 1, "0xb1", 50_000, 10**9, 1)
+
+    chain.send, chain.holds_back = revert_there, False  # type: ignore[method-assign]  # this test's own fault in its place
+    chain.contract = "0x" + "c1" * 20
+    bench.clock.pass_us(SECOND_US)
+    await bench.record()
+    assert await bench.rows("SELECT chain_status FROM order_") == [("CONFIRMED",)]
+    [(present, again)] = await bench.rows("SELECT contract, transaction_hash FROM anchor_batch")
+    assert (present, former, again != hash_) == (chain.contract, "0x" + "c0" * 20, True)
+    assert await bench.break_kinds() == []
+
+
 async def two_batches_signed(bench: Bench) -> list[SignedTransaction]:
     """Two batches whose transactions are signed and kept, and sent to nobody yet: theirs, in the order of nonces."""
 

@@ -14,6 +14,7 @@ from hub.domain.records import KeyRole
 from hub.entry.verification import verified
 from hub.flows import anchors, indexing, settlements
 from hub.flows.settled_otherwise import is_as_meant
+from hub.ports import ChainReceipt, SignedTransaction
 from hub.store.chain_log import chain_event
 from hub.store.payments import payment_attempt
 from hub.store.transactions import Tx
@@ -112,6 +113,30 @@ async def test_two_processes_settle_a_leaf_once(instant: Bench) -> None:
     assert [one for one, _, _ in await ways(instant)].count(1) == 1
     await instant.record()
     assert len(instant.chain.settled) == 1
+
+
+async def test_a_result_that_gets_into_its_block_too_late_is_signed_anew_and_nobody_has_to_look(instant: Bench) -> None:
+    viewer = await instant.world.learner()
+    order = await bought(instant, viewer)
+    await instant.record()
+    chain, send = instant.chain, instant.chain.send
+    chain.holds_back = True
+    assert (await claimed(instant, viewer, order, await linked(instant, viewer))).refusal is None
+    await instant.record()
+    [(hash_,)] = await instant.rows("SELECT hash FROM chain_transaction WHERE purpose LIKE 'settle:%'")
+
+    async def revert_late(transaction: SignedTransaction) -> None:
+        if transaction.hash != hash_:
+            await send(transaction)
+        else:
+            chain.mined[hash_] = ChainReceipt(hash_, False, 1, "0xb1", 50_000, 10**9, 1)
+
+    chain.send, chain.holds_back = revert_late, False  # type: ignore[method-assign]  # this test's own fault in its place
+    instant.clock.pass_us(settlements.DEADLINE_S * SECOND_US)
+    await later(instant)
+    assert await ways(instant) == [(0, 1, "CONFIRMED"), (1, 1, "CONFIRMED")]
+    assert len(chain.settled) == 1
+    assert await instant.breaks() == []
 
 
 async def test_a_settlement_that_a_fork_takes_back_is_sent_again(instant: Bench) -> None:
