@@ -169,7 +169,8 @@ async def tell_orders(tx: "Tx", batch_id: str, status: ChainStatus, draw: Draw) 
 
 
 async def _revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
-    """A right whose leaf somebody else has revoked has ended: whoever may revoke on chain has the last word."""
+    """A right whose leaf somebody else has revoked has ended, and one that rests on the purchase under that key:
+    whoever may revoke on chain has the last word."""
     if depth < Depth.CONFIRMED or await tx.chain_log.is_ours(event.transaction_hash):
         return
     batch = await _batch(tx, event)
@@ -180,17 +181,20 @@ async def _revoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault:
     for leaf in await _meant(tx, event, batch):
         order = await tx.orders.lock(leaf.order_id)
         right = await tx.anchors.right_of_grant(leaf.order_id)
-        if order is None or right is None or right.id != leaf.id:
+        if order is None or right is None:
             continue
-        audiences = await audiences_of(tx, order, vault)
-        await _put(tx, order, await revoke_grants_of(tx, order, cause(leaf), audiences, draw, is_leaf_revoked=True))
+        is_carried = right.id == leaf.id  # else by another leaf, which says the same purchase
+        if is_carried or await purchase_effects.is_bought(tx, event, draw):
+            audiences = await audiences_of(tx, order, vault)
+            after = await revoke_grants_of(tx, order, cause(leaf), audiences, draw, is_leaf_revoked=is_carried)
+            await _put(tx, order, after)
     if depth is Depth.FINAL:
         await tell_of_event(tx, event, f"leaves of {batch.id} were revoked by a transaction that is not ours", draw)
 
 
 async def _unrevoked(tx: "Tx", event: ChainEvent, depth: Depth, draw: Draw, vault: Vault) -> None:
     """What we revoked is revoked again, and what had ended before others revoked it; a right that they had ended stands
-    again, on the leaf that it had."""
+    again, on the leaf that it had if that was the revoked one, else on a new one."""
     batch = await _batch(tx, event)
     if batch is None:
         return
@@ -212,9 +216,10 @@ async def _has_ended(
         return leaf.is_superseded
     if depth >= Depth.CONFIRMED:
         audiences = await audiences_of(tx, order, vault)
-        after = order
+        right = await tx.anchors.right_of_grant(leaf.order_id)
+        after, is_carried = order, right is not None and right.id == leaf.id
         for why in (cause(leaf), purchase_effects.cause(event)):  # a purchase may have been revoked before its batch
-            after = await restore_grants_of(tx, after, why, audiences, draw, vault, has_leaf=True)
+            after = await restore_grants_of(tx, after, why, audiences, draw, vault, has_leaf=is_carried)
         await _put(tx, order, after)
         order = after
     return leaf.is_superseded or order.fulfilment_status is FulfilmentStatus.REVOKED

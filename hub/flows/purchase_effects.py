@@ -131,12 +131,20 @@ async def order_unrevoked(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault)
         await _move_bought(tx, attempt, partial(restore_grants_of, vault=vault), draw, vault, cause(event))
 
 
+async def is_bought(tx: "Tx", event: ChainEvent, draw: Draw) -> bool:
+    """Whether what the event is about is a purchase that a right rests on, whoever has that now."""
+    attempt = await tx.payments.of_purchase(checkout.CHANNEL, event.subject, draw.now_us - WAITED_FOR_US)
+    return attempt is not None and await _gives_right(tx, attempt)
+
+
 async def _gives_right(tx: "Tx", attempt: PaymentAttempt) -> bool:
-    """Whether the right of its order is there by this purchase: it may have been paid for otherwise, before or since.
-    The order is held from now on, as what says so changes with it alone."""
+    """Whether the right of its order is there by this purchase: it may have been paid for otherwise, before or since,
+    and it may have moved on to another wallet or person. The order is held from now on, as what says so changes with it
+    alone."""
     await tx.orders.lock(attempt.order_id)
-    now, right = await tx.payments.by_id(attempt.id), await tx.anchors.right_of_grant(attempt.order_id)
-    if now is None or now.state is not AttemptState.CHARGED or right is None or right.attempt_id != attempt.id:
+    now, rights = await tx.payments.by_id(attempt.id), await tx.anchors.rights_of(attempt.order_id)
+    paid_by = [leaf.attempt_id for leaf in rights if leaf.attempt_id is not None]
+    if now is None or now.state is not AttemptState.CHARGED or paid_by[-1:] != [attempt.id]:
         return False
     return not await _given_back(tx, attempt)
 
