@@ -45,6 +45,7 @@ task = Table(
     text("last_error", nullable=True),
     text("pool", nullable=True),  # tasks of one pool share a remote end, and at most POOL_SIZE are worked on at once
     UniqueConstraint("kind", "key"),
+    sqlite_autoincrement=True,  # the fence rests on it that no id is given twice
 )
 Index("ix_task_due", task.c.run_at_us)
 _is_held = task.c.lease_until_us.is_not(None)
@@ -59,6 +60,7 @@ dead_task = Table(
     integer("attempts"),
     text("last_error", nullable=True),
     integer("died_at_us"),
+    sqlite_autoincrement=True,  # operators name them by these
 )
 
 

@@ -40,6 +40,17 @@ async def test_who_lost_the_lease_can_do_nothing_and_the_work_is_done_once(store
     assert not await store.write(call, "finish", taken)
 
 
+async def test_who_lost_the_lease_of_a_task_that_is_gone_touches_no_other(store: Store, world: World) -> None:
+    await store.write(add, "pat_1")
+    [lost] = await store.write(claim, world.draw("slow"))
+    assert await store.write(call, "drop", "resolve", "pat_1")
+    await store.write(add, "pat_2")
+    [taken] = await store.write(claim, world.draw("next"))
+    assert taken.attempts == lost.attempts
+    assert not await store.write(call, "finish", lost)
+    assert await store.write(call, "finish", taken)
+
+
 async def test_a_leased_task_is_nobody_elses_until_the_lease_ends(store: Store, world: World) -> None:
     await store.write(add, "pat_1")
     [task] = await store.write(claim, world.draw())
