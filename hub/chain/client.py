@@ -122,9 +122,6 @@ class JsonRpcChain:
 
     # ---- transactions ----
 
-    async def next_nonce(self) -> int:
-        return await self.count_transactions(self.sender, "pending")
-
     async def mined_nonce(self, sender: str, depth: int = 1) -> int:
         if depth == 1:
             return await self.count_transactions(sender, "latest")
@@ -302,7 +299,7 @@ class JsonRpcChain:
     # ---- asking the node ----
 
     async def count_transactions(self, account: str, tag: str) -> int:
-        """The next nonce of an account: after what is mined ("latest") or also waiting ("pending")."""
+        """The next nonce of an account after the block that `tag` names: "latest", or a number in hexadecimal."""
         return number_in(await self._ask(Question("eth_getTransactionCount", (account, tag))))
 
     async def code_hashes(self, addresses: tuple[str, ...]) -> tuple[bytes | None, ...]:

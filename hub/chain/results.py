@@ -5,11 +5,6 @@ show what it is asked for. Anyone may hand such a signature to the contract's `s
 from dataclasses import dataclass
 from typing import Final
 
-from eth_account import Account
-from eth_account.messages import SignableMessage, encode_typed_data
-from eth_account.signers.local import LocalAccount
-from eth_utils.crypto import keccak
-
 from contracts import abi
 from contracts.typed_data import Domain
 from hub.domain.contracts import ENTITLEMENT_HUB
@@ -54,23 +49,6 @@ def typed_data(result: PaymentResult, chain_id: int, contract: str) -> dict[str,
     return Domain(NAME, VERSION, chain_id, contract).typed("PaymentResult", RESULT_FIELDS, message)
 
 
-def digest(result: PaymentResult, chain_id: int, contract: str) -> bytes:
-    """The 32 bytes under the signature: of this result, for this contract on this chain."""
-    message = _signable(result, chain_id, contract)
-    return keccak(b"\x19" + message.version + message.header + message.body)
-
-
-def sign(result: PaymentResult, chain_id: int, contract: str, signer: LocalAccount) -> bytes:
-    """65 bytes as `settle` takes them: r, s in the lower half, v 27 or 28."""
-    return bytes(signer.sign_message(_signable(result, chain_id, contract)).signature)
-
-
-def signer_of(result: PaymentResult, chain_id: int, contract: str, signature: bytes) -> str:
-    """Whose signature it is, checksummed: for checking what came from another process before it is relayed. Whether
-    that account is a SIGNER, the contract knows."""
-    return str(Account.recover_message(_signable(result, chain_id, contract), signature=signature))
-
-
 def settle(result: PaymentResult, signature: bytes) -> bytes:
     """The call that settles the order, for anybody to send. The contract refuses it with a reason: settled, signer,
     signature, deadline, expiry, to, tokenId, orderKey or paused."""
@@ -80,7 +58,3 @@ def settle(result: PaymentResult, signature: bytes) -> bytes:
         (result.order_key, result.commitment, result.to, result.token_id, result.expiry, result.deadline),
         signature,
     )
-
-
-def _signable(result: PaymentResult, chain_id: int, contract: str) -> SignableMessage:
-    return encode_typed_data(full_message=typed_data(result, chain_id, contract))

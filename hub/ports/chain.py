@@ -114,9 +114,6 @@ class Chain(Protocol):
     async def connect(self) -> None:
         """Check the chain id and that the recorded contract has code. Idempotent."""
 
-    async def next_nonce(self) -> int:
-        """The node's count of the gateway's transactions, pending ones included."""
-
     async def mined_nonce(self, sender: str, depth: int = 1) -> int:
         """How many transactions of this account are in blocks at least so deep, the newest being 1: with that, the
         nonce that the next block needs."""

@@ -38,7 +38,7 @@ async def anchored(chain: JsonRpcChain, size: int) -> int:
     leaves = [Leaf(keccak(b"order %d" % i), bytes(20), i, 0, keccak(b"commitment %d" % i)) for i in range(size)]
     tree = plant(leaves, keccak)
     data_hash = keccak(b"".join(tree.nodes))
-    transaction = await chain.sign_anchor(tree.root, size, data_hash, await chain.next_nonce())
+    transaction = await chain.sign_anchor(tree.root, size, data_hash, await chain.mined_nonce(chain.sender))
     await chain.send(transaction)
     receipt = await chain.receipt(transaction.hash)
     assert receipt is not None

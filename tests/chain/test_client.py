@@ -146,7 +146,7 @@ assert "web3" not in sys.modules, "importing the client imports web3"
 async def use(url):
     chain = hub.chain.client.JsonRpcChain(lambda: url, keys)
     await chain.connect()
-    assert await chain.next_nonce() == 7
+    assert await chain.mined_nonce(chain.sender) == 7
     await chain.aclose()
 asyncio.run(use(sys.argv[1]))
 assert "web3" in sys.modules
@@ -222,7 +222,7 @@ async def test_only_a_final_no_is_a_refusal(
 )
 async def test_nonsense_is_no_answer(node: FakeNode, hub_chain: JsonRpcChain, status: int, body: str) -> None:
     questions = (
-        lambda: hub_chain.next_nonce(),
+        lambda: hub_chain.mined_nonce(hub_chain.sender),
         lambda: hub_chain.sign_anchor(ROOT, 1, ROOT, 0),
         lambda: hub_chain.receipt(RAW.hash),
         lambda: hub_chain.anchored(ROOT),
@@ -240,14 +240,14 @@ async def test_nonsense_is_no_answer(node: FakeNode, hub_chain: JsonRpcChain, st
 async def test_node_that_was_strange_is_asked_who_it_is(node: FakeNode, hub_chain: JsonRpcChain) -> None:
     await hub_chain.connect()
     node.says("eth_getCode", "0x00")
-    assert await hub_chain.next_nonce() == 7
+    assert await hub_chain.mined_nonce(hub_chain.sender) == 7
     node.status = 502
     with pytest.raises(ChainUnavailable, match="502"):
-        await hub_chain.next_nonce()
+        await hub_chain.mined_nonce(hub_chain.sender)
     node.status = 200
 
     with pytest.raises(ChainUnavailable, match="EntitlementHub"):
-        await hub_chain.next_nonce()
+        await hub_chain.mined_nonce(hub_chain.sender)
 
 
 async def test_dead_node_is_unavailable_and_its_url_is_not_told(chain: JsonRpcChain, node: FakeNode) -> None:
@@ -285,24 +285,24 @@ async def test_transaction_under_another_hash_is_no_answer(node: FakeNode, chain
 
 
 async def test_client_follows_a_node_that_moves_and_asks_who_it_is(node: FakeNode, chain: JsonRpcChain) -> None:
-    await chain.next_nonce()
-    await chain.next_nonce()
+    await chain.mined_nonce(chain.sender)
+    await chain.mined_nonce(chain.sender)
     assert node.asked.count("eth_chainId") == 1
     other = FakeNode()
     other.says("eth_getTransactionCount", "0x8")
 
     with serving(other):
         node.url = other.url
-        assert await chain.next_nonce() == 8
+        assert await chain.mined_nonce(chain.sender) == 8
         assert other.asked.count("eth_chainId") == 1
 
         other.says("eth_chainId", "0x63")
         other.status = 500
         with pytest.raises(ChainUnavailable, match="500"):
-            await chain.next_nonce()
+            await chain.mined_nonce(chain.sender)
         other.status = 200
         with pytest.raises(ChainUnavailable, match="chain 99"):
-            await chain.next_nonce()
+            await chain.mined_nonce(chain.sender)
 
 
 async def test_anchor_carries_call_gas_and_fee(hub_chain: JsonRpcChain) -> None:

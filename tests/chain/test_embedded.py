@@ -44,7 +44,7 @@ async def read():
     data = Path(sys.argv[1])
     chain = JsonRpcChain(EmbeddedNode(data).url, load(data))
     await chain.connect()
-    print(chain.chain_id, await chain.next_nonce())
+    print(chain.chain_id, await chain.mined_nonce(chain.sender))
     await chain.aclose()
 asyncio.run(read())
 """

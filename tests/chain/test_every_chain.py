@@ -94,23 +94,23 @@ async def test_unknown_root_and_hash_are_nothing(chain: JsonRpcChain) -> None:
 
 
 async def test_same_raw_sent_again_is_success_and_one_transaction(chain: JsonRpcChain) -> None:
-    before = await chain.next_nonce()
+    before = await chain.mined_nonce(chain.sender)
     transaction = await anchor(chain, batch("again", 1))
 
     await chain.send(transaction)
 
-    assert await chain.next_nonce() == before + 1
+    assert await chain.mined_nonce(chain.sender) == before + 1
 
 
 async def test_signing_sends_nothing_and_names_the_hash(chain: JsonRpcChain) -> None:
     tree = batch("unsent", 1)
-    nonce = await chain.next_nonce()
+    nonce = await chain.mined_nonce(chain.sender)
 
     transaction = await chain.sign_anchor(tree.root, 1, DATA_HASH, nonce)
 
     assert transaction.hash == "0x" + keccak(bytes.fromhex(transaction.raw[2:])).hex()
     assert (transaction.nonce, transaction.sender) == (nonce, chain.sender)
-    assert await chain.next_nonce() == nonce
+    assert await chain.mined_nonce(chain.sender) == nonce
     assert (await chain.anchored(tree.root)).count == 0
 
 
@@ -120,7 +120,7 @@ async def test_anchoring_twice_is_refused_and_the_root_stands(chain: JsonRpcChai
     before = await chain.anchored(tree.root)
 
     with pytest.raises(ChainRefused, match="anchored"):
-        await chain.sign_anchor(tree.root, 2, DATA_HASH, await chain.next_nonce())
+        await chain.sign_anchor(tree.root, 2, DATA_HASH, await chain.mined_nonce(chain.sender))
 
     assert await chain.anchored(tree.root) == before
     assert before.count == 2
@@ -128,7 +128,7 @@ async def test_anchoring_twice_is_refused_and_the_root_stands(chain: JsonRpcChai
 
 async def test_second_of_two_anchors_of_a_root_fails_in_its_block(chain: JsonRpcChain) -> None:
     tree = batch("raced", 2)
-    nonce = await chain.next_nonce()
+    nonce = await chain.mined_nonce(chain.sender)
     first = await chain.sign_anchor(tree.root, 2, DATA_HASH, nonce)
     second = await chain.sign_anchor(tree.root, 2, DATA_HASH, nonce + 1)  # signed before the first was sent
 
@@ -142,7 +142,7 @@ async def test_second_of_two_anchors_of_a_root_fails_in_its_block(chain: JsonRpc
 
 
 async def test_nonce_that_another_transaction_took_is_refused(chain: JsonRpcChain) -> None:
-    nonce = await chain.next_nonce()
+    nonce = await chain.mined_nonce(chain.sender)
     late = await chain.sign_anchor(batch("late", 1).root, 1, DATA_HASH, nonce)
     await anchor(chain, batch("faster", 1))
 
@@ -196,7 +196,8 @@ async def test_revoked_leaf_ends_and_its_siblings_stand(chain: JsonRpcChain) -> 
     await anchor(chain, tree)
     word, mask = revocation_bit(2)
 
-    await chain.send(await chain.sign_revoke(chain.contract, tree.root, word, mask, await chain.next_nonce()))
+    nonce = await chain.mined_nonce(chain.sender)
+    await chain.send(await chain.sign_revoke(chain.contract, tree.root, word, mask, nonce))
 
     assert [await chain.is_revoked(tree.root, index) for index in range(4)] == [False, False, True, False]
     assert await chain.verify_many(tuple(claim(tree, index) for index in range(4))) == (True, True, False, True)
@@ -264,7 +265,7 @@ def batch(name: str, count: int) -> Tree:
 
 async def anchor(chain: JsonRpcChain, tree: Tree) -> SignedTransaction:
     """Anchors the batch; its transaction, once a block holds it: a node may answer before its own next block."""
-    transaction = await chain.sign_anchor(tree.root, len(tree.leaves), DATA_HASH, await chain.next_nonce())
+    transaction = await chain.sign_anchor(tree.root, len(tree.leaves), DATA_HASH, await chain.mined_nonce(chain.sender))
     await chain.send(transaction)
     async with asyncio.timeout(MINED_WITHIN_S):
         while await chain.receipt(transaction.hash) is None:  # noqa: ASYNC110  # there is nothing to be told by

@@ -12,11 +12,12 @@ from contracts import abi
 from hub.chain import calls
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import deploy
-from hub.chain.results import MAX_DEADLINE_S, PaymentResult, digest, settle, sign, signer_of, typed_data
+from hub.chain.results import MAX_DEADLINE_S, PaymentResult, settle, typed_data
 from hub.domain.contracts import ENTITLEMENT_HUB, HubRole
 from hub.ports import ChainRefused, SettledRight, Settlement
 from tests.chain import nodes
 from tests.chain.keyring import keyring
+from tests.results import digest, sign, signer_of
 
 DEPLOYER, GATEWAY, SIGNER, HOLDER = nodes.SENDERS[:4]
 KEYS = keyring(DEPLOYER, GATEWAY)
@@ -44,22 +45,22 @@ async def test_a_result_signed_by_a_signer_settles_once_and_anybody_may_send_it(
     signed = result(now + 3_600)
     call = settle(signed, sign(signed, chain.chain_id, chain.contract, SIGNER))
 
-    await chain.send(await chain.sign_call(chain.contract, call, await chain.next_nonce()))
+    await chain.send(await chain.sign_call(chain.contract, call, await chain.mined_nonce(chain.sender)))
 
     assert asked(node, chain.contract, "hasAccess", HOLDER.address, signed.token_id) is True
     assert asked(node, chain.contract, "expiresAt", HOLDER.address, signed.token_id) == NO_END
     with pytest.raises(ChainRefused, match="settled"):
-        await chain.sign_call(chain.contract, call, await chain.next_nonce())
+        await chain.sign_call(chain.contract, call, await chain.mined_nonce(chain.sender))
     for wrong in (
         settle(result(now + 60), sign(result(now + 60), chain.chain_id, chain.contract, GATEWAY)),
         settle(result(now + 60), sign(result(now + 60), chain.chain_id + 1, chain.contract, SIGNER)),
     ):
         with pytest.raises(ChainRefused, match="signer"):
-            await chain.sign_call(chain.contract, wrong, await chain.next_nonce())
+            await chain.sign_call(chain.contract, wrong, await chain.mined_nonce(chain.sender))
     late = result(now + 2 * MAX_DEADLINE_S)
     call = settle(late, sign(late, chain.chain_id, chain.contract, SIGNER))
     with pytest.raises(ChainRefused, match="deadline"):
-        await chain.sign_call(chain.contract, call, await chain.next_nonce())
+        await chain.sign_call(chain.contract, call, await chain.mined_nonce(chain.sender))
     await chain.aclose()
 
 

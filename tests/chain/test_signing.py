@@ -20,6 +20,7 @@ from hub.chain.rpc import Rpc
 from hub.chain.signing import Fields, FileKey, RemoteKey, remote_key
 from hub.domain.records import KeyRole
 from hub.ports import ChainUnavailable, SigningRefused
+from tests.results import signer_of
 
 OURS: LocalAccount = Account.from_key(bytes([7]) * 32)
 THEIRS: LocalAccount = Account.from_key(bytes([8]) * 32)
@@ -134,7 +135,7 @@ async def test_a_result_is_signed_as_by_a_key_of_our_own(service: Service, remot
     data = results.typed_data(RESULT, CALL["chainId"], TO)
     signature = await remote.typed_data(data)
     assert signature == await FileKey(OURS).typed_data(data)
-    assert results.signer_of(RESULT, CALL["chainId"], TO, signature) == OURS.address
+    assert signer_of(RESULT, CALL["chainId"], TO, signature) == OURS.address
     assert service.asked == ["eth_signTypedData"]
 
 

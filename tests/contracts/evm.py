@@ -19,10 +19,11 @@ from eth_keys import keys
 from eth_utils import keccak
 
 from contracts import abi
-from hub.chain.results import PaymentResult, sign
+from hub.chain.results import PaymentResult
 from hub.domain import anchors
 from hub.domain.anchors import NO_END, NO_HOLDER, Leaf, Proof, Tree
 from hub.domain.contracts import ENTITLEMENT_HUB, HubRole
+from tests.results import sign
 
 CHAIN_ID = 31_337
 NOW = 1_800_000_000  # Unix seconds of the only block

@@ -12,7 +12,7 @@ from eth_abi import decode, encode
 from eth_keys.constants import SECPK1_N
 from eth_utils import keccak
 
-from hub.chain.results import PaymentResult, digest, typed_data
+from hub.chain.results import PaymentResult, typed_data
 from hub.domain import anchors
 from hub.domain.anchors import NO_END, NO_HOLDER, Leaf, Tree
 from tests.contracts.evm import (
@@ -32,6 +32,7 @@ from tests.contracts.evm import (
     verify_arguments,
 )
 from tests.entry.npm import installed
+from tests.results import digest
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,7 @@ from eth_abi import encode
 from eth_keys.constants import SECPK1_N
 from eth_utils import keccak
 
-from hub.chain.results import MAX_DEADLINE_S, digest, signer_of
+from hub.chain.results import MAX_DEADLINE_S
 from hub.domain.anchors import NO_END, NO_HOLDER
 from tests.contracts.evm import (
     CHAIN_ID,
@@ -37,6 +37,7 @@ from tests.contracts.evm import (
     signed,
 )
 from tests.contracts.holders import ALICE, BOB, order_tag, purchase
+from tests.results import digest, signer_of
 
 RESULT = result_of(1, to=ALICE)
 UNSETTLED = ((0, False, False),)

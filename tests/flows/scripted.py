@@ -274,9 +274,6 @@ class ScriptedChain:
         if self.is_away:
             raise ChainUnavailable("away")
 
-    async def next_nonce(self) -> int:
-        return await self.mined_nonce(self.sender)
-
     @property
     def sender(self) -> str:
         return self.accounts[KeyRole.GATEWAY]
