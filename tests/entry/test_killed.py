@@ -45,9 +45,9 @@ def test_every_unit_and_every_call_has_its_fail_points_and_a_way_to_them() -> No
 
 
 @asynccontextmanager
-async def staged(data: Path, database: str | None, points: list[str]) -> AsyncIterator[Stage]:
+async def staged(data: Path, database: str | None, points: list[str], **environ: str) -> AsyncIterator[Stage]:
     """A folder with a listing for every point, each honoured by the second platform too. The node is ours."""
-    house = House(data, database)
+    house = House(data, database, environ=environ)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(house.aclose)
         await stack.enter_async_context(house.node_kept())
