@@ -103,6 +103,8 @@ async def close_batch(
 ) -> None:  # fmt: skip
     """The batch, its leaves and its Task, in the unit that moves the batcher on: the same range, the same batch. A
     settlement overtakes what waits, and the batcher stays where it is; holding it there, nobody else places leaves."""
+    if batch.is_settlement:
+        await tx.chain_log.hold()  # what is being read just now is told of by whoever comes second
     await tx.events.move(BATCHER, held, held if batch.is_settlement else batch.last_position)
     is_taken = any(leaf.batch_id is not None for leaf in await tx.anchors.leaves(leaf_ids))
     if batch.is_settlement and (is_taken or await tx.chain_log.batch_of(batch.root) is not None):

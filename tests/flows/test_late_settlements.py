@@ -1,6 +1,9 @@
 """Purchases that the chain tells of late, or takes back after they were taken for paid."""
 
+import asyncio
+from contextvars import Context
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,7 +11,7 @@ from hub.domain.anchors import NO_END
 from hub.domain.orders import Order
 from hub.domain.payments import Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import LEARNER_SCOPES, Viewer, ViewerKind
-from hub.flows import anchors, indexing, offers
+from hub.flows import anchors, chain_effects, indexing, offers
 from hub.flows.records import token_id
 from tests.flows import refunding
 from tests.flows.benches import Bench
@@ -236,6 +239,29 @@ async def test_a_revocation_that_was_read_before_and_after_its_batch_goes_with_i
     await read(bench)
     assert await right_of(bench, order) == ("ACTIVE", set(), set())
     assert await bench.rows("SELECT kind FROM task WHERE kind = 'revoke_leaf'") == []
+
+
+async def test_a_purchase_that_is_read_while_its_batch_closes_is_recorded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is second sees what the first has done: what is final is told of once."""
+    order = await paid_on_chain(bench)
+    await bench.store.stamp()
+    bench.chain.final = 2
+    closing: list[asyncio.Task[int | None]] = []
+    stands = chain_effects.stands
+
+    async def overtaken(*call: Any) -> None:
+        await stands(*call)
+        if not bench.is_embedded and not closing:  # which runs one unit after the other
+            closing.append(asyncio.create_task(anchors.gather(bench.rival().hub), context=Context()))
+            await asyncio.wait(closing, timeout=0.3)  # it waits for the reader; it would be done by now if it did not
+
+    monkeypatch.setattr(chain_effects, "stands", overtaken)
+    await revoked_by_others(bench, order)
+    await (closing[0] if closing else anchors.gather(bench.hub))
+    assert await bench.rows("SELECT state, is_settlement FROM anchor_batch") == [("FINALIZED", 1)]
+    assert (await right_of(bench, order))[0] == "REVOKED"
 
 
 async def test_a_purchase_that_was_given_back_holds_nothing_back_where_the_chain_takes_it_back(
