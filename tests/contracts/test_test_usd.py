@@ -63,8 +63,9 @@ def test_transfers_move_what_is_there_and_no_more(coin: Contract, holder: Accoun
     assert coin.logs(receipt, "Transfer") == [(hexed(holder), hexed(STRANGER), 400)]
     with pytest.raises(Reverted, match=r"^balance$"):
         coin.send(holder, "transfer", STRANGER.address, 601)
-    with pytest.raises(Reverted, match=r"^to$"):
-        coin.send(holder, "transfer", NOBODY, 1)
+    for function in ("transfer", "mint"):
+        with pytest.raises(Reverted, match=r"^to$"):
+            coin.send(holder, function, NOBODY, 1)
     assert held(coin, holder) == 600
 
 
@@ -92,9 +93,13 @@ def test_a_permit_allows_once(coin: Contract, holder: Account) -> None:
 
 
 def test_a_permit_ends_after_its_deadline(coin: Contract, holder: Account) -> None:
+    sent = (holder.address, STRANGER.address, 700, END, *permit(coin, holder))
     coin.evm.at(END + 1)
     with pytest.raises(Reverted, match=r"^late$"):
-        coin.send(OWNER, "permit", holder.address, STRANGER.address, 700, END, *permit(coin, holder))
+        coin.send(OWNER, "permit", *sent)
+    coin.evm.at(END)
+    coin.send(OWNER, "permit", *sent)
+    assert coin.ask("allowance", holder.address, STRANGER.address) == 700
 
 
 def test_a_twin_a_strangers_and_nobodys_signature_are_none(coin: Contract, holder: Account) -> None:
@@ -129,18 +134,26 @@ def test_an_authorization_to_receive_is_the_receivers_to_send(coin: Contract, ho
     assert held(coin, STRANGER) == 700
 
 
-@pytest.mark.parametrize(("at", "reason"), [(NOW - 1, "early"), (END, "late")])
-def test_an_authorization_counts_within_its_time(coin: Contract, holder: Account, at: int, reason: str) -> None:
+@pytest.mark.parametrize(("edge", "beyond", "reason"), [(NOW, NOW - 1, "early"), (END - 1, END, "late")])
+def test_an_authorization_counts_within_its_time(
+    coin: Contract, holder: Account, edge: int, beyond: int, reason: str
+) -> None:
     said = authorization(coin, holder, "TransferWithAuthorization")
-    coin.evm.at(at)
+    sent = (holder.address, STRANGER.address, 700, NOW - 1, END, NONCE, *said)
+    coin.evm.at(beyond)
     with pytest.raises(Reverted, match=f"^{reason}$"):
-        coin.send(OWNER, "transferWithAuthorization", holder.address, STRANGER.address, 700, NOW - 1, END, NONCE, *said)
+        coin.send(OWNER, "transferWithAuthorization", *sent)
+    coin.evm.at(edge)
+    coin.send(OWNER, "transferWithAuthorization", *sent)
+    assert held(coin, STRANGER) == 700
 
 
 def test_a_canceled_authorization_counts_no_more(coin: Contract, holder: Account) -> None:
     kinds = {"CancelAuthorization": [("authorizer", "address"), ("nonce", "bytes32")]}
     cancel = signed(holder, coin, kinds, {"authorizer": holder.address, "nonce": NONCE})
     coin.send(OWNER, "cancelAuthorization", holder.address, NONCE, *cancel)
+    with pytest.raises(Reverted, match=r"^used$"):
+        coin.send(OWNER, "cancelAuthorization", holder.address, NONCE, *cancel)
     said = authorization(coin, holder, "TransferWithAuthorization")
     with pytest.raises(Reverted, match=r"^used$"):
         coin.send(OWNER, "transferWithAuthorization", holder.address, STRANGER.address, 700, NOW - 1, END, NONCE, *said)
