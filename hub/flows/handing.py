@@ -102,7 +102,7 @@ async def _rewrite(tx: "Tx", handing: Handing, given: Grant, draw: Draw, vault: 
     order = handing.order
     former = await tx.anchors.leaf_of_grant(handing.grant.id)
     if former is None:
-        return  # it has none, as one that was settled on chain directly: the token is where it is
+        return  # no leaf carries it: nothing of it is on chain, or ever will be
     for leaf in await tx.anchors.rights_of(order.id):
         tx.tasks.add("revoke_leaf", leaf.id, {"leaf": leaf.id}, draw.now_us)
     await tx.anchors.give_up(former.id)

@@ -292,7 +292,7 @@ async def widen(
 
 
 async def _costs(hub: Hub, events: Sequence[ChainEvent]) -> dict[str, Cost]:
-    """Of the transactions whose cost is shown: those that anchored."""
+    """Of the transactions whose cost is shown: those that anchored a batch or settled a right."""
     told = {event.transaction_hash for event in events if event.name in ("Anchored", "Settled")}
     return await hub.chain_log.costs(sorted(told))
 

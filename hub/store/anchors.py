@@ -52,7 +52,7 @@ anchor_batch = Table(
     blob("data_hash"),
     integer("chain_id"),
     text("contract"),
-    text("state"),  # QUEUED, SUBMITTED, CONFIRMED, FAILED
+    text("state"),  # of BatchState
     text("transaction_hash", nullable=True),
     integer("block_number", nullable=True),
     integer("gas_used", nullable=True),
@@ -94,13 +94,13 @@ Index("one_live_leaf", leaf.c.grant_id, unique=True, sqlite_where=_carries, post
 chain_transaction = Table(
     "chain_transaction",
     metadata,
-    text("purpose", primary_key=True),  # anchor:<root> | revoke:<root>:<word>:<leaf>
+    text("purpose", primary_key=True),  # see ChainTransaction; one that failed has `#<nonce>` behind it
     integer("chain_id"),
     text("sender"),
     integer("nonce"),
     text("raw"),
     text("hash"),
-    text("state"),  # SIGNED, SENT, CONFIRMED, FAILED
+    text("state"),  # of TransactionState
     integer("signed_at_us"),
     UniqueConstraint("chain_id", "sender", "nonce"),
 )
