@@ -82,7 +82,9 @@ class JsonRpcChainLog:
             middle = (first + last) // 2
             lower = await self.logs_between(first, middle, contracts)
             return lower + await self.logs_between(middle + 1, last, contracts)
-        events = self._events(granted(answer), contracts)
+        if isinstance(answer, NodeSaidNo):
+            raise ChainUnavailable(f"the node gives no logs of blocks {first} to {last}: {answer}") from answer
+        events = self._events(answer, contracts)
         if any(not first <= event.block_number <= last for event in events):
             raise ChainUnavailable("the node gave logs of other blocks than were asked for")
         return sorted(events, key=lambda event: (event.block_number, event.log_index))

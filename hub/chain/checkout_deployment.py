@@ -23,24 +23,25 @@ OWN_WORDS: Final = {CHECKOUT_SPLITTER: 1, TEST_USD: 2}
 
 
 async def deploy_checkout(
-    chain: JsonRpcChain, keys: ChainKeys, known: Sequence[Deployment], *, token: str, appoints: bool = False
-) -> tuple[Deployment, str, list[Deployment]]:
+    chain: JsonRpcChain, keys: ChainKeys, known: Sequence[Deployment], *, token: str, appoints: bool = False,
+    from_block: int | None = None,
+) -> tuple[Deployment, str, list[Deployment]]:  # fmt: skip
     """The splitter of the hub that `chain` asks, the token it sells for, and all that the caller has to record.
 
-    `token` is an address, or TEST_TOKEN. A splitter of another hub is not this one's. A recorded one gets its role and
-    its token only if the caller `appoints`: its owner may have taken them away. Idempotent, also after any crash.
-    Raises ChainUnavailable (run it again) or ChainRefused.
+    `token` is an address, or TEST_TOKEN; `from_block`: as `deploy` takes it. A splitter of another hub is not this
+    one's. A recorded one gets its role and its token only if the caller `appoints`: its owner may have taken them
+    away. Idempotent, also after any crash. Raises ChainUnavailable (run it again) or ChainRefused.
     """
     found: list[Deployment] = []
     address = token
     if token == TEST_TOKEN:
-        coin = await _there(chain, keys, known, TEST_USD) or await _created(
+        coin = await _there(chain, keys, known, TEST_USD, from_block) or await _created(
             chain, keys, TEST_USD
         )
         found.append(coin)
         address = coin.address
     address = to_checksum_address(address)
-    splitter = await _there(chain, keys, known, CHECKOUT_SPLITTER) or await _created(
+    splitter = await _there(chain, keys, known, CHECKOUT_SPLITTER, from_block) or await _created(
         chain, keys, CHECKOUT_SPLITTER, keys.deployer.address, chain.contract, NOBODY
     )
     found.append(splitter)
@@ -63,7 +64,7 @@ def _is_splitter(one: Deployment, chain: JsonRpcChain) -> bool:
 
 
 async def _there(
-    chain: JsonRpcChain, keys: ChainKeys, known: Sequence[Deployment], name: str
+    chain: JsonRpcChain, keys: ChainKeys, known: Sequence[Deployment], name: str, from_block: int | None
 ) -> Deployment | None:
     """One that is recorded, or that this deployer made without its being recorded; for the splitter, one of our hub."""
     recorded = [one for one in known if (one.chain_id, one.name) == (chain.chain_id, name)]
@@ -81,7 +82,7 @@ async def _there(
             continue
         if name == CHECKOUT_SPLITTER and await _asked(chain, address, "hub") != chain.contract.lower():
             continue
-        begins = begins_at[address] if address in begins_at else await first_block(chain, address)
+        begins = begins_at[address] if address in begins_at else await first_block(chain, address, from_block)
         return Deployment(chain.chain_id, address, name, keccak(code), begins)
     return None
 

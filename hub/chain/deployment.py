@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hub.chain import calls
+from hub.chain.answers import number_in
 from hub.chain.client import JsonRpcChain
 from hub.chain.keys import ChainKeys
 from hub.chain.offices import FORMER_OFFICES, OFFICES, SPLITTER_OFFICES, owner_may_call, put_in_office
@@ -52,8 +53,8 @@ async def deploy(
 
     `known` are the recorded ones of all chains, oldest first; one that fits is given back, else one that this deployer
     made before without its being recorded, else a new one: the caller records what it gets. `from_block` is the block
-    of an unrecorded one, where the node cannot tell it. Idempotent, also after a crash anywhere. Raises
-    ChainUnavailable (run it again) or ChainRefused (the reason is the node's or the contract's).
+    of an unrecorded one, or an earlier one, where the node cannot tell it. Idempotent, also after a crash anywhere.
+    Raises ChainUnavailable (run it again) or ChainRefused (the reason is the node's or the contract's).
     """
     await chain.connect()
     recorded = await _recorded(chain, known)
@@ -102,24 +103,28 @@ async def _unrecorded(chain: JsonRpcChain, keys: ChainKeys, from_block: int | No
     found = await chain.code_hashes(addresses) if addresses else ()
     for address, code_hash in zip(addresses, found, strict=True):
         if code_hash == calls.entitlement_hub().runtime_hash:
-            block = await first_block(chain, address) if from_block is None else from_block
-            return _deployment(chain, address, from_block=block)
+            return _deployment(chain, address, from_block=await first_block(chain, address, from_block))
     return None
 
 
-async def first_block(chain: JsonRpcChain, address: str) -> int:
-    """The block that put a contract there, by halving. Raises ChainRefused where the node forgets what was."""
+async def first_block(chain: JsonRpcChain, address: str, told: int | None = None) -> int:
+    """The block that put a contract there: as `told` by an operator, who may say an earlier one, else by halving.
+    Raises ChainRefused where the node forgets what was, or has no such block."""
     (head,) = await chain.look_up(Question("eth_blockNumber"))
-    before, there = -1, int(str(head), 16)
+    before, there = -1, number_in(head)
+    if told is not None:
+        if not before < told <= there:
+            raise ChainRefused(f"chain {chain.chain_id} has blocks 0 to {there}, and no block {told}")
+        return told
     while there - before > 1:
         middle = (before + there) // 2
         (code,) = await chain.look_up(Question("eth_getCode", (address, hex(middle))))
-        if isinstance(code, NodeSaidNo):
+        if isinstance(code, NodeSaidNo) or code is None:  # some say nothing where others refuse
             raise ChainRefused(
                 f"the node cannot tell in which block {address} was made, as it keeps no old states ({code}): "
                 "say it by `hub contracts deploy --from-block NUMBER`"
             )
-        before, there = (before, middle) if code not in ("0x", None) else (middle, there)
+        before, there = (middle, there) if code == "0x" else (before, middle)
     return there
 
 

@@ -108,19 +108,19 @@ async def bring_up(
     )
     contract = _known(deployed, hub.clock.now_us())
     await keep_contract(hub, contract)
-    await _open_checkout(hub, side, known, appoints=appoints)
+    await _open_checkout(hub, side, known, appoints=appoints, from_block=from_block)
     await offices.pay(side.client, side.keys, unpaid)
     return contract
 
 
 async def _open_checkout(
-    hub: Hub, side: ChainSide, known: list[deployment.Deployment], *, appoints: bool
+    hub: Hub, side: ChainSide, known: list[deployment.Deployment], *, appoints: bool, from_block: int | None
 ) -> None:
     """The splitter beside the hub's contract, where this hub sells on chain."""
     if side.checkout is None or side.token is None:
         return
     splitter, token, found = await checkout_deployment.deploy_checkout(
-        side.client, side.keys, known, token=side.token, appoints=appoints
+        side.client, side.keys, known, token=side.token, appoints=appoints, from_block=from_block
     )
     for one in found:
         await keep_contract(hub, _known(one, hub.clock.now_us()))

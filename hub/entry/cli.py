@@ -326,7 +326,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(contracts, "deploy", contracts_deploy, "put the contract on the chain, once, and keys in office")
     text = "let the contract before this one name it as its successor; the deployer owns that one"
     command.add_argument("--succeeds", action="store_true", help=text)
-    text = "where the logs of a contract begin that is not recorded, if the node cannot tell"
+    text = "where the logs of contracts begin that are not recorded, or earlier, if the node cannot tell"
     command.add_argument("--from-block", type=int, metavar="NUMBER", help=text)
     _command(contracts, "status", contracts_status, "who holds which role, what waits, money for gas")
     for action, words, what in CONTRACT_ACTS:

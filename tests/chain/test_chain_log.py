@@ -72,6 +72,9 @@ async def test_range_that_a_node_finds_too_long_is_halved_until_it_is_granted(co
     [
         (-32005, "daily request count exceeded, request rate limited"),
         (-32000, "missing trie node"),
+        (4444, "pruned history unavailable"),
+        (-32000, "old data not available due to pruning: requested block 10"),
+        (-32000, "Receipt not available for From block 10."),
         (-32603, "internal error"),
         (-32601, "the method eth_getLogs does not exist"),
         (429, "Too Many Requests"),
@@ -79,7 +82,7 @@ async def test_range_that_a_node_finds_too_long_is_halved_until_it_is_granted(co
 )
 async def test_any_other_refusal_is_the_callers_after_one_question(code: int, words: str) -> None:
     node = Node(lambda first, last: NodeSaidNo(code, words))
-    with pytest.raises(ChainUnavailable, match=f"the node cannot now: {words}"):
+    with pytest.raises(ChainUnavailable, match=f"no logs of blocks 10 to 99: {words}"):
         await JsonRpcChainLog(node, 1).logs_between(10, 99, NAMES)
     assert len(node.asked) == 1
 
