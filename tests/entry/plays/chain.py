@@ -8,10 +8,12 @@ from tests.entry.plays.rights import revoked
 from tests.entry.plays.scene import Scene, paid_order, waiting
 from tests.entry.plays.stage import AFTER_LEASES_S, Stage
 
+READ = ("chain_watch", "chain_event", "chain_block", "chain_cursor")  # what was read of the chain is in these
+
 
 async def unread(stage: Stage, name: str) -> None:
     """Nothing was ever read of the chain."""
-    for table in ("chain_watch", "chain_event", "chain_block", "chain_cursor"):
+    for table in READ:
         await stage.house.change(f"DELETE FROM {table}")
 
 
