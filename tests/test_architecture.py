@@ -44,7 +44,7 @@ ANY_ALLOWED = {
     "hub/domain/payments.py": "the normalised JSON of a request",
     "hub/domain/requests.py": "a stored refusal is JSON",
     "hub/flows/records.py": "a record is hashed as canonical JSON",
-    "hub/flows/attempts.py": "a coroutine's type has two slots that nobody uses",
+    "hub/flows/asking.py": "a coroutine's type has two slots that nobody uses",
     "hub/flows/purchase.py": "the normalised JSON of a request",
     "hub/channels/": "providers answer JSON",
     "hub/platforms/": "platforms answer JSON",

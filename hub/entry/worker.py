@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hub.flows import (
     access,
     anchors,
+    attempt_facts,
     attempts,
     claims,
     deliveries,
@@ -43,8 +44,8 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Hub, LeasedTask], Awaitable[int | None]]
 
 HANDLERS: dict[str, Handler] = {
-    attempts.RESOLVE: attempts.resolve,
-    attempts.VOID: attempts.void,
+    attempt_facts.RESOLVE: attempts.resolve,
+    attempt_facts.VOID: attempts.void,
     notices.APPLY: notices.apply_waiting,
     "anchor_batch": anchors.anchor,
     revocations.KIND: revocations.revoke_leaf,
@@ -61,7 +62,7 @@ HANDLERS: dict[str, Handler] = {
 # Money and the chain are asked about for ever, deliveries count their own attempts; anything else waits for a person
 # after MAX_TRIES.
 TIRELESS = frozenset({
-    attempts.RESOLVE, attempts.VOID, notices.APPLY, "anchor_batch", revocations.KIND, deliveries.DELIVER,
+    attempt_facts.RESOLVE, attempt_facts.VOID, notices.APPLY, "anchor_batch", revocations.KIND, deliveries.DELIVER,
     dispute_answers.SEND, claims.FOLLOW, records.PLACE,
     refund_facts.RESOLVE, late.RETURN, looks.LOOK,
 })  # fmt: skip

@@ -16,7 +16,8 @@ from hub.domain.refusals import ChannelUnavailable, InvalidInput, NotFound, Refu
 from hub.domain.requests import Answer, RequestKey
 from hub.domain.routing import StandingState
 from hub.flows import audit
-from hub.flows.attempts import RESOLVE, ask_once, carry_out
+from hub.flows.attempt_facts import RESOLVE
+from hub.flows.attempts import ask_once, carry_out
 from hub.flows.keys import key_ended
 from hub.ports import Capabilities, Hub
 

@@ -11,7 +11,7 @@ from hub.domain.people import Viewer, ViewerKind
 from hub.domain.refusals import AnswerRefused, DisputeElsewhere, NotFound, Refusal, StateConflict
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit, disputes
-from hub.flows.attempts import asked
+from hub.flows.asking import asked
 from hub.flows.keys import key_ended
 from hub.ports import AnswersDisputes, DisputeReply, Hub, Vault
 

@@ -16,7 +16,7 @@ from hub.domain.reconciliation import BreakKind
 from hub.domain.refusals import NotFound, Refusal, StateConflict
 from hub.domain.requests import Answer
 from hub.flows import audit, disputes, refund_facts
-from hub.flows.attempts import apply_fact
+from hub.flows.attempt_facts import apply_fact
 from hub.flows.breaks import open_break
 from hub.ports import Ack, Hub, NoticeIgnored, NoticeRefused, RawNotice, Vault
 

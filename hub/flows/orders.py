@@ -12,7 +12,7 @@ from hub.domain.people import Viewer
 from hub.domain.refusals import NotFound, Refusal
 from hub.domain.requests import Answer, RequestKey
 from hub.flows import attempts, late, records
-from hub.flows.attempts import asked
+from hub.flows.asking import asked
 from hub.flows.entitlements import audiences_of
 from hub.ports import Hub, Vault
 

@@ -40,8 +40,10 @@ from hub.domain.people import Viewer
 from hub.domain.refusals import AlreadyEntitled, AttemptIsLive, NotFound, Refusal
 from hub.domain.requests import Answer, RequestKey, Seen
 from hub.domain.routing import may_go_on, why_no_failover
-from hub.flows import access, anchors, attempts, records
-from hub.flows.attempts import RESOLVE, ask_once, asked, tell_attempt
+from hub.flows import access, anchors, records
+from hub.flows.asking import asked
+from hub.flows.attempt_facts import RESOLVE, apply_fact, tell_attempt
+from hub.flows.attempts import ask_once
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.merchants import admit
 from hub.flows.wallets import holder_of
@@ -276,7 +278,7 @@ async def record_result(
     """G 支付结果: everything that follows from the channel's answer, in one transaction. Where nothing was done at all
     and the hub chose the channel, the answer is the next channel's attempt, which is to be sent."""
     fact = fact_of(sent, result, Source.ANSWER)
-    attempt = await attempts.apply_fact(tx, sent.id, result, fact, draw, vault)
+    attempt = await apply_fact(tx, sent.id, result, fact, draw, vault)
     if attempt.is_live:
         await tx.tasks.put_back(RESOLVE, attempt.id, {"attempt": attempt.id}, draw.now_us + FIRST_LOOK_US, draw)
     else:

@@ -14,7 +14,7 @@ from hub.domain.orders import Order
 from hub.domain.payments import AttemptState, PaymentAttempt
 from hub.domain.reconciliation import BreakKind
 from hub.domain.refunds import Refund, RefundState
-from hub.flows.attempts import ANEW, RESOLVE
+from hub.flows.attempt_facts import ANEW, RESOLVE
 from hub.flows.breaks import open_break, tell_of_event, tell_of_lost_purchase
 from hub.flows.entitlements import (
     audiences_of,

@@ -26,7 +26,8 @@ from hub.domain.refunds import (
     reduce,
     refunded,
 )
-from hub.flows import attempts, disputes, late, looks
+from hub.flows import disputes, late, looks
+from hub.flows.attempt_facts import pay_after_all
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of, restore_grants_of, revoke_grants_of
 from hub.ports import Vault
@@ -182,7 +183,7 @@ async def follow(
         change = Change(held.status, order.status, cause)
         tx.events.append(order, OrderRefunded.of(order), audiences, draw, change)
     if order.status is OrderStatus.AWAITING_PAYMENT and order.is_covered:
-        await attempts.pay_after_all(tx, order, cause, draw, vault)
+        await pay_after_all(tx, order, cause, draw, vault)
     if order.is_closed and order.kept_minor > held.kept_minor:
         late.give_back(tx, order, f"{refund.key} {refund.state}", draw)
     if order.returned_minor != held.returned_minor:  # surplus that went back makes up for no lost dispute any more

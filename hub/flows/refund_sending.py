@@ -20,7 +20,7 @@ from hub.domain.payments import (
 from hub.domain.reconciliation import BreakKind
 from hub.domain.refunds import Refund, RefundFactKind, RefundState, given_up, is_too_old, submitted
 from hub.flows import late
-from hub.flows.attempts import ask, asked
+from hub.flows.asking import ask, asked
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of
 from hub.flows.refund_facts import RESOLVE, apply_fact, call_off, locked, tell

@@ -11,7 +11,7 @@ from hub.domain.people import Viewer
 from hub.domain.refusals import ChannelUnavailable
 from hub.domain.routing import Candidate, Plan, Standing
 from hub.flows import attempts, routing
-from hub.flows.attempts import asked
+from hub.flows.asking import asked
 from hub.flows.routing import Wish, cannot_take
 from hub.ports import Capabilities, Hub
 

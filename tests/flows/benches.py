@@ -19,6 +19,7 @@ from hub.domain.requests import Answer
 from hub.flows import (
     access,
     anchors,
+    attempt_facts,
     attempts,
     claims,
     deliveries,
@@ -60,8 +61,8 @@ from tests.world import SetClock, World
 
 KEY = Key(b"k" * 32, is_development=True)
 HANDLERS = {
-    attempts.RESOLVE: attempts.resolve,
-    attempts.VOID: attempts.void,
+    attempt_facts.RESOLVE: attempts.resolve,
+    attempt_facts.VOID: attempts.void,
     notices.APPLY: notices.apply_waiting,
     "anchor_batch": anchors.anchor,
     revocations.KIND: revocations.revoke_leaf,

@@ -10,7 +10,7 @@ from hub.domain.orders import ChargeStatus, FulfilmentStatus, Order, OrderStatus
 from hub.domain.payments import AttemptState, IntentStatus, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import Viewer
 from hub.domain.refusals import AttemptIsLive, Refusal, StateConflict
-from hub.flows import attempts, notices, orders
+from hub.flows import attempt_facts, attempts, notices, orders
 from tests.flows.benches import Bench
 from tests.flows.scripted import (
     DECLINED,
@@ -72,7 +72,7 @@ async def test_authorisation_after_a_decline_is_taken_up_and_asked_about(bench: 
     await told(bench, attempt, authorised(attempt))
     assert await bench.states(order.id) == [AttemptState.AUTHORIZED]
     assert (await bench.order_now(order.id)).intent_status is IntentStatus.REQUIRES_CAPTURE
-    assert await kinds(bench) == [attempts.RESOLVE]
+    assert await kinds(bench) == [attempt_facts.RESOLVE]
     bench.clock.pass_us(2 * SECOND_US)
     await bench.work()
     assert (await bench.order_now(order.id)).status is OrderStatus.PAID
@@ -82,7 +82,7 @@ async def test_word_after_not_sent_is_asked_about(bench: Bench) -> None:
     order, attempt = await bench.waiting(told=NOT_SENT)
     await told(bench, attempt, PENDING)
     assert await bench.states(order.id) == [AttemptState.PENDING]
-    assert await kinds(bench) == [attempts.RESOLVE]
+    assert await kinds(bench) == [attempt_facts.RESOLVE]
 
 
 async def test_authorisation_beside_a_live_attempt_is_voided(bench: Bench) -> None:
@@ -95,7 +95,7 @@ async def test_authorisation_beside_a_live_attempt_is_voided(bench: Bench) -> No
     await bench.work()
     assert bench.channel.calls[-1] == ("void", first.key)
     assert await bench.states(order.id) == [AttemptState.VOIDED, AttemptState.PENDING]
-    assert attempts.VOID not in await kinds(bench)
+    assert attempt_facts.VOID not in await kinds(bench)
 
 
 async def test_authorisation_on_an_order_that_is_paid_is_voided(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.flows import attempts
+from hub.flows import attempt_facts
 from hub.store.transactions import Store
 from tests.simulation.__main__ import main, simulate
 from tests.simulation.invariants import Broken
@@ -58,8 +58,8 @@ async def test_two_thousand_orders_on_postgresql_by_a_seed_that_is_drawn(postgre
 async def test_a_sum_that_is_counted_twice_is_found_at_its_step(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    received = attempts.received
-    monkeypatch.setattr(attempts, "received", lambda order, money: received(received(order, money), money))
+    received = attempt_facts.received
+    monkeypatch.setattr(attempt_facts, "received", lambda order, money: received(received(order, money), money))
     with pytest.raises(Broken, match="I5"):
         await simulate(sqlite_store, orders=8, seed=SEED)
 
@@ -70,7 +70,7 @@ def test_the_command_names_its_seed_and_ends_with_1_at_the_first_broken_invarian
     database = f"sqlite:///{tmp_path}/one.sqlite3"
     assert main(["--orders", "3", "--seed", "7", "--database", database]) == 0
     assert "every invariant held (seed 7)" in capsys.readouterr().out
-    received = attempts.received
-    monkeypatch.setattr(attempts, "received", lambda order, money: received(received(order, money), money))
+    received = attempt_facts.received
+    monkeypatch.setattr(attempt_facts, "received", lambda order, money: received(received(order, money), money))
     assert main(["--orders", "8", "--seed", str(SEED)]) == 1
     assert f"broken by seed {SEED} with 8 orders: Broken: I5" in capsys.readouterr().err
