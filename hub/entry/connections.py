@@ -6,9 +6,11 @@ Here each call has a pool of a single connection, taken from a stack.
 """
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cache
 
 import httpx
 
@@ -16,12 +18,18 @@ import httpx
 KEPT_S = 5.0
 
 
+@cache
+def trusted() -> ssl.SSLContext:
+    """Whom every client of this process believes: reading all authorities takes longer than making the client."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Connections(httpx.AsyncBaseTransport):
     """As many connections as there are calls at once: at most `most`, of which `kept` stay open when they are idle."""
 
     def __init__(self, *, most: int, kept: int) -> None:
         """A call that finds `most` others under way waits for as long as its `pool` timeout: httpx.PoolTimeout."""
-        self._tls = httpx.create_ssl_context(trust_env=False)
+        self._tls = trusted()
         self._limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEPT_S)
         self._free = asyncio.Semaphore(most)
         self._kept = kept

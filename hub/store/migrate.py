@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,23 @@ async def migrate(url: str) -> str:
     All or nothing. Raises Unavailable if it cannot be reached, BrokenReferences, or what the database says.
     """
     async with migrating(url) as connection:
-        await connection.run_sync(lambda ready: command.upgrade(configuration(ready), "head"))
+        await connection.run_sync(_upgrade)
     return head()
+
+
+def _upgrade(connection: Connection) -> None:
+    if _revision(connection) != head():  # as at nearly every start: Alembic would read each migration to see it
+        command.upgrade(configuration(connection), "head")
 
 
 async def revision(url: str) -> str | None:
     """The revision that the database at `url` is at; None: it was never migrated."""
     async with connected(url) as connection:
-        return await connection.run_sync(lambda ready: MigrationContext.configure(ready).get_current_revision())
+        return await connection.run_sync(_revision)
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 async def is_at_head(rx: Rx) -> bool:
@@ -49,8 +59,9 @@ async def is_at_head(rx: Rx) -> bool:
     return bool(known) and await rx.one(_REVISION, str) == head()
 
 
+@cache
 def head() -> str:
-    """The newest revision that this release knows."""
+    """The newest revision that this release knows; found once, by reading every migration."""
     newest = ScriptDirectory(str(SCRIPTS)).get_current_head()
     assert newest is not None
     return newest

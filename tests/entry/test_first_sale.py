@@ -230,7 +230,7 @@ async def test_sigterm_under_load_fails_no_request_and_loses_no_task(tmp_path: P
         async with Client(hub.origin, partner) as seller:
             listings = [await put_on_sale(seller, f"late-{number}") for number in range(24)]
         await house.sandbox().arm("create", "latency_ms", value=600, times=0)
-        async with Client(hub.origin, learner) as buyer, httpx.AsyncClient(trust_env=False) as probe:
+        async with Client(hub.origin, learner) as buyer, httpx.AsyncClient(trust_env=False, verify=False) as probe:
             ready = await probe.get(f"{hub.origin}/readyz")
             paying = [asyncio.create_task(buyer.mutate(CHECKOUT, sold.bought(sold.listing_id))) for sold in listings]
             await until(lambda: _under_way(house), what="24 attempts at the channel")

@@ -100,7 +100,7 @@ class Load:
     is_turned_away: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def watch(self) -> None:
-        async with httpx.AsyncClient(trust_env=False) as hub:
+        async with httpx.AsyncClient(trust_env=False, verify=False) as hub:
             status = 200
             while status == 200:
                 status = (await hub.get(f"{self.url}/readyz")).status_code
@@ -108,7 +108,7 @@ class Load:
         self.is_turned_away.set()
 
     async def ask(self) -> None:
-        async with httpx.AsyncClient(trust_env=False) as hub:
+        async with httpx.AsyncClient(trust_env=False, verify=False) as hub:
             while not self.is_turned_away.is_set():
                 try:
                     answer = await hub.post(f"{self.url}/graphql", json={"query": '{ echo(text: "a", times: 3) }'})
@@ -121,7 +121,7 @@ class Load:
 async def test_sigterm_under_load_turns_readiness_first_fails_no_request_and_ends(tmp_path: Path) -> None:
     async with program(tmp_path) as served:
         load = Load(served.url)
-        async with httpx.AsyncClient(trust_env=False, timeout=WITHIN_S) as hub:
+        async with httpx.AsyncClient(trust_env=False, verify=False, timeout=WITHIN_S) as hub:
             slow = asyncio.create_task(hub.post(f"{served.url}/graphql", json={"query": "{ slow }"}))
             asking = [asyncio.create_task(load.ask()) for _ in range(8)]
             watching = asyncio.create_task(load.watch())
@@ -200,7 +200,7 @@ async def test_port_0_is_any_free_one_and_its_number_is_told() -> None:
     told: list[str] = []
 
     async def on_ready(url: str) -> None:
-        async with httpx.AsyncClient(trust_env=False) as hub:
+        async with httpx.AsyncClient(trust_env=False, verify=False) as hub:
             told.append(f"{url} {(await hub.get(f'{url}/healthz')).status_code}")
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -224,5 +224,5 @@ async def test_what_on_ready_raises_ends_the_server_and_is_raised() -> None:
     with pytest.raises(RuntimeError, match="the demo failed"):
         await asyncio.wait_for(serve(app_of(ToyHub()), settings_of(port="0"), on_ready=on_ready), WITHIN_S)
     with pytest.raises(httpx.ConnectError):
-        async with httpx.AsyncClient(trust_env=False) as hub:
+        async with httpx.AsyncClient(trust_env=False, verify=False) as hub:
             await hub.get(seen[0])

@@ -338,7 +338,7 @@ async def test_a_viewer_has_so_many_streams_and_no_more(
 
 
 async def test_a_stream_over_http_begins_as_http_does(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with live(sqlite_url, monkeypatch) as hub, httpx.AsyncClient(trust_env=False) as client:
+    async with live(sqlite_url, monkeypatch) as hub, httpx.AsyncClient(trust_env=False, verify=False) as client:
         url, named = f"http://{hub.address}/graphql", {"Accept": SSE, "Authorization": "Bearer one"}
         asked = {"query": EVENTS}
         single = await client.put(url, headers=named)
