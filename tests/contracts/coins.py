@@ -66,10 +66,35 @@ def _spend(owner: address, amount: uint256):
     self.allowance[owner][msg.sender] -= amount
 """
 
+_SENDS = "self._move(msg.sender, to, amount)"
+_TAKES = "self._spend(owner, amount); self._move(owner, to, amount)"
+
+
+def _coin(sends: str = _SENDS, takes: str = _TAKES, *, answers: str = " -> bool", also: str = "") -> str:
+    """A coin that does so in `transfer` and `transferFrom`, and then says yes unless it `answers` nothing; `also` is
+    what else it has."""
+    yes = "return True" if answers else "pass"
+    return f"""{_PLAIN_COIN}{also}
+@external
+def transfer(to: address, amount: uint256){answers}:
+    {_lines(sends)}
+    {yes}
+@external
+def transferFrom(owner: address, to: address, amount: uint256){answers}:
+    {_lines(takes)}
+    {yes}
+"""
+
+
+def _lines(statements: str) -> str:
+    return statements.replace("; ", "\n    ")
+
+
 # Moves less than was asked, or more, as soon as it is told to.
-FEE_COIN = (
-    _PLAIN_COIN
-    + """
+FEE_COIN = _coin(
+    "self._move(msg.sender, to, self._left(amount))",
+    "self._spend(owner, amount); self._move(owner, to, self._left(amount))",
+    also="""
 percent: int256
 @external
 def charge(percent: int256):
@@ -77,69 +102,27 @@ def charge(percent: int256):
 @internal
 def _left(amount: uint256) -> uint256:
     return convert(convert(amount, int256) * (100 - self.percent) // 100, uint256)
-@external
-def transfer(to: address, amount: uint256) -> bool:
-    self._move(msg.sender, to, self._left(amount))
-    return True
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    self._spend(owner, amount)
-    self._move(owner, to, self._left(amount))
-    return True
-"""
+""",
 )
 
 # Says yes and moves nothing.
-LYING_COIN = (
-    _PLAIN_COIN
-    + """
-@external
-def transfer(to: address, amount: uint256) -> bool:
-    return True
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    return True
-"""
-)
+LYING_COIN = _coin("pass", "pass")
 
 # Returns nothing at all, as some old coins do, and knows no permits.
-SILENT_COIN = (
-    _PLAIN_COIN
-    + """
-@external
-def transfer(to: address, amount: uint256):
-    self._move(msg.sender, to, amount)
-@external
-def transferFrom(owner: address, to: address, amount: uint256):
-    self._spend(owner, amount)
-    self._move(owner, to, amount)
-"""
-)
+SILENT_COIN = _coin(answers="")
 
 
 def _refusing(how: str) -> str:
     """Refuses, in that way, to send to whom it has listed, or to take from them."""
-    return (
-        _PLAIN_COIN
-        + f"""
+    return _coin(
+        f"if self.listed[to]: {how}; {_SENDS}",
+        f"if self.listed[owner]: {how}; {_TAKES}",
+        also="""
 listed: HashMap[address, bool]
 @external
 def list(account: address, isListed: bool):
     self.listed[account] = isListed
-@external
-def transfer(to: address, amount: uint256) -> bool:
-    if self.listed[to]:
-        {how}
-    self._move(msg.sender, to, amount)
-    return True
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    if self.listed[owner]:
-        {how}
-    self._spend(owner, amount)
-    self._move(owner, to, amount)
-    return True
-"""
+""",
     )
 
 
@@ -149,9 +132,10 @@ REFUSING_COINS = {BLACKLISTING_COIN: "listed", _refusing("raise"): "", _refusing
 
 # Calls what it was told to in the middle of the next transfer, once, and remembers whether that worked. It believes
 # every authorization.
-REENTRANT_COIN = (
-    _PLAIN_COIN
-    + """
+REENTRANT_COIN = _coin(
+    f"{_SENDS}; self._call_back()",
+    f"{_TAKES}; self._call_back()",
+    also="""
 target: address
 call: Bytes[1024]
 isIn: public(bool)
@@ -166,21 +150,10 @@ def _call_back():
         self.target = empty(address)
         self.isIn = raw_call(target, self.call, revert_on_failure=False)
 @external
-def transfer(to: address, amount: uint256) -> bool:
-    self._move(msg.sender, to, amount)
-    self._call_back()
-    return True
-@external
-def transferFrom(owner: address, to: address, amount: uint256) -> bool:
-    self._spend(owner, amount)
-    self._move(owner, to, amount)
-    self._call_back()
-    return True
-@external
 def receiveWithAuthorization(
     owner: address, to: address, amount: uint256, a: uint256, b: uint256, n: bytes32, v: uint8, r: bytes32, s: bytes32
 ):
     self._move(owner, to, amount)
     self._call_back()
-"""
+""",
 )
