@@ -9,16 +9,15 @@ from hub.chain import calls
 from hub.chain.answers import number_in
 from hub.chain.client import JsonRpcChain
 from hub.chain.keys import ChainKeys
-from hub.chain.offices import FORMER_OFFICES, OFFICES, SPLITTER_OFFICES, owner_may_call, put_in_office
+from hub.chain.offices import OFFICES, OFFICES_LEFT, owner_may_call, put_in_office
 from hub.chain.rpc import NodeSaidNo, Question
 from hub.chain.transacting import mined
-from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB, HubRole
+from hub.domain.contracts import ENTITLEMENT_HUB, HubRole
 from hub.ports import ChainRefused, ChainUnavailable
 
 log = logging.getLogger(__name__)
 
 NONCES_LOOKED_AT: Final = 64  # of the deployer, which does nothing but deploy and set roles
-OFFICES_LEFT: Final = {ENTITLEMENT_HUB: FORMER_OFFICES, CHECKOUT_SPLITTER: SPLITTER_OFFICES}
 
 
 @dataclass(frozen=True, slots=True)

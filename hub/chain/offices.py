@@ -8,7 +8,7 @@ from hub.chain import calls
 from hub.chain.client import JsonRpcChain
 from hub.chain.keys import PAYING, ChainKeys
 from hub.chain.transacting import mined
-from hub.domain.contracts import HubRole, SplitterRole
+from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB, HubRole, SplitterRole
 from hub.domain.records import KeyRole
 from hub.ports import ChainReceipt, ChainRefused
 
@@ -30,6 +30,8 @@ SPLITTER_OFFICES: Final[Mapping[KeyRole, int]] = {
     KeyRole.PAUSER: SplitterRole.PAUSER,
     KeyRole.GATEWAY: 0,
 }
+# By the name of a contract that was in use before, and of every splitter.
+OFFICES_LEFT: Final = {ENTITLEMENT_HUB: FORMER_OFFICES, CHECKOUT_SPLITTER: SPLITTER_OFFICES}
 GIFT_WEI: Final = 1_000 * 10**18  # to each key that a chain of our own did not fund at its first block
 
 
@@ -50,6 +52,40 @@ def wanted(keys: ChainKeys, offices: Mapping[KeyRole, int]) -> dict[str, int]:
         if (key := keys.of(role)) is not None:
             bits[key.address] = bits.get(key.address, 0) | bit
     return bits
+
+
+async def put_beside(
+    chain: JsonRpcChain, keys: ChainKeys, contracts: Mapping[str, str], old: str, new: str
+) -> None:
+    """Another account may do what OLD is for, on each of these contracts, addresses with names: OLD's key may lie in
+    several files, or be linked from them. Raises ChainUnavailable, ChainRefused."""
+    for address, offices in _offices_at(chain, contracts).items():
+        held = await chain.roles_of(new, address)
+        if (bits := held | wanted(keys, offices).get(old, 0)) != held:
+            await _appointed(chain, keys, address, new, bits)
+
+
+async def hand_over(
+    chain: JsonRpcChain, keys: ChainKeys, contracts: Mapping[str, str], old: str, new: str
+) -> None:
+    """Both may do what they are for by the files as they are now, NEW first, and no more. Raises likewise."""
+    for address, offices in _offices_at(chain, contracts).items():
+        for account in (new, old):
+            bits = wanted(keys, offices).get(account, 0)
+            if await chain.roles_of(account, address) != bits:
+                await _appointed(chain, keys, address, account, bits)
+
+
+def _offices_at(chain: JsonRpcChain, contracts: Mapping[str, str]) -> dict[str, Mapping[KeyRole, int]]:
+    """Of those at which keys have any; former ones last."""
+    left = {address: OFFICES_LEFT[name] for address, name in contracts.items() if name in OFFICES_LEFT}
+    return {chain.contract: OFFICES} | {address: its for address, its in left.items() if address != chain.contract}
+
+
+async def _appointed(chain: JsonRpcChain, keys: ChainKeys, contract: str, account: str, bits: int) -> None:
+    """A former contract may be another owner's by now."""
+    call = owner_calls if contract == chain.contract else owner_may_call
+    await call(chain, keys, contract, calls.set_role(account, bits))
 
 
 async def owner_may_call(chain: JsonRpcChain, keys: ChainKeys, contract: str, data: bytes) -> None:

@@ -9,7 +9,7 @@ from hub.chain import calls
 from hub.chain.checkout_deployment import TEST_TOKEN, deploy_checkout
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import Deployment, deploy
-from hub.chain.offices import owner_calls
+from hub.chain.offices import hand_over, owner_calls, put_beside
 from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB, HubRole, SplitterRole
 from tests.chain import nodes
 from tests.chain.keyring import keyring
@@ -91,3 +91,41 @@ async def test_a_gateway_that_did_everything_once_loses_it_on_former_contracts_a
     of_splitter = [0, SplitterRole.REFUNDER, SplitterRole.SELLER, SplitterRole.PAUSER, 0]
     for one in (splitter, sold_elsewhere):
         assert [await chain.roles_of(account, one.address) for account in accounts] == of_splitter
+
+
+@pytest.mark.parametrize("is_linked", [True, False])
+async def test_another_gateway_may_do_what_the_former_was_for_and_nothing_is_left_to_that(
+    node: nodes.Node, is_linked: bool
+) -> None:
+    """Of a hub whose other roles are links to the gateway's file, and of one where they are copies of its first key."""
+    old, new = nodes.SENDERS[6 + is_linked], nodes.SENDERS[4 + is_linked]
+    before = keyring(DEPLOYER, old)
+    after = keyring(DEPLOYER, new) if is_linked else keyring(DEPLOYER, new, revoker=old, seller=old, pauser=old)
+    chain = JsonRpcChain(lambda: node.url, before)
+    await chain.connect()
+    hub = former(chain, node, ENTITLEMENT_HUB, DEPLOYER.address, old.address)
+    present = await deploy(chain, before, [hub], appoints=True)
+    splitter, _, _ = await deploy_checkout(chain, before, [hub, present], token=TEST_TOKEN, appoints=True)
+    contracts = {one.address: one.name for one in (hub, present, splitter)}
+    everything = {
+        present.address: HubRole.GATEWAY | HubRole.PAUSER | HubRole.REVOKER,
+        hub.address: HubRole.REVOKER,
+        splitter.address: SplitterRole.SELLER | SplitterRole.REFUNDER | SplitterRole.PAUSER,
+    }
+    assert await roles(chain, old.address, contracts) == everything
+
+    await put_beside(chain, before, contracts, old.address, new.address)
+    assert await roles(chain, old.address, contracts) == everything
+    assert await roles(chain, new.address, contracts) == everything
+    await hand_over(chain, after, contracts, old.address, new.address)
+
+    nothing = dict.fromkeys(contracts, 0)
+    anchors_alone = nothing | {present.address: HubRole.GATEWAY}
+    left = everything | {present.address: HubRole.PAUSER | HubRole.REVOKER}
+    assert await roles(chain, new.address, contracts) == (everything if is_linked else anchors_alone)
+    assert await roles(chain, old.address, contracts) == (nothing if is_linked else left)
+    await chain.aclose()
+
+
+async def roles(chain: JsonRpcChain, account: str, contracts: dict[str, str]) -> dict[str, int]:
+    return {address: await chain.roles_of(account, address) for address in contracts}
