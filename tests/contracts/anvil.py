@@ -1,15 +1,81 @@
-"""The small EVM's face on Foundry's node: the same hub at the same address, by the same transactions."""
+"""The small EVM's face on Foundry's node, and both side by side: the same contracts by the same transactions."""
 
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from eth_abi import decode
 from eth_utils import keccak, to_checksum_address
 
-from tests.chain.nodes import Peer, Refused
-from tests.contracts.evm import GAS_LIMIT, GAS_PRICE, STRANGER, Account, Receipt, Reverted
+from tests.chain.nodes import Peer, Refused, anvil_running
+from tests.contracts.evm import (
+    ACCOUNTS,
+    CHAIN_ID,
+    GAS_LIMIT,
+    GAS_PRICE,
+    NOW,
+    STRANGER,
+    Account,
+    Evm,
+    Hub,
+    Receipt,
+    Reverted,
+    fresh_hub,
+    house_rules,
+)
 
 MINED_WITHIN_S = 30
+
+
+class OnEvm(Protocol):
+    """Contracts on a machine."""
+
+    @property
+    def evm(self) -> Evm: ...
+
+
+Built = TypeVar("Built", bound=OnEvm)
+Told = TypeVar("Told")
+
+
+@dataclass
+class Pair(Generic[Built]):
+    """The same contracts on both machines, at the same addresses; each step happens a second after the one before."""
+
+    here: Built
+    there: Built
+    now: int = NOW
+
+    def does(self, step: Callable[[Built], Receipt]) -> str | None:
+        """Takes the step on both, with the same gas and logs; the reason for which both refuse it."""
+        self.now += 1
+        told = []
+        for built in (self.here, self.there):
+            built.evm.at(self.now)
+            try:
+                receipt = step(built)
+            except Reverted as refusal:
+                told.append((str(refusal), 0, ()))
+            else:
+                told.append((None, receipt.gas_used, receipt.logs))
+        assert told[0] == told[1]
+        return told[0][0]
+
+    def says(self, question: Callable[[Built], Told]) -> Told:
+        """What both answer."""
+        here, there = question(self.here), question(self.there)
+        assert here == there
+        return here
+
+
+@contextmanager
+def paired(build: Callable[[Hub], Built]) -> Iterator[Pair[Built]]:
+    """What `build` makes of a hub with one account in each role, on either machine."""
+    funded = ["0x" + account.address.hex() for account in ACCOUNTS]
+    with anvil_running(chain_id=CHAIN_ID, funded=funded, options=("--timestamp", str(NOW - 3_600))) as node:
+        yield Pair(build(fresh_hub()), build(house_rules(cast(Evm, AnvilEvm(node)))))
 
 
 class AnvilEvm:
@@ -22,13 +88,13 @@ class AnvilEvm:
         """The time of the next block."""
         self.node.rpc("evm_setNextBlockTimestamp", timestamp)
 
-    def send(self, sender: Account, to: bytes, data: bytes, *, gas: int = GAS_LIMIT) -> Receipt:
+    def send(self, sender: Account, to: bytes, data: bytes, *, value: int = 0, gas: int = GAS_LIMIT) -> Receipt:
         transaction = {
             "chainId": int(self.node.rpc("eth_chainId"), 16),
             "nonce": self.node.nonce(sender.local),
             "gasPrice": GAS_PRICE,
             "gas": gas,
-            "value": 0,
+            "value": value,
             "data": data,
             **({"to": to_checksum_address(to)} if to else {}),
         }

@@ -2,8 +2,6 @@
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import cast
 
 import pytest
 from eth_keys.constants import SECPK1_N
@@ -11,10 +9,8 @@ from eth_utils import keccak
 
 from hub.domain import anchors
 from hub.domain.anchors import NO_END
-from tests.chain.nodes import anvil_running
-from tests.contracts.anvil import AnvilEvm
+from tests.contracts.anvil import Pair, paired
 from tests.contracts.evm import (
-    ACCOUNTS,
     CHAIN_ID,
     GATE,
     GUARD,
@@ -25,17 +21,13 @@ from tests.contracts.evm import (
     STRANGER,
     TILL,
     TOKEN,
-    Evm,
     Hub,
     Receipt,
-    Reverted,
     anchored,
     as_arguments,
     batch,
     calldata,
     claimed,
-    fresh_hub,
-    house_rules,
     result_of,
     right,
     settled,
@@ -50,47 +42,15 @@ pytestmark = pytest.mark.browser
 Step = Callable[[Hub], Receipt]
 
 
-@dataclass
-class Pair:
-    """One hub on both machines, at one address; each step happens a second after the one before."""
-
-    here: Hub
-    there: Hub
-    now: int = NOW
-
-    def does(self, step: Step) -> str | None:
-        """The reason for which both refuse the step."""
-        self.now += 1
-        told = []
-        for hub in (self.here, self.there):
-            hub.evm.at(self.now)
-            try:
-                receipt = step(hub)
-            except Reverted as refusal:
-                told.append((str(refusal), 0, ()))
-            else:
-                told.append((None, receipt.gas_used, receipt.logs))
-        assert told[0] == told[1]
-        return told[0][0]
-
-    def says(self, name: str, *arguments: object) -> tuple[object, ...]:
-        """What both answer."""
-        told = [hub.ask(name, *arguments) for hub in (self.here, self.there)]
-        assert told[0] == told[1]
-        return told[0]
-
-
 @pytest.fixture
-def pair() -> Iterator[Pair]:
-    funded = ["0x" + account.address.hex() for account in ACCOUNTS]
-    with anvil_running(chain_id=CHAIN_ID, funded=funded, options=("--timestamp", str(NOW - 3_600))) as node:
-        here, there = fresh_hub(), house_rules(cast(Evm, AnvilEvm(node)))
-        assert here.address == there.address
-        assert here.evm.code(here.address) == there.evm.code(there.address)
-        yield Pair(here, there)
+def pair() -> Iterator[Pair[Hub]]:
+    with paired(lambda hub: hub) as pair:
+        assert pair.says(lambda hub: hub.evm.code(hub.address)) != b""
+        assert pair.here.address == pair.there.address
+        yield pair
 
 
-def test_any_sequence_of_steps_is_the_same_on_both(pair: Pair) -> None:
+def test_any_sequence_of_steps_is_the_same_on_both(pair: Pair[Hub]) -> None:
     draw = random.Random(6)
     pair.now = NOW - 100
     trees = {}
@@ -108,7 +68,7 @@ def test_any_sequence_of_steps_is_the_same_on_both(pair: Pair) -> None:
     assert reasons >= {None, "paused", "right", "settled", "revoked", "expired"}
     for wallet, token, _ in RIGHTS:
         for view in ("hasAccess", "expiresAt", "balanceOf", "held", "locked"):
-            pair.says(view, wallet, token)
+            asked(pair, view, wallet, token)
 
 
 def anchors_of(hub: Hub, leaves: tuple[anchors.Leaf, ...]) -> tuple[tuple[tuple[bytes, ...], bytes], ...]:
@@ -122,7 +82,7 @@ def step_of(house: House, verb: Verb, name: str, number: int) -> Receipt:
     return receipt
 
 
-def test_signatures_are_taken_and_refused_alike(pair: Pair) -> None:
+def test_signatures_are_taken_and_refused_alike(pair: Pair[Hub]) -> None:
     result = result_of(1, keccak(b"alice")[:20])
     good = signed(pair.here, result)
     r, s, v = good[:32], int.from_bytes(good[32:64]), good[64]
@@ -150,7 +110,7 @@ def test_signatures_are_taken_and_refused_alike(pair: Pair) -> None:
     assert pair.does(lambda hub: settled(hub, result_of(3, keccak(b"bob")[:20]))) == "signer"
 
 
-def test_wallets_that_are_contracts_fare_alike(pair: Pair) -> None:
+def test_wallets_that_are_contracts_fare_alike(pair: Pair[Hub]) -> None:
     wallets = [Receiver(hub.evm) for hub in (pair.here, pair.there)]
     address = wallets[0].address
     assert wallets[1].address == address
@@ -159,7 +119,7 @@ def test_wallets_that_are_contracts_fare_alike(pair: Pair) -> None:
             wallet.behave(mode, calldata("mint", address, TOKEN + number))
         result = result_of(number, address, token_id=TOKEN + number)
         assert pair.does(lambda hub, r=result: settled(hub, r)) is None
-        (access, balance) = (pair.says(name, address, TOKEN + number)[0] for name in ("hasAccess", "balanceOf"))
+        (access, balance) = (asked(pair, name, address, TOKEN + number)[0] for name in ("hasAccess", "balanceOf"))
         assert (access, balance) == (True, int(mode in (ACCEPT, COME_BACK)))
         for wallet in wallets:
             wallet.behave(ACCEPT)
@@ -167,7 +127,7 @@ def test_wallets_that_are_contracts_fare_alike(pair: Pair) -> None:
         assert pair.does(lambda hub, n=number: hub.send(STRANGER, "mint", address, TOKEN + n)) == expected
 
 
-def test_the_gas_of_a_life_is_the_same(pair: Pair) -> None:
+def test_the_gas_of_a_life_is_the_same(pair: Pair[Hub]) -> None:
     holder = keccak(b"holder")[:20]
     tree = anchors.plant([right(0, to=holder), *batch(256).leaves[1:]], keccak)
     steps: list[Step] = [
@@ -184,4 +144,9 @@ def test_the_gas_of_a_life_is_the_same(pair: Pair) -> None:
     for step in steps:
         assert pair.does(step) is None
     assert pair.does(lambda hub: hub.send(STRANGER, "claim", *verify_arguments(tree.proof(0)))) == "paused"
-    assert pair.says("verify", *verify_arguments(tree.proof(0))) == (False,)
+    assert asked(pair, "verify", *verify_arguments(tree.proof(0))) == (False,)
+
+
+def asked(pair: Pair[Hub], name: str, *arguments: object) -> tuple[object, ...]:
+    """What both answer to that."""
+    return pair.says(lambda hub: hub.ask(name, *arguments))
