@@ -13,10 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hub.domain.anchors import NO_END
+from hub.domain.checkout import CHANNEL
 from hub.domain.contracts import NOBODY
 from hub.domain.entitlements import GrantState
+from hub.domain.orders import FulfilmentStatus
 from hub.domain.records import AnchorBatch, ChainTransaction, KnownContract, TransactionState
 from hub.flows import anchors
+from hub.flows.records import renew
+from hub.ports import Hub
 from hub.store.database import open_store
 from tests.flows.benches import Bench
 from tests.flows.forks import CONTRACT, Forks, Sent, anchoring, revoking
@@ -30,6 +35,8 @@ SPLITTER = "0x" + "5b" * 20
 KEY = "0x" + "11" * 32  # the order key under which the last of the rights was bought
 STRANGE_KEY = "0x" + "22" * 32
 OFFER = "0x" + "0f" * 32
+LAST = batch_of(ROOTS[2], 2).id
+ANOTHER = "0x" + "b1" * 20  # wallet
 
 
 def claiming(root: bytes) -> Sent:
@@ -54,7 +61,8 @@ class Market(Reader):
 
     async def sell(self) -> "Market":
         self.bench.channel.code = "stablecoin"
-        self.bench.channel.then("create", charged, charged, lambda attempt: charged(attempt, movement_ref=KEY))
+        on_chain = {"channel_ref": KEY, "movement_ref": KEY}
+        self.bench.channel.then("create", charged, charged, lambda attempt: charged(attempt, **on_chain))
         for number in range(len(ROOTS)):
             await self.bench.buy(
                 await self.bench.world.learner(),
@@ -347,6 +355,7 @@ ACTS = 10  # see `acts`
 BLOCK = st.lists(st.integers(0, ACTS - 1), max_size=3, unique=True)
 BRANCH = st.lists(BLOCK, min_size=1, max_size=8)
 MOVE = st.one_of(
+    st.sampled_from([("close",), ("claim",)]),
     st.tuples(st.just("mine"), BRANCH),
     st.tuples(st.just("reorg"), st.integers(1, 12), BRANCH),
     st.tuples(st.just("look"), st.integers(1, 3)),
@@ -359,7 +368,7 @@ def test_after_any_forks_rights_and_tokens_are_those_of_the_chain_read_afresh(
     market_sqlite: Path, moves: list[tuple[Any, ...]]
 ) -> None:
     async def act(bench: Bench) -> None:
-        await forked(Market(bench, Forks()), moves)
+        await forked(Market(bench.rival(), Forks()), moves)  # whose ids are others than those that are there
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(on_file(Path(shutil.copy(market_sqlite, folder)), act))
@@ -368,11 +377,15 @@ def test_after_any_forks_rights_and_tokens_are_those_of_the_chain_read_afresh(
 def acts(tokens: dict[bytes, str]) -> list[Sent]:
     """What may happen, in an order in which the contract would take it."""
     first = [act for root in ROOTS[:2] for act in (anchoring(root), claiming(root), revoking(root, 0, 1))]
-    return [*first, *(burning(tokens[root]) for root in ROOTS[:2]), anchoring(ROOTS[2]), ORDER_REVOKED]
+    bought = {"to": HOLDER, "tokenId": tokens[ROOTS[2]], "expiry": str(NO_END)}
+    settling = Sent("0xsettle", "Settled", KEY, bought)
+    return [*first, *(burning(tokens[root]) for root in ROOTS[:2]), settling, ORDER_REVOKED]
 
 
 async def forked(reader: Market, moves: list[tuple[Any, ...]]) -> None:
     chain, every = reader.chain, acts(await reader.tokens())
+    await reader.change(f"UPDATE leaf SET batch_id = NULL, index_ = NULL WHERE batch_id = '{LAST}'")
+    await reader.change(f"DELETE FROM anchor_batch WHERE id = '{LAST}'")
     books = await reader.bench.rows("SELECT * FROM posting ORDER BY 1")
 
     def grow(branch: list[list[int]]) -> None:
@@ -390,7 +403,16 @@ async def forked(reader: Market, moves: list[tuple[Any, ...]]) -> None:
             case ("look", times):
                 for _ in range(times):
                     await looked(reader)
+            case ("close",):
+                await reader.bench.store.stamp()
+                await anchors.gather(reader.hub)
+            case ("claim",):
+                await reader.bench.store.write(move_on, reader.hub)
+    if every[8] not in [sent for _, sent in chain.sent]:
+        chain.mine(every[8])  # what was bought is in a block in the end
     chain.mine(blocks=13)
+    await reader.bench.store.stamp()
+    await anchors.gather(reader.hub)
     await reader.read()
     found = await everything(reader)
     assert (found["rights"], found["claimed"]) == expected(chain, every)
@@ -398,6 +420,14 @@ async def forked(reader: Market, moves: list[tuple[Any, ...]]) -> None:
     await reader.afresh()
     assert await everything(reader) == found
     assert await reader.bench.rows("SELECT * FROM posting ORDER BY 1") == books
+
+
+async def move_on(tx: Any, hub: Hub) -> None:
+    """The last of the rights is for another wallet from now on, if it stands."""
+    attempt = await tx.payments.of_purchase(CHANNEL, KEY, 0)
+    order, leaf = await tx.orders.lock(attempt.order_id), await tx.anchors.right_of_grant(attempt.order_id)
+    if order.fulfilment_status is FulfilmentStatus.FULFILLED:
+        await renew(tx, leaf, order.user_id, ANOTHER, hub.draw(), hub.vault)
 
 
 async def everything(reader: Market) -> dict[str, Any]:
@@ -412,6 +442,8 @@ def expected(chain: Forks, every: list[Sent]) -> tuple[list[str], dict[bytes, tu
     rights: list[str] = [GrantState.REVOKED if act.hash in hashes else GrantState.ACTIVE for act in ended]
     tokens: dict[bytes, tuple[int, int | None]] = {}
     for number, sent in told:
+        if sent == every[8]:
+            tokens[bytes.fromhex(KEY[2:])] = (number, None)
         for root, burn in zip(ROOTS[:2], every[6:8], strict=True):
             if sent == claiming(root):
                 tokens[root] = (number, None)
