@@ -1,14 +1,16 @@
-"""`hub contracts status`, and the owner's hands on the contract: roles, pause, rotation of signers, a new owner.
+"""`hub contracts status`, and the hands on a contract: roles, pause, rotation of signers, a new owner, the end of a root.
 
 Each act can be printed instead of sent: an owner who is a multisig or a timelock sends it by its own means.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from eth_utils.address import is_checksum_address, to_checksum_address
+from sqlalchemy import bindparam, select
 
 from contracts import abi
 from hub.chain.calls import said
@@ -23,24 +25,31 @@ from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
 from hub.flows.sending import finished
 from hub.ports import ChainReceipt, ChainUnavailable, Hub
+from hub.store.anchors import anchor_batch
 
 GRACE_S: Final = 3_600  # a removed signer's results under way are settled by then; the contract takes 7 days at most
-# What the pauser's key does; everything else is the owner's.
-PAUSERS: Final = frozenset({"pause", "unpause"})
+# Whose key does what; everything else is the owner's.
+DOES: Final = {"pause": KeyRole.PAUSER, "unpause": KeyRole.PAUSER, "revoke-root": KeyRole.REVOKER}
+TAG_BYTES: Final = 20  # of a root, or of a settled order's hashed key: what the contract keeps revocations by
 SENT_WITHIN_S: Final = 180.0
 ASK_EVERY_S: Final = 0.25
 
 
 async def act(settings: Settings, action: str, words: Sequence[str], *, prints: bool) -> int:
-    """One call of the contract by its owner, or by a pauser; `prints` shows where to send what, and sends nothing."""
+    """One call of the contract by whose it is; `prints` shows where to send what, and sends nothing."""
     data = call_of(action, words)
     async with opened(settings) as (hub, side):
         contract = await bring_up(hub, side)
+        if action == "revoke-root":
+            await demand_foreign(hub, contract.address, root_in(words[0]))
+        if action == "set-successor" and list(words) == [contract.address]:
+            raise Complaint(f"{contract.address} is the contract in use: `hub contracts deploy --succeeds` lets the "
+                            "one before name it")  # fmt: skip
         if prints:
             print(f"to    {contract.address}\nchain {contract.chain_id}\ndata  0x{data.hex()}")
             return 0
-        if action in PAUSERS:
-            receipt = await _by_pauser(hub, contract.address, action, data)
+        if action in DOES:
+            receipt = await _by(DOES[action], hub, contract.address, action, data)
         else:
             receipt = await owner_calls(side.client, side.keys, contract.address, data)
     print(f"hub: {action} is done in block {receipt.block_number} by {receipt.hash}")
@@ -60,6 +69,8 @@ def call_of(action: str, words: Sequence[str]) -> bytes:
             return _call("proposeOwner", address_in(account))
         case "set-successor", [account]:
             return _call("setSuccessor", address_in(account))
+        case "revoke-root", [root]:
+            return _call("revokeRoot", root_in(root))
     raise Complaint(f"`hub contracts {action}` takes other words: see `hub contracts --help`")
 
 
@@ -73,6 +84,12 @@ def address_in(text: str) -> str:
     return text
 
 
+def root_in(text: str) -> bytes:
+    if not re.fullmatch("0x[0-9a-fA-F]{64}", text):
+        raise Complaint(f"{text!r} is no root: 0x and 64 hexadecimal digits")
+    return bytes.fromhex(text[2:])
+
+
 def _role(name: str) -> int:
     roles = {role.name.lower(): role for role in HubRole}
     if name not in roles:
@@ -80,10 +97,27 @@ def _role(name: str) -> int:
     return roles[name]
 
 
-async def _by_pauser(hub: Hub, contract: str, action: str, data: bytes) -> ChainReceipt:
+async def demand_foreign(hub: Hub, contract: str, root: bytes) -> None:
+    """Refuse a root that shares its revocations with rights of ours there: the books would keep what the chain ends, as
+    what the hub itself has sent is known to them. Raises Complaint."""
+    async with hub.store.reading() as rx:
+        ours = await rx.many(_ROOTS, lambda *columns: columns, of_contract=contract)
+    for batch_id, own, is_settlement in ours:
+        if (hub.vault.keccak(own) if is_settlement else own)[:TAG_BYTES] == root[:TAG_BYTES]:
+            raise Complaint(f"under that root are rights that this hub has sold ({batch_id}): end each by "
+                            "`entitlementRevoke` or by a refund, so that the books and the buyers know")  # fmt: skip
+
+
+# Also what is not sent yet, as it may have been brought there by somebody else.
+_ROOTS = select(anchor_batch.c.id, anchor_batch.c.root, anchor_batch.c.is_settlement).where(
+    anchor_batch.c.contract.in_(["", bindparam("of_contract")])
+)
+
+
+async def _by(role: KeyRole, hub: Hub, contract: str, action: str, data: bytes) -> ChainReceipt:
     """In the order of that key's other transactions, which a running hub may be sending."""
     purpose, deadline = f"{action}:{hub.draw().id('act')}", time.monotonic() + SENT_WITHIN_S
-    while (receipt := await finished(hub, purpose, contract, data, by=KeyRole.PAUSER)) is None:
+    while (receipt := await finished(hub, purpose, contract, data, by=role)) is None:
         if time.monotonic() > deadline:
             raise ChainUnavailable(f"{action} is in no block after {SENT_WITHIN_S:.0f} s; a running hub sends it again")
         await asyncio.sleep(ASK_EVERY_S)
