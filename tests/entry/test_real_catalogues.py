@@ -147,7 +147,7 @@ async def test_unknown_price_cannot_be_bought_and_free_is_granted_at_once(market
 
 
 # As many as the default run has time for; 500 in it through the flow alone: tests/flows/test_catalogue.py.
-@pytest.mark.parametrize("purchases", [160, pytest.param(MOST_PURCHASES, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("purchases", [80, pytest.param(MOST_PURCHASES, marks=pytest.mark.chaos)])
 async def test_sixteen_buyers_buy_courses_at_once_and_every_order_is_recorded(market: Market, purchases: int) -> None:
     before = len(market.house.movements())
     users = [f"buyer {number}" for number in range(BUYERS)]
