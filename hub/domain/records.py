@@ -129,8 +129,8 @@ class AnchorBatch:
 @dataclass(frozen=True, slots=True)
 class ChainTransaction:
     """Signed bytes for one purpose: `anchor:<root>`, `settle:<orderKey>`, `revoke:<root>:<word>:<leaf>`; of a splitter
-    `split:`, `offer:` and `close:<name>:<splitter>:<generation>` and `refund:<orderKey>`; an operator's `pause:<act>`
-    and `unpause:<act>`; and `fill:<chain>:<sender>:<nonce>`, which does nothing."""
+    `split:`, `offer:` and `close:<name>:<splitter>:<generation>` and `refund:<orderKey>`; an operator's `pause:<act>`,
+    `unpause:<act>` and `revoke-root:<act>`; and `fill:<chain>:<sender>:<nonce>`, which does nothing."""
 
     purpose: str
     chain_id: int

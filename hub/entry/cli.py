@@ -25,6 +25,7 @@ CONTRACT_ACTS = (
     ("propose-owner", "ACCOUNT", "name the next owner, who has to accept"),
     ("accept-owner", "", "become the owner with the deployer's key"),
     ("set-successor", "CONTRACT", "name the contract that carries on after this one"),
+    ("revoke-root", "ROOT", "end every right under a root that is none of this hub's, by the revoker's key"),
 )
 
 

@@ -1,4 +1,4 @@
-"""`hub contracts status`, and the hands on a contract: roles, pause, rotation of signers, a new owner, the end of a root.
+"""`hub contracts status`, and the hands on a contract: roles, pause, signers, a new owner, the end of a root.
 
 Each act can be printed instead of sent: an owner who is a multisig or a timelock sends it by its own means.
 """

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from hub.entry.contract_commands import call_of
 from tests.entry.hubs import House, done, refused
 
 ALICE, BOB = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf", "0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF"
+STOLEN = b"\x5e" * 32
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,7 @@ ALICE, BOB = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf", "0x2B5AD5c4795c026514
         ("set-roles", [ALICE], "setRole", (ALICE, 0)),
         ("propose-owner", [BOB], "proposeOwner", (BOB,)),
         ("set-successor", [BOB], "setSuccessor", (BOB,)),
+        ("revoke-root", ["0x" + "AB" * 32], "revokeRoot", (b"\xab" * 32,)),
     ],
 )
 def test_an_act_is_a_call_of_the_contract(
@@ -50,6 +52,7 @@ def test_an_act_is_a_call_of_the_contract(
         ("set-roles", [ALICE, "owner"], "no role"),
         ("propose-owner", [ALICE.lower()], "checksum"),
         ("set-successor", ["0x00"], "checksum"),
+        ("revoke-root", ["0x" + "ab" * 20], "no root"),
     ],
 )
 def test_words_that_do_not_fit_are_named(action: str, words: list[str], why: str) -> None:
@@ -73,6 +76,10 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         assert "paused   yes" in told
         assert await refused(house, "contracts", "pause") != "", "twice reverts, and is said"
         await done(house, "contracts", "unpause")
+        root = await anchored_by_a_thief(house)
+        assert (await done(house, "contracts", "revoke-root", root))[0].startswith("hub: revoke-root is done in block ")
+        assert await is_revoked(house, root)
+        assert "unknown" in await refused(house, "contracts", "revoke-root", "0x" + "0f" * 32)
         await done(house, "contracts", "set-roles", ALICE, "signer")
         await done(house, "contracts", "rotate-signer", ALICE, BOB)
         gateway = next(line.split()[1] for line in told if line.startswith("gateway"))
@@ -111,12 +118,24 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
     assert states == [("CONFIRMED",)]
 
 
+async def anchored_by_a_thief(house: House) -> str:
+    """A root that this hub knows nothing of, by its gateway's key."""
+    async with chain_of(house) as chain:
+        nonce = await chain.mined_nonce(chain.sender)
+        await mined(chain, await chain.sign_anchor(STOLEN, 3, bytes(32), nonce))
+    return f"0x{STOLEN.hex()}"
+
+
+async def is_revoked(house: House, root: str) -> bool:
+    async with chain_of(house) as chain:
+        return await chain.is_revoked(bytes.fromhex(root[2:]), 2)
+
+
 async def splitter_of_before(house: House, gateway: str) -> str:
     """A recorded one, of which the gateway was made seller, refunder and pauser."""
     keys = prepare_embedded(house.data)
-    [(hub, chain_id)] = await house.rows("SELECT address, chain_id FROM contract WHERE name = 'entitlement_hub'")
-    async with aclosing(JsonRpcChain(EmbeddedNode(house.data).url, keys)) as chain:
-        await chain.connect()
+    async with chain_of(house) as chain:
+        hub, chain_id = chain.contract, chain.chain_id
         nonce = await chain.count_transactions(keys.deployer.address, "latest")
         code = abi.creation(CHECKOUT_SPLITTER, keys.deployer.address, hub, gateway)
         await mined(chain, await chain.sign(keys.deployer, to=None, data=code, nonce=nonce))
@@ -129,5 +148,15 @@ async def splitter_of_before(house: House, gateway: str) -> str:
 
 
 async def roles_of(house: House, account: str, contract: str) -> int:
-    async with aclosing(JsonRpcChain(EmbeddedNode(house.data).url, prepare_embedded(house.data))) as chain:
+    async with chain_of(house) as chain:
         return await chain.roles_of(account, contract)
+
+
+@asynccontextmanager
+async def chain_of(house: House) -> AsyncIterator[JsonRpcChain]:
+    """The chain of that house and its contract, with all its keys."""
+    [(hub,)] = await house.rows("SELECT address FROM contract WHERE name = 'entitlement_hub'")
+    keys, url = prepare_embedded(house.data), EmbeddedNode(house.data).url
+    async with aclosing(JsonRpcChain(url, keys, contract=hub)) as chain:
+        await chain.connect()
+        yield chain
