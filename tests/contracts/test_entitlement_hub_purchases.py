@@ -15,6 +15,7 @@ from tests.contracts.evm import (
     OWNER,
     REVOKER,
     SEAL,
+    SIGNER,
     STRANGER,
     TILL,
     TOKEN,
@@ -218,6 +219,7 @@ def test_a_signer_who_comes_during_a_pause_waits_too(hub: Hub) -> None:
     hub.send(GUARD, "pause")
     hub.send(OWNER, "rotateSigner", SEAL.address, new.address, NOW + 60)
     for account in (SEAL, new):
+        assert hub.ask("roles", account.address) == (SIGNER,)
         with pytest.raises(Reverted, match=r"^paused$"):
             hub.send(STRANGER, "settle", as_arguments(RESULT), signed(hub, RESULT, account))
     hub.send(GUARD, "unpause")
