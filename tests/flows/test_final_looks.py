@@ -1,9 +1,8 @@
 """Purchases on chain, and refunds of them, that were counted on in a block which goes before the log's reader sees it:
 one look finds them when that block must be final."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import pytest
 
 from hub.domain.chain_log import Block
 from hub.domain.orders import Order
@@ -26,12 +25,11 @@ class Dated(ScriptedChain):
 
     dated_us: int = START_US
 
-    async def blocks(self, numbers: object) -> list[Block | None]:
-        found = await super().blocks(numbers)  # type: ignore[arg-type]  # as it was asked for
+    async def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        found = await super().blocks(numbers)
         return [block and replace(block, mined_at_us=self.dated_us) for block in found]
 
 
-@pytest.fixture
 async def paid(bench: Bench) -> Order:
     """An order whose purchase counts, by its channel's word, in a block that goes before anybody reads it."""
     bench.chain = Dated()
@@ -53,26 +51,26 @@ async def later(bench: Bench, us: int = AFTER_US) -> None:
     await bench.work()
 
 
-async def test_a_right_whose_purchase_went_unread_is_held_back_until_the_chain_has_it_again(
-    bench: Bench, paid: Order
-) -> None:
-    [attempt] = await bench.attempts(paid.id)
+async def test_a_right_whose_purchase_went_unread_is_held_back_until_the_chain_has_it_again(bench: Bench) -> None:
+    order = await paid(bench)
+    [attempt] = await bench.attempts(order.id)
     bench.chain.final = len(bench.chain.mined)
     await read(bench)
     await later(bench, AFTER_US - 1)
-    assert await right_of(bench, paid) == ("ACTIVE", set(), set())
+    assert await right_of(bench, order) == ("ACTIVE", set(), set())
     await later(bench, 1)
-    assert await right_of(bench, paid) == ("SUSPENDED", {f"chain:{attempt.id}"}, set())
+    assert await right_of(bench, order) == ("SUSPENDED", {f"chain:{attempt.id}"}, set())
     [found] = await bench.breaks()
-    assert (found.kind, found.subject_id, found.order_id) == ("CHAIN", attempt.id, paid.id)
+    assert (found.kind, found.subject_id, found.order_id) == ("CHAIN", attempt.id, order.id)
     assert found.detail.startswith(f"the chain has taken back purchase {KEY}, which had paid {attempt.key}")
     assert await looks(bench) == []
 
     await settled(bench)
-    assert await right_of(bench, paid) == ("ACTIVE", set(), set())
+    assert await right_of(bench, order) == ("ACTIVE", set(), set())
 
 
-async def test_nothing_is_concluded_before_all_blocks_of_that_time_are_read_as_final(bench: Bench, paid: Order) -> None:
+async def test_nothing_is_concluded_before_all_blocks_of_that_time_are_read_as_final(embedded: Bench) -> None:
+    bench, order = embedded, await paid(embedded)
     chain = bench.chain
     assert isinstance(chain, Dated)
     since_us = bench.clock.now_us()
@@ -81,13 +79,14 @@ async def test_nothing_is_concluded_before_all_blocks_of_that_time_are_read_as_f
     chain.told_by_others("Revoked", "0x" + "22" * 32, {"word": "0", "mask": "1"})
     await read(bench)
     await later(bench)
-    assert (await right_of(bench, paid))[0] == "ACTIVE"
+    assert (await right_of(bench, order))[0] == "ACTIVE"
     chain.dated_us += 1
     await later(bench)
-    assert (await right_of(bench, paid))[0] == "SUSPENDED"
+    assert (await right_of(bench, order))[0] == "SUSPENDED"
 
 
-async def test_nothing_is_concluded_while_the_log_is_read_in_part_or_not_at_all(bench: Bench, paid: Order) -> None:
+async def test_nothing_is_concluded_while_the_log_is_read_in_part_or_not_at_all(embedded: Bench) -> None:
+    bench, order = embedded, await paid(embedded)
     bench.chain.final = len(bench.chain.mined)
     await read(bench)
     async with bench.store.reading() as rx:
@@ -95,19 +94,19 @@ async def test_nothing_is_concluded_while_the_log_is_read_in_part_or_not_at_all(
     assert cursor is not None
     await bench.store.write(indexing.halt_reading, cursor, "a test", bench.hub.draw())
     await later(bench)
-    assert (await right_of(bench, paid))[0] == "ACTIVE", "reading has halted"
+    assert (await right_of(bench, order))[0] == "ACTIVE", "reading has halted"
     assert await indexing.resume(bench.hub, accepts=False) is None
     another = KnownContract(bench.chain.chain_id, SPLITTER, "checkout_splitter", "c0de", 0, START_US)
     await anchors.keep_contract(bench.hub, another)
     await later(bench)
-    assert (await right_of(bench, paid))[0] == "ACTIVE", "a contract is not read yet"
+    assert (await right_of(bench, order))[0] == "ACTIVE", "a contract is not read yet"
     await read(bench)
     await later(bench)
-    assert (await right_of(bench, paid))[0] == "SUSPENDED"
+    assert (await right_of(bench, order))[0] == "SUSPENDED"
 
 
-async def test_a_purchase_that_the_log_tells_of_is_left_to_its_reader(bench: Bench) -> None:
-    order = await paid_on_chain(bench)
+async def test_a_purchase_that_the_log_tells_of_is_left_to_its_reader(embedded: Bench) -> None:
+    bench, order = embedded, await paid_on_chain(embedded)
     await settled(bench)
     assert len(await looks(bench)) == 1
     await later(bench)
@@ -115,8 +114,8 @@ async def test_a_purchase_that_the_log_tells_of_is_left_to_its_reader(bench: Ben
     assert (await right_of(bench, order), await bench.breaks()) == (("ACTIVE", set(), set()), [])
 
 
-async def test_a_purchase_that_is_read_at_the_moment_of_the_look_has_not_gone(bench: Bench) -> None:
-    order = await paid_on_chain(bench)
+async def test_a_purchase_that_is_read_at_the_moment_of_the_look_has_not_gone(embedded: Bench) -> None:
+    bench, order = embedded, await paid_on_chain(embedded)
     [attempt] = await bench.attempts(order.id)
     await settled(bench)
     body = {"attempt": attempt.id, "refund": None, "since_us": 0}
@@ -125,7 +124,6 @@ async def test_a_purchase_that_is_read_at_the_moment_of_the_look_has_not_gone(be
     assert (await right_of(bench, order))[0] == "ACTIVE"
 
 
-@pytest.fixture
 async def given_back(bench: Bench) -> Order:
     """An order whose purchase was given back, as its channel says and the chain's log does not yet."""
     bench.channel.capabilities = replace(bench.channel.capabilities, can_refund=True)
@@ -137,21 +135,23 @@ async def given_back(bench: Bench) -> Order:
     return order
 
 
-async def test_a_refund_that_went_unread_is_shown_to_a_person(bench: Bench, given_back: Order) -> None:
+async def test_a_refund_that_went_unread_is_shown_to_a_person(bench: Bench) -> None:
+    order = await given_back(bench)
     await read(bench)
     bench.chain.final = len(bench.chain.mined)
     await read(bench)
     await later(bench)
     assert_is_shown(await bench.rows("SELECT kind, subject_id, detail FROM break_"), await refund_of(bench))
-    assert await right_of(bench, given_back) == ("REVOKED", set(), {"refund"})
+    assert await right_of(bench, order) == ("REVOKED", set(), {"refund"})
     assert await looks(bench) == []
 
 
-async def test_a_refund_that_the_chain_takes_back_is_shown_to_a_person(bench: Bench, given_back: Order) -> None:
+async def test_a_refund_that_the_chain_takes_back_is_shown_to_a_person(embedded: Bench) -> None:
+    bench = embedded
+    await given_back(bench)
     bench.chain.told_by_others("Refunded", KEY, {})
-    bench.chain.telling[list(bench.chain.mined)[-1]] = replace(
-        bench.chain.telling[list(bench.chain.mined)[-1]], contract=SPLITTER
-    )
+    newest = list(bench.chain.mined)[-1]
+    bench.chain.telling[newest] = replace(bench.chain.telling[newest], contract=SPLITTER)
     await read(bench)
     await later(bench)
     assert (await looks(bench), await bench.breaks()) == ([], [])

@@ -83,10 +83,10 @@ async def test_it_stands_again_on_a_new_leaf_where_the_chain_takes_that_back_and
 
 
 async def test_a_right_whose_purchase_was_revoked_and_was_not_before_its_batch_falls_with_it_after(
-    bench: Bench,
+    embedded: Bench,
 ) -> None:
     """The first revocation is taken back before there is a batch, and leaves a right on a leaf under a root."""
-    order = await paid_on_chain(bench)
+    bench, order = embedded, await paid_on_chain(embedded)
     await revoked_by_others(bench, order)
     assert (await right_of(bench, order))[0] == "REVOKED"
     bench.chain.fork()
@@ -99,8 +99,8 @@ async def test_a_right_whose_purchase_was_revoked_and_was_not_before_its_batch_f
     assert (await right_of(bench, order))[0] == "REVOKED"
 
 
-async def test_a_right_that_was_handed_on_is_held_back_with_its_purchase(bench: Bench) -> None:
-    order = await paid_on_chain(bench)
+async def test_a_right_that_was_handed_on_is_held_back_with_its_purchase(embedded: Bench) -> None:
+    bench, order = embedded, await paid_on_chain(embedded)
     bench.chain.told_by_others("Settled", KEY, {})
     await read(bench)
     taker = await bench.world.learner()
