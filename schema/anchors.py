@@ -54,9 +54,9 @@ class AnchorBatch(Node):
     state: BatchState = plain("How far it is.")
     chain_id: BigInt = plain("Which chain (EIP-155).")
     contract: str = plain("Address of the contract that holds it.")
-    transaction_hash: str | None = plain("The transaction that anchored it.")
-    block_number: int | None = plain("The block that holds it.")
-    gas_used: int | None = plain("Gas that the transaction took.")
+    transaction_hash: str | None = plain("The transaction that anchored it.", instead="AnchorTransaction.hash")
+    block_number: int | None = plain("The block that holds it.", instead="AnchorTransaction.blockNumber")
+    gas_used: int | None = plain("Gas that the transaction took.", instead="AnchorTransaction.gasUsed")
     gas_price_wei: BigInt | None = plain("Price of one unit of gas, in wei.")
     created_at_us: Instant = plain("When it was closed.", name="createdAt")
     confirmed_at_us: Instant | None = plain(

@@ -49,9 +49,13 @@ def streamed_by(resolver: Callable[..., Any], description: str) -> Any:
     return strawberry.subscription(resolver=resolver, description=description)
 
 
-def plain(description: str, name: str | None = None, costs: object = None) -> Any:
-    """An attribute of the row, shown as it is; `name` where the row's own tells its unit."""
-    return strawberry.field(description=description, name=name, directives=[] if costs is None else [costs])
+def plain(description: str, name: str | None = None, costs: object = None, *, instead: str | None = None) -> Any:
+    """An attribute of the row, shown as it is; `name` where the row's own tells its unit. Of one that will go `instead`
+    names the field that says the same."""
+    reason = None if instead is None else f"Use `{instead}`."
+    return strawberry.field(
+        description=description, name=name, directives=[] if costs is None else [costs], deprecation_reason=reason
+    )
 
 
 def relation(name: str, description: str, most: int | None = None) -> Any:

@@ -49,7 +49,7 @@ subscription($order: ID!) { orderUpdated(orderId: $order, after: "") {
 RESULT = """
 query($order: ID!) { order(id: $order) { number status chargeStatus chainStatus
   entitlement { id isOpen accesses { state platform { slug } } } receipt { jws commitment }
-  anchorBatch { id root count transactionHash blockNumber gasUsed chainId contract }
+  anchorBatch { id root count chainId contract transaction { hash blockNumber gasUsed } }
   proof { index proof bundle } } }
 """
 PROVE = """
@@ -237,7 +237,8 @@ async def _recorded(hub: Running, learner: Client, operator: Client, order_id: s
         await asyncio.wait([asyncio.ensure_future(hub.hub.wakeups.wait("hub", mark))], timeout=1.0)
     batch, proof = order["anchorBatch"], order["proof"]
     say(f"B           root {batch['root']}, {batch['count']} leaf on chain {batch['chainId']}")
-    say(f"SC          transaction {batch['transactionHash']}, block {batch['blockNumber']}, {batch['gasUsed']} gas")
+    sent = batch["transaction"]
+    say(f"SC          transaction {sent['hash']}, block {sent['blockNumber']}, {sent['gasUsed']} gas")
     proved = (await operator.query(PROVE, {"bundle": proof["bundle"], "course": course_id}))["verifyEntitlement"]
     if not proved["isEntitled"]:
         raise DemoFailed(f"the contract refuses the proof: {proved['reason']}")

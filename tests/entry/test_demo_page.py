@@ -7,7 +7,7 @@ from importlib.resources import files
 import httpx
 import pytest
 from eth_account.signers.local import LocalAccount
-from graphql import parse, validate
+from graphql import NoDeprecatedCustomRule, parse, specified_rules, validate
 from starlette.applications import Starlette
 
 from hub.chain.faucet import COINS, GAS_WEI, Faucet, Purse
@@ -88,7 +88,7 @@ def test_every_document_of_the_page_fits_the_schema() -> None:
     assert len(documents) == 10
     for name, document in documents:
         whole = re.sub(r"\$\{(\w+)\}", lambda found: parts[found[1]], document)
-        assert validate(schema._schema, parse(whole)) == [], name
+        assert validate(schema._schema, parse(whole), [*specified_rules, NoDeprecatedCustomRule]) == [], name
 
 
 # ---- the faucet ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from graphql import OperationDefinitionNode, build_schema, get_variable_values, parse, validate
+from graphql import (
+    NoDeprecatedCustomRule,
+    OperationDefinitionNode,
+    build_schema,
+    get_variable_values,
+    parse,
+    specified_rules,
+    validate,
+)
 from starlette.applications import Starlette
 
 from hub.entry.graphiql import graphiql_routes
@@ -163,7 +171,7 @@ def test_every_tab_of_the_tour_fits_the_schema_and_its_variables() -> None:
         document = parse((WEB / "src" / "tour" / name).read_text("utf-8"))
         (operation,) = document.definitions
         assert isinstance(operation, OperationDefinitionNode)
-        assert validate(schema, document) == [], name
+        assert validate(schema, document, [*specified_rules, NoDeprecatedCustomRule]) == [], name
         variables = WEB / "src" / "tour" / name.replace(".graphql", ".json")
         given = json.loads(variables.read_text("utf-8")) if variables.is_file() else {}
         values = get_variable_values(schema, operation.variable_definitions or (), given)

@@ -129,7 +129,8 @@ def test_whole_numbers_that_may_pass_31_bits_are_no_int() -> None:
         "Chain.headNumber", "Chain.readNumber", "Chain.confirmedNumber", "Chain.finalNumber", "ChainBlock.number",
         "ChainEvent.blockNumber", "ChainContract.fromBlock",  # a block a second for 68 years
         "ChainEvent.logIndex", "ChainContract.generation",  # what a block's gas can pay for; counted by people
-        "AnchorBatch.blockNumber", "AnchorBatch.gasUsed", "Proof.version",
+        "AnchorBatch.blockNumber", "AnchorBatch.gasUsed",  # deprecated
+        "Proof.version",
         *(f"{name}.totalCount" for name in CORE.type_map if name.endswith("Connection") and name != "EventConnection"),
     }  # fmt: skip
 

@@ -25,7 +25,7 @@ export const FOLLOW = `subscription($order: ID!, $after: String) { orderUpdated(
   event { id cursor kind occurredAt payload { ... on PaymentAttemptChanged { attempt: state } } }
   order { id number status chargeStatus chainStatus total { amount currency } course { title }
     receipt { jws } entitlement { id isOpen } proof { root }
-    anchorBatch { count transactionHash blockNumber } } } }`;
+    anchorBatch { count transaction { hash blockNumber } } } } }`;
 
 export const CHALLENGE = `mutation($input: WalletChallengeInput!) { walletChallenge(input: $input) {
   challenge { message } ${ERRORS} } }`;

@@ -112,7 +112,7 @@ function proof(page, { id, number, anchorBatch }) {
     code.hidden = false;
   }));
   return element('div', {},
-    element('p', { className: 'faint', textContent: `block ${anchorBatch.blockNumber}, transaction ${anchorBatch.transactionHash.slice(0, 18)}…` }),
+    element('p', { className: 'faint', textContent: `block ${anchorBatch.transaction.blockNumber}, transaction ${anchorBatch.transaction.hash.slice(0, 18)}…` }),
     shown);
 }
 
