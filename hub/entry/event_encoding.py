@@ -6,7 +6,7 @@ the executor might refuse: both ways give the same bytes, or this way gives none
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -36,12 +36,15 @@ from resolvers import events
 from resolvers.execution import Attribute
 
 ROOT, ENVELOPE = "events", "EventEnvelope"
+STREAM, POSITION, TEXT = map(Logged._fields.index, ("stream", "position", "text"))
 LARGEST_INT = 2**31 - 1
-REMEMBERED = 512  # values of one field, as they were written: prices, words and moments repeat
+REMEMBERED = 512  # amounts of one field, as they were written: prices repeat
 
 Encode = Callable[[Sequence[Logged]], list[bytes]]
-# The JSON of one value of each event: what fills one gap, all down a page. Raises for a value that is out of order.
-Column = Callable[[Sequence[Logged], Sequence[dict[str, Any]]], Iterable[str]]
+Values = Sequence[Any]
+# The JSON of one value of each event: what fills one gap, all down a page, made of the columns of the page's rows and
+# of their bodies. Raises for a value that is out of order.
+Column = Callable[[Sequence[Values], Sequence[dict[str, Any]]], Iterable[str]]
 Template = Sequence[str | Column]
 
 
@@ -79,8 +82,9 @@ def plain_encoder(executor: Executor[Any], hub: Hub) -> Encode | None:
 
 def _filled(template: Template, page: Sequence[Logged]) -> Iterator[bytes]:
     """By columns: what is done for a whole page in one call costs next to nothing for each event."""
-    bodies = [orjson.loads(logged.text) for logged in page]
-    columns = [repeat(part, len(page)) if isinstance(part, str) else part(page, bodies) for part in template]
+    rows = [*zip(*page, strict=True)]
+    bodies = orjson.loads(f"[{','.join(rows[TEXT])}]")
+    columns = [repeat(part, len(page)) if isinstance(part, str) else part(rows, bodies) for part in template]
     return map(str.encode, map("".join, zip(*columns, strict=True)))
 
 
@@ -177,7 +181,7 @@ class _Plan:
             raise NotPlain
         if resolver is events.cursor:
             seal_all = self._hub.cursors.seal_all
-            yield from ('"', lambda page, _: seal_all(page[0].stream, [logged.position for logged in page]), '"')
+            yield from ('"', lambda rows, _: seal_all(rows[STREAM][0], rows[POSITION]), '"')
         elif resolver is events.payload and kind in EVENTS:
             yield from self._object(EVENTS[kind].__name__, nodes, kind)
         elif resolver is events.amount:
@@ -225,11 +229,11 @@ def _member(type_: Any, node: FieldNode) -> Callable[[Money], object]:
 
 # ---- leaves ---------------------------------------------------------------------------------------------------------
 
-Write = Callable[[list[Any]], Iterable[str]]
+Write = Callable[[Values], Iterable[str]]
 
 
 def _of_row(place: int, write: Write) -> Column:
-    return lambda page, _: write([logged[place] for logged in page])
+    return lambda rows, _: write(rows[place])
 
 
 def _of_body(key: str, write: Write) -> Column:
@@ -239,16 +243,15 @@ def _of_body(key: str, write: Write) -> Column:
 def _writer(type_: GraphQLOutputType) -> tuple[str, Write, str]:
     """Writes values as their scalar or enum does, and what stands around each; raises where the executor might."""
     if not isinstance(type_, GraphQLNonNull):
-        write = _each(type_)
-        return "", lambda values: ["null" if value is None else write(value) for value in values], ""
+        return "", _each(type_, is_nullable=True), ""
     if type_.of_type in (GraphQLID, GraphQLString):
         return '"', _texts, '"'  # most are
     if type_.of_type is GraphQLInt:
         return "", _ints, ""
-    return "", partial(map, _each(type_.of_type)), ""
+    return "", _each(type_.of_type, is_nullable=False), ""
 
 
-def _texts(values: list[Any]) -> Iterable[str]:
+def _texts(values: Values) -> Iterable[str]:
     """As they stand between quotes. A TypeError if one is no text."""
     together = "".join(values)
     if len(orjson.dumps(together)) == len(together.encode()) + 2:
@@ -256,21 +259,28 @@ def _texts(values: list[Any]) -> Iterable[str]:
     return [orjson.dumps(value)[1:-1].decode() for value in values]
 
 
-def _ints(values: list[Any]) -> Iterable[str]:
+def _ints(values: Values) -> Iterable[str]:
     if {*map(type, values)} != {int} or min(values) < -LARGEST_INT - 1 or max(values) > LARGEST_INT:
         raise NotPlain
     return map(str, values)
 
 
-def _each(type_: Any) -> Callable[[Any], str]:
-    """For a value that is not null."""
+def _each(type_: Any, *, is_nullable: bool) -> Write:
+    """What repeats down a page, as states and moments do, is written once."""
     if not is_leaf_type(type_):
         raise NotPlain
 
-    @lru_cache(maxsize=REMEMBERED, typed=True)
     def written(value: Any) -> str:
+        if value is None and is_nullable:
+            return "null"
         if value is None or (coerced := type_.coerce_output_value(value)) is None:
             raise NotPlain
         return orjson.dumps(coerced).decode()
 
-    return written
+    def write(values: Values) -> Iterable[str]:
+        if len({*map(type, values)} - {type(None)}) > 1:
+            raise NotPlain  # equal ones of two types may be written differently
+        known = {value: written(value) for value in {*values}}
+        return map(known.__getitem__, values)
+
+    return write
