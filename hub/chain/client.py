@@ -42,6 +42,13 @@ INVALID_PARAMETERS: Final = -32602  # such as raw bytes that are no transaction
 # A node's words that no waiting changes. All other errors may pass (no funds yet, fee too low now, busy): retry.
 FINAL_WORDS: Final = (
     "revert",
+    "out of gas",
+    "outofgas",
+    "evm error",  # how anvil calls every end of code that is no revert
+    "opcode",
+    "invalid jump",
+    "stack underflow",
+    "insufficientstack",
     "intrinsic gas",
     "gas limit too high",
     "exceeds block gas limit",
@@ -53,6 +60,8 @@ FINAL_WORDS: Final = (
     "sender not an eoa",
     "tx fee exceeds",
 )
+# A contract's creation that answers with the time of its block: TIMESTAMP PUSH0 MSTORE PUSH1 32 PUSH0 RETURN.
+TELL_TIME: Final = "0x425f5260205ff3"
 # What a fee is made of.
 ASK_FEE: Final = (Question("eth_getBlockByNumber", ("latest", False)), Question("eth_maxPriorityFeePerGas"))
 
@@ -127,6 +136,15 @@ class JsonRpcChain:
             return await self.count_transactions(sender, "latest")
         head = number_in(await self._ask(Question("eth_blockNumber")))
         return await self.count_transactions(sender, hex(max(head - depth + 1, 0)))
+
+    async def now_s(self) -> int:
+        newest, pending = await self._ask_all(
+            Question("eth_getBlockByNumber", ("latest", False)),
+            Question("eth_call", ({"data": TELL_TIME}, "pending")),
+        )
+        told = number_in(member_of(_granted(newest), "timestamp"))
+        # Not every node knows a block to come; but those whose newest may be old do.
+        return told if isinstance(pending, NodeSaidNo) else max(told, int.from_bytes(octets_in(pending)))
 
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         """Raises ChainRefused "… anchored" for a root that is there already: then `anchored` tells, and all is well."""
@@ -280,7 +298,7 @@ class JsonRpcChain:
         return tuple(call is not None and calls.truth_in("verify", _granted(next(answers))) for call, _ in data)
 
     async def approves(self, account: str, digest: bytes, signature: bytes) -> bool:
-        """A contract that reverts has not approved."""
+        """A contract that reverts, or fails otherwise, has not approved."""
         asked = {"to": account, "data": _hex(calls.is_valid_signature(digest, signature))}
         try:
             said = await self._ask(Question("eth_call", (asked, "latest")))

@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from eth._utils.address import generate_contract_address
 from eth_account import Account
+from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import deploy
 from hub.domain.anchors import Leaf, Tree, plant, revocation_bit
 from hub.domain.contracts import HubRole
+from hub.domain.records import KeyRole
 from hub.ports import AnchorState, ChainRefused, ChainUnavailable, LeafClaim, SignedTransaction
 from tests.chain import nodes
 from tests.chain.keyring import keyring
@@ -22,8 +25,20 @@ DEPLOYER, GATEWAY = nodes.SENDERS[:2]
 KEYS = keyring(DEPLOYER, GATEWAY)
 NO_END = 2**56 - 1
 NOBODY = bytes(20)
+NOBODY_ADDRESS = "0x" + NOBODY.hex()
 MINED_WITHIN_S = 10.0
 DATA_HASH = bytes([7]) * 32
+
+# Wallets that answer isValidSignature(bytes32,bytes) with the very bytes of the signature, or revert with them.
+SAYS_IT = bytes.fromhex("6044358060645f375ff3")
+REVERTS_WITH_IT = SAYS_IT[:-1] + b"\xfd"
+
+
+def one_owners(owner: str) -> bytes:
+    """The wallet of one key: what that has signed it approves, with zero it says no."""
+    arguments = "6004355f5260a43560f81c602052606435604052608435606052"  # digest, v, r, s
+    recovered = "60205f60805f60015afa505f51"
+    return bytes.fromhex(f"{arguments}{recovered}73{owner[2:]}14631626ba7e60e01b025f5260205ff3")
 
 
 @contextmanager
@@ -203,6 +218,35 @@ async def test_revoked_leaf_ends_and_its_siblings_stand(chain: JsonRpcChain) -> 
     assert await chain.verify_many(tuple(claim(tree, index) for index in range(4))) == (True, True, False, True)
 
 
+async def test_contract_wallet_approves_by_the_one_word_and_nothing_else_does(chain: JsonRpcChain) -> None:
+    owner, digest = Account.from_key(bytes([77]) * 32), keccak(b"a message to sign")
+    signature = bytes(owner.unsafe_sign_hash(digest).signature)
+    wallet = await created(chain, one_owners(owner.address))
+    assert await chain.approves(wallet, digest, signature)
+    for other_digest, other in (
+        (keccak(b"another message"), signature),
+        (digest, bytes(DEPLOYER.unsafe_sign_hash(digest).signature)),
+        (digest, b""),
+    ):
+        assert not await chain.approves(wallet, other_digest, other)
+
+    parrot, enraged = [await created(chain, code) for code in (SAYS_IT, REVERTS_WITH_IT)]
+    yes = bytes.fromhex("1626ba7e") + bytes(28)
+    assert await chain.approves(parrot, digest, yes)
+    for garbage in (b"", yes[:4], yes[:31], yes + bytes(32), bytes(32) + yes, yes[:31] + b"\1", bytes(31) + b"\1"):
+        assert not await chain.approves(parrot, digest, garbage)
+    for reason in (yes, b"", b"no"):
+        assert not await chain.approves(enraged, digest, reason)
+    for without_code in (owner.address, NOBODY_ADDRESS):
+        assert not await chain.approves(without_code, digest, signature)
+
+
+@pytest.mark.parametrize("failure", ["63ffffffff51", "fe", "5f56", "50"], ids=["gas", "opcode", "jump", "stack"])
+async def test_contract_wallet_whose_code_fails_approves_nothing(chain: JsonRpcChain, failure: str) -> None:
+    wallet = await created(chain, bytes.fromhex(failure))
+    assert not await chain.approves(wallet, keccak(b"a message to sign"), b"signed")
+
+
 async def test_deploying_again_finds_the_one_contract(url: str, chain: JsonRpcChain) -> None:
     other = JsonRpcChain(lambda: url, KEYS)
     sent = await chain.count_transactions(DEPLOYER.address, "latest")
@@ -254,6 +298,16 @@ async def test_contract_and_chain_are_checked_before_use(url: str, chain: JsonRp
         await client.aclose()
 
 
+async def created(chain: JsonRpcChain, runtime: bytes) -> str:
+    """The address of a new contract with that code."""
+    deployer = KEYS.of(KeyRole.DEPLOYER)
+    assert deployer is not None
+    nonce = await chain.mined_nonce(deployer.address)
+    await mined(chain, await chain.sign(deployer, to=None, data=nodes.creation(runtime), nonce=nonce))
+    address = generate_contract_address(to_canonical_address(deployer.address), nonce)
+    return to_checksum_address(address)
+
+
 def batch(name: str, count: int) -> Tree:
     """A batch of rights that no other test anchors."""
     leaves = [
@@ -266,11 +320,15 @@ def batch(name: str, count: int) -> Tree:
 async def anchor(chain: JsonRpcChain, tree: Tree) -> SignedTransaction:
     """Anchors the batch; its transaction, once a block holds it: a node may answer before its own next block."""
     transaction = await chain.sign_anchor(tree.root, len(tree.leaves), DATA_HASH, await chain.mined_nonce(chain.sender))
+    await mined(chain, transaction)
+    return transaction
+
+
+async def mined(chain: JsonRpcChain, transaction: SignedTransaction) -> None:
     await chain.send(transaction)
     async with asyncio.timeout(MINED_WITHIN_S):
         while await chain.receipt(transaction.hash) is None:  # noqa: ASYNC110  # there is nothing to be told by
             await asyncio.sleep(0.02)
-    return transaction
 
 
 def claim(tree: Tree, index: int) -> LeafClaim:
