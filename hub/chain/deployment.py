@@ -58,18 +58,18 @@ async def deploy(
     await chain.connect()
     recorded = await _recorded(chain, known)
     deployment = recorded or await _unrecorded(chain, keys, from_block) or await _create(chain, keys)
-    chain.use_contract(deployment.address)
-    await chain.connect()
     former = [one for one in known if one.chain_id == chain.chain_id and one.address != deployment.address]
     if appoints or recorded is None:
         await put_in_office(chain, keys, deployment.address, OFFICES)
         await leave_offices(chain, keys, former)
-    elif not await chain.roles_of(chain.sender) & HubRole.GATEWAY:
+    elif not await chain.roles_of(chain.sender, deployment.address) & HubRole.GATEWAY:
         log.warning("%s may not anchor: it is no gateway of %s; `hub contracts deploy` or its owner can make it one",
                     chain.sender, deployment.address)  # fmt: skip
     hubs = [one.address for one in former if one.name == ENTITLEMENT_HUB]
     if succeeds and hubs:
         await owner_may_call(chain, keys, hubs[-1], calls.set_successor(deployment.address))
+    chain.use_contract(deployment.address)  # comes last: until its keys are in office, it would refuse whoever asks
+    await chain.connect()
     return deployment
 
 

@@ -1,6 +1,7 @@
 """What an upgrade does about the contracts of before: who may act there, and an owner who is somebody else by then."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from hub.chain.client import JsonRpcChain
 from hub.chain.deployment import Deployment, deploy
 from hub.chain.offices import hand_over, owner_calls, put_beside
 from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB, HubRole, SplitterRole
+from hub.ports import ChainUnavailable, SignedTransaction
 from tests.chain import nodes
 from tests.chain.keyring import keyring
 
@@ -129,3 +131,21 @@ async def test_another_gateway_may_do_what_the_former_was_for_and_nothing_is_lef
 
 async def roles(chain: JsonRpcChain, account: str, contracts: dict[str, str]) -> dict[str, int]:
     return {address: await chain.roles_of(account, address) for address in contracts}
+
+
+async def test_a_new_contract_is_in_use_once_its_keys_are_in_office(node: nodes.Node) -> None:
+    """What is for the chain waits until then: its refusal would stand there as that of a person."""
+    keys = keyring(nodes.SENDERS[15], GATEWAY, signer=SIGNER)
+    chain = JsonRpcChain(lambda: node.url, keys)
+    sign, before = chain.sign, []
+
+    async def watched(*arguments: Any, **more: Any) -> SignedTransaction:
+        with pytest.raises(ChainUnavailable, match="not deployed yet"):
+            before.append(chain.contract)
+        return await sign(*arguments, **more)
+
+    chain.sign = watched  # type: ignore[method-assign]  # looked at on the way
+    made = await deploy(chain, keys, [])
+    assert (chain.contract, before) == (made.address, [])
+    assert await chain.roles_of(SIGNER.address) == HubRole.SIGNER
+    await chain.aclose()

@@ -48,7 +48,7 @@ async def test_what_is_for_a_wallet_is_settled_at_once_and_revoked_by_its_key_wh
         asked = token["contract"], HUB, "hasAccess", holder, int(token["tokenId"])
         assert (token["holder"], token["state"], token["claimCall"]) == (holder, "CLAIMED", None)
         key = bytes.fromhex(order["anchorBatch"]["root"][2:])
-        _, is_by_minter, is_revoked = await chain.view(token["contract"], HUB, "settled", key)
+        at, is_by_minter, is_revoked = await chain.view(token["contract"], HUB, "settled", key)
         assert (is_by_minter, is_revoked, await chain.view(*asked)) == (False, False, True)
 
         after = await bought("hitches")
@@ -61,12 +61,15 @@ async def test_what_is_for_a_wallet_is_settled_at_once_and_revoked_by_its_key_wh
 
         await seller.mutate(REFUND, {"orderId": settled, "idempotencyKey": "back"})
         await until(lambda: is_over(chain, asked), within_s=60, what="revoked on chain")
-        assert await chain.view(token["contract"], HUB, "settled", key) == (_, False, True)
+        assert await chain.view(token["contract"], HUB, "settled", key) == (at, False, True)
         await reached(learner, settled, within_s=60, status="REFUNDED", fulfilmentStatus="REVOKED")
-        states = await house.rows("SELECT DISTINCT state FROM chain_transaction")
-        assert states == [("CONFIRMED",)]
+        await until(lambda: is_all_confirmed(house), within_s=60, what="its transactions confirmed")
         await house.verified()
 
 
 async def is_over(chain: Node, asked: tuple[Any, ...]) -> bool:
     return not await chain.view(*asked)
+
+
+async def is_all_confirmed(house: House) -> bool:
+    return await house.rows("SELECT DISTINCT state FROM chain_transaction") == [("CONFIRMED",)]
