@@ -36,6 +36,10 @@ def revoking(root: bytes, word: int, mask: int, by: str = "others") -> Sent:
     return Sent(f"0xrevoke-{by}-{root.hex()[:8]}-{mask:x}", "Revoked", f"0x{root.hex()}", args)
 
 
+def revoking_root(root: bytes) -> Sent:
+    return Sent(f"0xrevoke-root-{root.hex()[:8]}", "RootRevoked", f"0x{root.hex()}", {})
+
+
 @dataclass
 class Forks:
     """The canonical branch is `chain`, genesis first. `confirmations` and `final_depth` are the operator's and the

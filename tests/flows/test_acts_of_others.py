@@ -24,7 +24,7 @@ from hub.flows.records import renew
 from hub.ports import Hub
 from hub.store.database import open_store
 from tests.flows.benches import Bench
-from tests.flows.forks import CONTRACT, Forks, Sent, anchoring, revoking
+from tests.flows.forks import CONTRACT, Forks, Sent, anchoring, revoking, revoking_root
 from tests.flows.scripted import charged
 from tests.flows.test_indexing import Reader, batch_of, looked
 from tests.world import START_US, World
@@ -256,6 +256,27 @@ async def test_right_whose_purchase_others_revoke_ends_and_stands_again_on_a_new
     assert found.detail.startswith("the right of ord_")
 
 
+async def test_root_that_others_revoke_ends_all_its_rights_and_they_stand_again_where_that_is_taken_back(
+    bench: Bench,
+) -> None:
+    reader = await market(bench, Forks(confirmations=1))
+    chain, both = reader.chain, [batch_of(root, number).id for number, root in enumerate(ROOTS[:2])]
+    await reader.change(f"UPDATE leaf SET batch_id = '{both[0]}', index_ = 1 WHERE batch_id = '{both[1]}'")
+    chain.mine(anchoring(ROOTS[0]))
+    chain.mine(revoking_root(ROOTS[0]))
+    await reader.read()
+    assert await reader.rights() == ["REVOKED", "REVOKED", "ACTIVE"]
+    assert await reader.told() == [("ENTITLEMENT_REVOKED", "REVOKED")] * 2
+    gone = chain.reorg(1, (), ())
+    await reader.read()
+    assert await reader.rights() == ["ACTIVE", "ACTIVE", "ACTIVE"]
+    assert await bench.one("SELECT count(*) FROM leaf WHERE is_superseded = 0") == 3, "each on the leaf that it had"
+    assert await bench.one("SELECT count(*) FROM task WHERE kind = 'revoke_leaf'") == 0
+    chain.mine(*gone)
+    await reader.read()
+    assert await reader.rights() == ["REVOKED", "REVOKED", "ACTIVE"]
+
+
 async def test_purchase_of_a_stranger_is_listed_and_what_nobody_bought_is_shown_to_staff(ready: Market) -> None:
     """One transaction tells of both: the hub that the order is settled, then the splitter that it was paid."""
     reader, bench, chain = ready, ready.bench, ready.chain
@@ -351,7 +372,7 @@ async def test_what_had_ended_before_others_revoked_it_is_revoked_again_where_th
 
 # ---- any history -----------------------------------------------------------------------------------------------------
 
-ACTS = 10  # see `acts`
+ACTS = 12  # see `acts`
 BLOCK = st.lists(st.integers(0, ACTS - 1), max_size=3, unique=True)
 BRANCH = st.lists(BLOCK, min_size=1, max_size=8)
 MOVE = st.one_of(
@@ -379,7 +400,8 @@ def acts(tokens: dict[bytes, str]) -> list[Sent]:
     first = [act for root in ROOTS[:2] for act in (anchoring(root), claiming(root), revoking(root, 0, 1))]
     bought = {"to": HOLDER, "tokenId": tokens[ROOTS[2]], "expiry": str(NO_END)}
     settling = Sent("0xsettle", "Settled", KEY, bought)
-    return [*first, *(burning(tokens[root]) for root in ROOTS[:2]), settling, ORDER_REVOKED]
+    burns, whole = [burning(tokens[root]) for root in ROOTS[:2]], [revoking_root(root) for root in ROOTS[:2]]
+    return [*first, *burns, settling, ORDER_REVOKED, *whole]
 
 
 async def forked(reader: Market, moves: list[tuple[Any, ...]]) -> None:
@@ -438,8 +460,8 @@ def expected(chain: Forks, every: list[Sent]) -> tuple[list[str], dict[bytes, tu
     confirmed = len(chain.chain) - chain.confirmations
     told = [(number, sent) for number, sent in chain.sent if number <= confirmed]
     hashes = {sent.hash for _, sent in told}
-    ended = [revoking(ROOTS[0], 0, 1), revoking(ROOTS[1], 0, 1), ORDER_REVOKED]
-    rights: list[str] = [GrantState.REVOKED if act.hash in hashes else GrantState.ACTIVE for act in ended]
+    ends = [*({revoking(root, 0, 1).hash, revoking_root(root).hash} for root in ROOTS[:2]), {ORDER_REVOKED.hash}]
+    rights: list[str] = [GrantState.REVOKED if some & hashes else GrantState.ACTIVE for some in ends]
     tokens: dict[bytes, tuple[int, int | None]] = {}
     for number, sent in told:
         if sent == every[8]:
