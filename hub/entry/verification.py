@@ -193,17 +193,23 @@ async def _proofs(hub: Hub, *, with_chain: bool) -> Check:
     check = Check("every anchored order's proof accepted by the contract")
     if not with_chain:
         check.note = "not asked: --no-chain"
-    async with hub.store.reading() as rx:
-        batches = await rx.anchors.batches()
-    waiting = sum(not batch.state.is_proven for batch in batches)
-    if waiting:
-        check.note = f"{waiting} batches wait for the chain"
+    waiting, after = 0, ""
     try:
-        for batch in batches:
-            await _prove(hub, batch, check, with_chain=with_chain)
+        while batches := await _batches(hub, after):
+            for batch in batches:
+                waiting += not batch.state.is_proven
+                await _prove(hub, batch, check, with_chain=with_chain)
+            after = batches[-1].id
     except (ChainUnavailable, ChainRefused) as error:
         check.wrong.append(f"the chain does not answer: {error}")
+    if waiting:
+        check.note = f"{waiting} batches wait for the chain"
     return check
+
+
+async def _batches(hub: Hub, after: str) -> list[AnchorBatch]:
+    async with hub.store.reading() as rx:
+        return await rx.anchors.batches(after, PAGE)
 
 
 async def _prove(hub: Hub, batch: AnchorBatch, check: Check, *, with_chain: bool) -> None:

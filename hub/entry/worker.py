@@ -29,6 +29,7 @@ from hub.flows import (
     refund_sending,
     retention,
     revocations,
+    root_audit,
     sending,
     surplus,
     tasks,
@@ -77,6 +78,7 @@ COMPARE_OFFERS_EVERY_S = 15.0
 PRUNE_EVERY_S = 24 * 3600.0
 PRUNE_FIRST_S = 60.0  # after the start, which has enough to do
 FORGET_EVERY_S = 600.0  # between looks at deliveries that are over for a month
+AUDIT_EVERY_S = 24 * 3600.0  # between the end of a round through all batches and the next
 PURSES_EVERY_S = 60.0  # a batch is closed no more often by default, and money goes by batches
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 3600.0
 CHAIN_BACKOFF_MOST_S = 15.0  # a node that comes back is found soon
@@ -97,6 +99,7 @@ class Worker:
         self._is_chain_away = True  # nobody is told that it takes a while to start
         self._offers_due_at_s = 0.0  # of the loop's own clock
         self._offers_refused = offers.Refusals()
+        self._audited = ""  # the last batch of this round
         self._busy_with_pools: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -114,6 +117,7 @@ class Worker:
             group.create_task(self._forever("orders", self._expire))
             group.create_task(self._forever("poll", self._poll))
             group.create_task(self._forever("log", self._prune))
+            group.create_task(self._forever("roots", self._audit))
         if busy := self._busy | self._busy_with_pools:
             await asyncio.wait(busy)
 
@@ -276,6 +280,11 @@ class Worker:
         for stream in moved:
             self._hub.wakeups.wake(stream)
         return POLL_S
+
+    async def _audit(self) -> float:
+        """Through all batches once a day and process, some each second, so that sales do not notice it."""
+        self._audited = await root_audit.look(self._hub, self._audited)
+        return POLL_S if self._audited else AUDIT_EVERY_S
 
     async def _prune(self) -> float:
         """Once a day and process; several that meet share the work. Whoever holds old events back is named."""

@@ -227,9 +227,9 @@ class Anchors:
         await self._rx.changed(_UPDATE_BATCH, batch_id=changed.id, held_version=changed.version, **columns)
         return replace(changed, version=changed.version + 1)
 
-    async def batches(self) -> list[AnchorBatch]:
-        """All of them, oldest first, for `hub verify`."""
-        return await self._rx.many(_BATCHES, batch_of)
+    async def batches(self, after: str, most: int) -> list[AnchorBatch]:
+        """A page of all, in the order of their ids, which is that of their making; `after` '' is the first."""
+        return await self._rx.many(_BATCHES, batch_of, after_id=after, most=most)
 
     async def transaction(self, purpose: str) -> ChainTransaction | None:
         return await self._rx.one(_TRANSACTION, _transaction_of, purpose_=purpose)
@@ -451,7 +451,7 @@ _UPDATE_BATCH = (
         "version": _b.version + literal_column("1"),
     })
 )  # fmt: skip
-_BATCHES = select(anchor_batch).order_by(_b.first_position)
+_BATCHES = select(anchor_batch).where(_b.id > bindparam("after_id")).order_by(_b.id).limit(bindparam("most"))
 _TRANSACTION = select(chain_transaction).where(_t.purpose == bindparam("purpose_"))
 _ours = (_t.chain_id == bindparam("on_chain")) & (_t.sender == bindparam("of_sender"))
 _NEXT_NONCE = select(func.coalesce(func.max(_t.nonce) + literal_column("1"), literal_column("0"))).where(_ours)

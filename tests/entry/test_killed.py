@@ -19,7 +19,7 @@ import pytest
 from hub.entry.demo_client import Client, DemoFailed
 from hub.entry.failpoints import CALLS, EXIT_CODE
 from tests.entry.hubs import LIST, House, put_on_sale, until
-from tests.entry.plays.chain import go_on_reading
+from tests.entry.plays.chain import change_back, go_on_reading
 from tests.entry.plays.scene import Scene, sale
 from tests.entry.plays.scenes import SCENES, points, written_units
 from tests.entry.plays.stage import AFTER_A_DAY_S, AFTER_LEASES_S, DEAD, HONOURER, Play, Stage, named
@@ -110,6 +110,7 @@ async def live_on(stage: Stage, points: list[str], *, ahead_s: float) -> None:
     """A hub that lives, after every lease, brings each play to its end; then everything is looked at."""
     stage.house.disarm()
     await go_on_reading(stage)
+    await change_back(stage)
     stage.ahead_s += ahead_s
     stage.hub = await stage.house.serve(ahead_s=stage.ahead_s)
     stage.is_last = True

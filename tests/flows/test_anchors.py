@@ -3,13 +3,15 @@
 import asyncio
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from hub.domain import anchors as tree
 from hub.domain.money import Money
 from hub.domain.orders import ChainStatus, OrderStatus
-from hub.flows import anchors, notices, orders, purchase, records
+from hub.flows import anchors, notices, orders, purchase, records, root_audit
 from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, SignedTransaction
 from hub.store.transactions import LostRow
 from tests.flows.benches import Bench
@@ -34,7 +36,7 @@ async def test_batch_holds_its_leaves_in_the_order_of_the_log_under_one_root(ben
         await bench.buy(await bench.world.learner(), listing, f"key-{n}")
     await gathered(bench)
     async with bench.store.reading() as rx:
-        [batch] = await rx.anchors.batches()
+        [batch] = await rx.anchors.batches("", 10)
         held = await rx.anchors.leaves_of_batch(batch.id)
     assert [leaf.index for leaf in held] == [0, 1, 2]
     assert anchors.planted(held, bench.vault).root == batch.root
@@ -42,6 +44,28 @@ async def test_batch_holds_its_leaves_in_the_order_of_the_log_under_one_root(ben
     await bench.work()
     assert bench.chain.roots == {batch.root: 3}
     assert await bench.rows("SELECT DISTINCT chain_status FROM order_") == [("CONFIRMED",)]
+
+
+async def test_batches_that_are_no_longer_what_was_anchored_are_told_of_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(root_audit, "PAGE", 2)
+    for n in range(3):
+        await bench.buy(await bench.world.learner(), await bench.world.listing(), f"key-{n}")
+        await bench.record()
+    first, second, third = [id_ for (id_,) in await bench.rows("SELECT id FROM anchor_batch ORDER BY id")]
+    assert [await root_audit.look(bench.hub, after) for after in ("", second)] == [second, ""]
+    assert await bench.rows("SELECT subject_id FROM break_") == []
+
+    async def changing(tx: Any) -> None:
+        await tx.run(text("UPDATE leaf SET expiry = expiry - 1 WHERE batch_id = :id"), id=first)
+        await tx.run(text("UPDATE leaf SET batch_id = NULL WHERE batch_id = :id"), id=third)
+
+    await bench.store.write(changing)
+    for after in ("", second, "", second):
+        await root_audit.look(bench.hub, after)
+    told = await bench.rows("SELECT kind, subject_id FROM break_ ORDER BY subject_id")
+    assert told == [("CHAIN", first), ("CHAIN", third)]
 
 
 async def test_opening_yields_the_commitment_of_request_and_result(bench: Bench) -> None:
@@ -114,7 +138,7 @@ async def test_root_that_is_there_already_counts_as_success(bench: Bench) -> Non
     await bench.buy(await bench.world.learner(), await bench.world.listing())
     await gathered(bench)
     async with bench.store.reading() as rx:
-        [batch] = await rx.anchors.batches()
+        [batch] = await rx.anchors.batches("", 10)
     bench.chain.anchored_by_others(batch.root, batch.count)
 
     async def refuse(*_: object) -> SignedTransaction:

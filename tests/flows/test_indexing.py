@@ -292,7 +292,7 @@ async def test_right_whose_leaf_others_revoke_ends_and_stands_again_if_the_chain
     await bench.buy(viewer, listing)
     await bench.record()
     async with bench.store.reading() as rx:
-        [batch] = await rx.anchors.batches()
+        [batch] = await rx.anchors.batches("", 10)
     bench.chain.told_by_others("Revoked", f"0x{batch.root.hex()}", {"word": "0", "mask": "1"})
     await indexing.look(bench.hub)
     [grant] = await bench.grants(str(viewer.user_id), listing.course_id)
@@ -313,7 +313,7 @@ async def test_right_that_was_revoked_twice_stays_ended_while_one_of_them_stands
     await bench.buy(viewer, listing)
     await bench.record()
     async with bench.store.reading() as rx:
-        [batch] = await rx.anchors.batches()
+        [batch] = await rx.anchors.batches("", 10)
     for _ in range(2):
         bench.chain.told_by_others("Revoked", f"0x{batch.root.hex()}", {"word": "0", "mask": "1"})
     while await indexing.look(bench.hub):

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from hub.domain.anchors import NO_END
 from hub.flows.looks import LOOK
 from tests.entry.hubs import CHECKOUT, reached, until
 from tests.entry.plays.rights import revoked
-from tests.entry.plays.scene import Scene, paid_order, waiting
+from tests.entry.plays.scene import Scene, paid_order, sale, waiting
 from tests.entry.plays.stage import AFTER_LEASES_S, Stage
 
 READ = ("chain_watch", "chain_event", "chain_block", "chain_cursor")  # what was read of the chain is in these
@@ -39,6 +40,22 @@ async def rewritten(stage: Stage, name: str) -> None:
 async def told_to_go_on(stage: Stage, name: str) -> None:
     """Reading has halted, and the node turns out to have what was final."""
     await stage.house.change("UPDATE chain_cursor SET halt_reason = 'a test', halted_at_us = 1, version = version + 1")
+
+
+async def changed(stage: Stage, name: str) -> None:
+    """A sale, and then somebody changes a leaf of a batch whose Break is not open, in the database alone."""
+    await sale(stage, name)
+    await stage.house.change(
+        f"UPDATE leaf SET expiry = {NO_END - 1} WHERE id = (SELECT min(id) FROM leaf WHERE expiry = {NO_END} "
+        "AND batch_id IN (SELECT id FROM anchor_batch WHERE is_settlement = 0) "
+        "AND batch_id NOT IN (SELECT subject_id FROM break_))"
+    )
+
+
+async def change_back(stage: Stage) -> None:
+    """After such a change, which `hub verify` would find at the end."""
+    await stage.house.change(f"UPDATE leaf SET expiry = {NO_END} WHERE expiry = {NO_END - 1}")
+    await stage.house.change("DELETE FROM break_ WHERE subject_id LIKE 'anb_%'")
 
 
 async def halted(stage: Stage, name: str) -> None:
@@ -134,4 +151,5 @@ CHAIN: dict[str, Scene] = {
     "fail_batch": Scene(refused_for_a_while, spoil=refuse_to_anchor),
     "settle_transaction": Scene(revoked),
     "put_contract": Scene(waiting),
+    "tell_of_root": Scene(waiting, before=changed),
 }  # fmt: skip

@@ -130,7 +130,7 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert held == batch
         sent = await tx.anchors.update_batch(replace(held, state=BatchState.SUBMITTED, chain_id=1337))
         assert await tx.anchors.batch(batch.id) == sent
-        assert await tx.anchors.batches() == [sent]
+        assert await tx.anchors.batches("", 10) == [sent]
         assert await tx.anchors.next_nonce(1337, "0xgate") == 0
         assert await tx.anchors.add_transaction(signed)
         assert not await tx.anchors.add_transaction(signed)
