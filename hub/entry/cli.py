@@ -16,11 +16,12 @@ Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
 # Whatever is made is its account's alone, as the keys are: the database and its neighbours say who bought what.
 PRIVATE = 0o077
-# (name, its words, what it does) of what the contract's owner and pausers do.
+# (name, its words, what it does) of what a contract's owner, pausers and revokers do.
 CONTRACT_ACTS = (
     ("pause", "", "stop anchoring, settling, claiming and buying; nothing that was granted ends"),
     ("unpause", "", "let it go on"),
-    ("set-roles", "ACCOUNT ROLE", "give an account exactly these roles: gateway, pauser, revoker, signer, minter"),
+    ("set-roles", "ACCOUNT ROLE", "give an account exactly these roles: gateway, pauser, revoker, signer, minter; or "
+     "seller, refunder, pauser of a splitter"),
     ("rotate-signer", "OLD NEW", "let one signer follow another, whose results are taken for an hour more"),
     ("propose-owner", "ACCOUNT", "name the next owner, who has to accept"),
     ("accept-owner", "", "become the owner with the deployer's key"),
@@ -195,7 +196,7 @@ async def contracts_rotate_gateway(parsed: argparse.Namespace, settings: Setting
 async def contracts_act(parsed: argparse.Namespace, settings: Settings) -> int:
     from hub.entry.contract_commands import act
 
-    return await act(settings, parsed.action, parsed.words, prints=parsed.print)
+    return await act(settings, parsed.action, parsed.words, at=parsed.at, prints=parsed.print)
 
 
 async def contracts_build(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -333,6 +334,8 @@ def _parser() -> argparse.ArgumentParser:
     for action, words, what in CONTRACT_ACTS:
         command = _command(contracts, action, contracts_act, what)
         command.add_argument("words", nargs="*", metavar=words or "-", help="addresses are spelt with their checksum")
+        text = "at another contract that `status` names: the splitter, or one that was in use before"
+        command.add_argument("--at", metavar="ADDRESS", help=text)
         command.add_argument("--print", action="store_true", help="show where to send what, and send nothing")
         command.set_defaults(action=action)
     text = "let another key anchor: once beside the old one, and once instead of it when the hub has it"

@@ -17,8 +17,8 @@ from hub.chain.calls import said
 from hub.chain.client import JsonRpcChain
 from hub.chain.offices import owner_calls
 from hub.chain.rpc import Question
-from hub.domain.contracts import ENTITLEMENT_HUB, NOBODY, HubRole, role_names
-from hub.domain.records import KeyRole
+from hub.domain.contracts import ENTITLEMENT_HUB, NOBODY, ROLES, role_names
+from hub.domain.records import KeyRole, KnownContract
 from hub.entry.chain import ChainSide, bring_up
 from hub.entry.commands import opened
 from hub.entry.complaints import Complaint
@@ -31,15 +31,19 @@ GRACE_S: Final = 3_600  # a removed signer's results under way are settled by th
 # Whose key does what; everything else is the owner's.
 DOES: Final = {"pause": KeyRole.PAUSER, "unpause": KeyRole.PAUSER, "revoke-root": KeyRole.REVOKER}
 TAG_BYTES: Final = 20  # of a root, or of a settled order's hashed key: what the contract keeps revocations by
+# What a CheckoutSplitter knows too; the rest is EntitlementHub's alone.
+OF_BOTH: Final = frozenset({"pause", "unpause", "set-roles", "propose-owner", "accept-owner"})
 SENT_WITHIN_S: Final = 180.0
 ASK_EVERY_S: Final = 0.25
 
 
-async def act(settings: Settings, action: str, words: Sequence[str], *, prints: bool) -> int:
-    """One call of the contract by whose it is; `prints` shows where to send what, and sends nothing."""
-    data = call_of(action, words)
+async def act(settings: Settings, action: str, words: Sequence[str], *, at: str | None, prints: bool) -> int:
+    """One call of a contract by whose it is: of the EntitlementHub in use, or of the recorded one `at` an address.
+    `prints` shows where to send what, and sends nothing."""
     async with opened(settings) as (hub, side):
-        contract = await bring_up(hub, side)
+        present = await bring_up(hub, side)
+        contract = present if at is None else await _recorded(hub, address_in(at))
+        data = call_of(action, words, contract.name)
         if action == "revoke-root":
             await demand_foreign(hub, contract.address, root_in(words[0]))
         if action == "set-successor" and list(words) == [contract.address]:
@@ -56,13 +60,27 @@ async def act(settings: Settings, action: str, words: Sequence[str], *, prints: 
     return 0
 
 
-def call_of(action: str, words: Sequence[str]) -> bytes:
-    """The calldata of an act. Raises Complaint for words that do not fit it."""
+async def _recorded(hub: Hub, address: str) -> KnownContract:
+    async with hub.store.reading() as rx:
+        for one in await rx.anchors.contracts(hub.chain.chain_id):
+            if one.address == address:
+                return one
+    raise Complaint(f"{address} is no contract of this hub: `hub contracts status` names them")
+
+
+def call_of(action: str, words: Sequence[str], contract: str = ENTITLEMENT_HUB) -> bytes:
+    """The calldata of an act at the contract of that name. Raises Complaint for words that do not fit it."""
+    if contract not in ROLES or (contract != ENTITLEMENT_HUB and action not in OF_BOTH):
+        raise Complaint(f"a {contract} knows no {action}")
+
+    def _call(function: str, *arguments: object) -> bytes:
+        return abi.call(contract, function, *arguments)
+
     match action, list(words):
         case ("pause" | "unpause" | "accept-owner"), []:
             return _call({"accept-owner": "acceptOwner"}.get(action, action))
         case "set-roles", [account, *names]:
-            return _call("setRole", address_in(account), sum(_role(name) for name in dict.fromkeys(names)))
+            return _call("setRole", address_in(account), sum(_role(contract, name) for name in dict.fromkeys(names)))
         case "rotate-signer", [old, new]:
             return _call("rotateSigner", address_in(old), address_in(new), int(time.time()) + GRACE_S)
         case "propose-owner", [account]:
@@ -72,10 +90,6 @@ def call_of(action: str, words: Sequence[str]) -> bytes:
         case "revoke-root", [root]:
             return _call("revokeRoot", root_in(root))
     raise Complaint(f"`hub contracts {action}` takes other words: see `hub contracts --help`")
-
-
-def _call(function: str, *arguments: object) -> bytes:
-    return abi.call(ENTITLEMENT_HUB, function, *arguments)
 
 
 def address_in(text: str) -> str:
@@ -90,10 +104,10 @@ def root_in(text: str) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def _role(name: str) -> int:
-    roles = {role.name.lower(): role for role in HubRole}
+def _role(contract: str, name: str) -> int:
+    roles = {role.name.lower(): role.value for role in ROLES[contract]}
     if name not in roles:
-        raise Complaint(f"{name!r} is no role: {', '.join(roles)}")
+        raise Complaint(f"{name!r} is no role of a {contract}: {', '.join(roles)}")
     return roles[name]
 
 
@@ -138,11 +152,14 @@ async def print_status(settings: Settings) -> int:
             waiting = await rx.anchors.unsettled(contract.chain_id)
         for line in await _roles_of(side, contract.address):
             print(line)
+        print(f"chain    {contract.chain_id}")
+        for one in known:
+            mark = "  <- in use" if one.address == contract.address else ""
+            print(f"contract {one.address} {one.name} from block {one.from_block}{mark}")
+            if one.name in ROLES and not mark:
+                for line in await _standing_of(side.client, one):
+                    print(f"  {line}")
         now_us = hub.clock.now_us()
-    print(f"chain    {contract.chain_id}")
-    for one in known:
-        mark = "  <- in use" if one.address == contract.address else ""
-        print(f"contract {one.address} {one.name} from block {one.from_block}{mark}")
     late = False
     for transaction in waiting:
         age_s = (now_us - transaction.signed_at_us) // 1_000_000
@@ -153,21 +170,37 @@ async def print_status(settings: Settings) -> int:
 
 async def _roles_of(side: ChainSide, contract: str) -> list[str]:
     chain = side.client
-    owner, proposed, successor, paused = [
-        await _said(chain, contract, name) for name in ("owner", "proposedOwner", "successor", "paused")
-    ]
+    views = ("owner", "proposedOwner", "successor", "paused")
+    owner, proposed, successor, paused = [await _said(chain, contract, ENTITLEMENT_HUB, view) for view in views]
     lines = [f"owner    {owner}", f"paused   {'yes' if paused else 'no'}"]
     lines += [f"{name:<8} {who}" for name, who in (("proposed", proposed), ("followed", successor)) if who != NOBODY]
     for address, names in chain.senders.items():
-        bits = await chain.roles_of(address)
-        held = " ".join(role_names(ENTITLEMENT_HUB, bits)).lower() or "no role"
+        held = await _roles_at(chain, contract, ENTITLEMENT_HUB, address) or "no role"
         ether = await chain.balance_wei(address) / 10**18
         lines.append(f"{names:<8} {address} {held}; {ether:.6f} ether for gas")
     return lines
 
 
-async def _said(chain: JsonRpcChain, contract: str, function: str) -> Any:
-    call = {"to": contract, "data": "0x" + _call(function).hex()}
+async def _standing_of(chain: JsonRpcChain, other: KnownContract) -> list[str]:
+    """Of a splitter, and of a contract that was in use before: whoever owned one of ours may own them yet."""
+    at, name = other.address, other.name
+    views = ("owner", "proposedOwner", "paused")
+    owner, proposed, paused = [await _said(chain, at, name, view) for view in views]
+    held = {names: await _roles_at(chain, at, name, address) for address, names in chain.senders.items()}
+    appointed = ", ".join(f"{names}: {roles}" for names, roles in held.items() if roles)
+    next_owner = "" if proposed == NOBODY else f", proposed {proposed}"
+    return [
+        f"owner {owner}{next_owner}; {'paused' if paused else 'not paused'}",
+        f"roles {appointed or 'none of this hub'}",
+    ]
+
+
+async def _roles_at(chain: JsonRpcChain, contract: str, name: str, account: str) -> str:
+    return " ".join(role_names(name, await chain.roles_of(account, contract))).lower()
+
+
+async def _said(chain: JsonRpcChain, contract: str, name: str, view: str) -> Any:
+    call = {"to": contract, "data": "0x" + abi.call(name, view).hex()}
     (answer,) = await chain.look_up(Question("eth_call", (call, "latest")))
-    told = said(ENTITLEMENT_HUB, function, answer)
+    told = said(name, view, answer)
     return to_checksum_address(told) if isinstance(told, str) else told

@@ -14,7 +14,7 @@ from hub.chain.client import JsonRpcChain
 from hub.chain.embedded import EmbeddedNode
 from hub.chain.keys import prepare_embedded
 from hub.chain.transacting import mined
-from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB
+from hub.domain.contracts import CHECKOUT_SPLITTER, ENTITLEMENT_HUB, TEST_USD
 from hub.entry.complaints import Complaint
 from hub.entry.contract_commands import call_of
 from tests.entry.hubs import House, done, refused
@@ -58,6 +58,18 @@ def test_an_act_is_a_call_of_the_contract(
 def test_words_that_do_not_fit_are_named(action: str, words: list[str], why: str) -> None:
     with pytest.raises(Complaint, match=why):
         call_of(action, words)
+
+
+def test_a_splitter_has_roles_of_its_own_and_knows_less() -> None:
+    roles = call_of("set-roles", [ALICE, "seller", "pauser"], CHECKOUT_SPLITTER)
+    assert roles == abi.call(CHECKOUT_SPLITTER, "setRole", ALICE, 1 | 4)
+    for action in ("pause", "unpause", "accept-owner"):
+        assert call_of(action, [], CHECKOUT_SPLITTER) == call_of(action, [])
+    with pytest.raises(Complaint, match="'gateway' is no role of a checkout_splitter: seller, refunder, pauser"):
+        call_of("set-roles", [ALICE, "gateway"], CHECKOUT_SPLITTER)
+    for action, name in (("set-successor", CHECKOUT_SPLITTER), ("revoke-root", CHECKOUT_SPLITTER), ("pause", TEST_USD)):
+        with pytest.raises(Complaint, match=f"a {name} knows no {action}"):
+            call_of(action, [ALICE], name)
 
 
 @pytest.fixture
@@ -105,10 +117,19 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         assert roles["gateway"] == [fresh.address, "gateway"]
         assert roles["former"] == [gateway, "no", "role"]
         assert await roles_of(house, gateway, splitter) == 0, "nor where it once sold and gave back"
+        pauser = next(line.split()[1] for line in told if line.startswith("pauser"))
+        await done(house, "contracts", "set-roles", pauser, "pauser", "seller", "--at", splitter)
+        await done(house, "contracts", "pause", "--at", splitter)
+        await done(house, "contracts", "propose-owner", BOB, "--at", splitter)
+        assert "is no contract of this hub" in await refused(house, "contracts", "pause", "--at", ALICE)
         await done(house, "contracts", "propose-owner", ALICE)
         told = await done(house, "contracts", "status")
         assert "paused   no" in told
         assert f"proposed {ALICE}" in told
+        place = next(number for number, line in enumerate(told) if line.startswith(f"contract {splitter}"))
+        owner = next(line.split()[1] for line in told if line.startswith("owner"))
+        assert told[place + 1] == f"  owner {owner}, proposed {BOB}; paused"
+        assert told[place + 2] == "  roles revoker: refunder, seller: seller, pauser: seller pauser"
         to, chain, data = await done(house, "contracts", "accept-owner", "--print")
         assert data == f"data  0x{abi.call(ENTITLEMENT_HUB, 'acceptOwner').hex()}"
         assert to.split()[1] in "".join(told)
