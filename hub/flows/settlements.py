@@ -17,7 +17,7 @@ from hub.ports import Hub, SettledRight, SignedTransaction, Vault
 if TYPE_CHECKING:
     from hub.store.transactions import Rx, Tx
 
-# A signed result that lies about is worth nothing after so long; the contract takes a day at most.
+# A signed result that lies about is worth nothing after so long by the chain's time; the contract takes a day at most.
 DEADLINE_S = 3_600
 
 
@@ -53,11 +53,12 @@ def batch_of(leaf: RecordedLeaf, key: bytes, position: int, draw: Draw) -> Ancho
 
 
 async def sign(hub: Hub, batch: AnchorBatch, nonce: int) -> SignedTransaction:
-    """The transaction that settles it."""
+    """The transaction that settles it. Its deadline is by the chain's clock, as the contract goes by that: the hub's own
+    may be hours apart from it."""
     async with hub.store.reading() as rx:
         [leaf] = await rx.anchors.leaves_of_batch(batch.id)
     right = SettledRight(leaf.holder, int(leaf.token_id), leaf.expiry, leaf.commitment)
-    deadline = hub.clock.now_us() // 1_000_000 + DEADLINE_S
+    deadline = await hub.chain.now_s() + DEADLINE_S
     return await hub.chain.sign_settlement(batch.root, right, deadline, nonce)
 
 

@@ -118,6 +118,10 @@ class Chain(Protocol):
         """How many transactions of this account are in blocks at least so deep, the newest being 1: with that, the
         nonce that the next block needs."""
 
+    async def now_s(self) -> int:
+        """What a contract would see as the time if it were called now, in Unix seconds: by the newest block, and by the
+        one to come where the node tells of it, as on a chain that makes a block only when it is sent something."""
+
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         """`anchor(root, count, dataHash, 1)`, signed with the gateway's key. Nothing is sent."""
 

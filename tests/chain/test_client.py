@@ -123,6 +123,22 @@ async def chain(node: FakeNode) -> AsyncIterator[JsonRpcChain]:
     await chain.aclose()
 
 
+@pytest.mark.parametrize(
+    ("pending", "now_s"),
+    [
+        ("0x" + (1_007).to_bytes(32).hex(), 1_007),
+        ("0x" + (993).to_bytes(32).hex(), 1_000),
+        (Saying("pending state is not available"), 1_000),
+    ],
+)
+async def test_the_time_is_the_newest_blocks_or_that_of_the_one_to_come_where_the_node_tells_it(
+    node: FakeNode, chain: JsonRpcChain, pending: object, now_s: int
+) -> None:
+    node.says("eth_getBlockByNumber", {"timestamp": hex(1_000)})
+    node.says("eth_call", pending)
+    assert await chain.now_s() == now_s
+
+
 @pytest.fixture
 async def hub_chain(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JsonRpcChain]:
     """A client with a contract, whose code is the one byte 01, and a fee cap of 30 gwei."""

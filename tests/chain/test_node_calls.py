@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from hub.chain.client import TELL_TIME
 from hub.chain.node import calls
 from hub.chain.node.errors import RpcError
 from tests.chain.inside import ALICE, NOW, Chain
@@ -54,6 +55,11 @@ def test_call_sees_the_given_block_with_free_gas_and_any_sender(chain: Chain) ->
     assert words(chain.rpc("eth_call", call, {"blockHash": head["hash"]})) == expected
     assert words(chain.rpc("eth_call", call, "latest")) == [2, NOW + 200, *expected[2:]]  # rights expire in time
     assert words(chain.rpc("eth_call", call, "0x1"))[5] == int(parent["parentHash"], 16)
+
+
+def test_a_chain_that_has_rested_for_days_tells_the_time_that_its_next_block_will_have(chain: Chain) -> None:
+    chain.clock.now += 3 * 86_400
+    assert words(chain.rpc("eth_call", {"data": TELL_TIME}, "pending")) == [NOW + 3 * 86_400]
 
 
 def test_call_changes_nothing(chain: Chain) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub.chain.results import MAX_DEADLINE_S
 from hub.domain.chain_log import BEFORE_FIRST, Block, ChainEvent, Cost, Heads
 from hub.domain.disputes import DisputeWord
 from hub.domain.events import Logged
@@ -261,6 +262,7 @@ class ScriptedChain:
     telling: dict[str, "Told"] = field(default_factory=dict)  # the event of a transaction, by its hash
     final: int = 0  # the newest block that is final
     branch: int = 0  # how often a block was taken back
+    time_s: int = 1_800_000_000  # by its own clock
     behind: int = 0  # newest blocks of which its log does not tell yet
     is_away: bool = False
     holds_back: bool = False  # accept, and put into no block
@@ -289,6 +291,10 @@ class ScriptedChain:
         self._answer()
         return self._used(sender, depth)
 
+    async def now_s(self) -> int:
+        self._answer()
+        return self.time_s
+
     async def sign_anchor(self, root: bytes, count: int, data_hash: bytes, nonce: int) -> SignedTransaction:
         if root in self.roots:
             raise ChainRefused("execution reverted: anchored")
@@ -313,6 +319,8 @@ class ScriptedChain:
     ) -> SignedTransaction:
         if order_key in self.settled:
             raise ChainRefused("execution reverted: settled")
+        if not 0 <= deadline - self.time_s <= MAX_DEADLINE_S:
+            raise ChainRefused("execution reverted: deadline")
         args = {"to": right.to, "tokenId": str(right.token_id), "expiry": str(right.expiry)}
         args["commitment"] = f"0x{right.commitment.hex()}"
         told = Told("Settled", f"0x{order_key.hex()}", args)

@@ -139,6 +139,16 @@ async def test_a_result_that_gets_into_its_block_too_late_is_signed_anew_and_nob
     assert await instant.breaks() == []
 
 
+@pytest.mark.parametrize("chain_ahead_s", [3_601, -23 * 3_600, -7 * 86_400])
+async def test_a_result_is_signed_for_the_chains_clock_however_far_the_hubs_is_from_it(
+    instant: Bench, chain_ahead_s: int
+) -> None:
+    instant.chain.time_s = instant.clock.now_us() // SECOND_US + chain_ahead_s
+    await settled(instant)
+    assert await ways(instant) == [(0, 1, "CONFIRMED"), (1, 1, "CONFIRMED")]
+    assert await instant.breaks() == []
+
+
 async def test_a_settlement_that_a_fork_takes_back_is_sent_again(instant: Bench) -> None:
     viewer = await instant.world.learner()
     order = await bought(instant, viewer)
