@@ -10,7 +10,9 @@ from contracts import abi
 from hub.chain import logs
 from hub.chain.blocks import JsonRpcChainLog
 from hub.chain.rpc import Answer, NodeSaidNo, Question
+from hub.domain.chain_log import Heads
 from hub.ports import ChainUnavailable
+from tests.chain.test_checkout import Tagged
 
 CONTRACT = "0x" + "00" * 19 + "01"
 NAMES = {CONTRACT: "entitlement_hub"}
@@ -97,6 +99,43 @@ async def test_single_block_that_is_too_much_is_the_callers() -> None:
 async def test_node_that_lags_behind_the_range_gives_no_logs_of_it() -> None:
     with pytest.raises(ChainUnavailable, match="does not have block 100"):
         await JsonRpcChainLog(Node(), 1).logs_between(10, 100, NAMES)
+
+
+class Refusing(Tagged):
+    """Says in an error that it knows no such tag, as others do by null."""
+
+    def answer(self, question: Question) -> Answer:
+        return super().answer(question) or NodeSaidNo(-32602, "invalid block tag")
+
+
+@pytest.mark.parametrize("kind", [Tagged, Refusing])
+@pytest.mark.parametrize(
+    ("confirmations", "tags", "confirmed", "final"),
+    [
+        (12, {"safe": 70, "finalized": 40}, 89, 40),
+        (80, {"safe": 70, "finalized": 40}, 40, 40),  # what is final is confirmed
+        ("safe", {"safe": 70, "finalized": 40}, 70, 40),
+        ("safe", {"finalized": 40}, 40, 40),
+        ("safe", {"safe": 70}, 70, 36),
+        ("safe", {}, 36, 36),
+        (12, {}, 89, 36),
+        ("safe", {"safe": 101, "finalized": 101}, 100, 100),  # answered a block later than `latest`
+        ("safe", {"latest": 63}, 0, 0),
+        (12, {"latest": 10}, 0, 0),
+    ],
+)
+async def test_heads_are_those_that_the_node_names_and_64_deep_where_it_names_none(
+    kind: type[Tagged], confirmations: int | str, tags: dict[str, int], confirmed: int, final: int
+) -> None:
+    found = await JsonRpcChainLog(kind(**tags), confirmations).heads()
+    assert found == Heads(tags.get("latest", 100), confirmed, final)
+
+
+async def test_node_without_a_newest_block_tells_no_heads() -> None:
+    node = Tagged()
+    del node.numbers["latest"]
+    with pytest.raises(ChainUnavailable, match="the newest block"):
+        await JsonRpcChainLog(node, "safe").heads()
 
 
 ALICE = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"
