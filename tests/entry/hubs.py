@@ -10,16 +10,20 @@ start costs a tenth of what it costs an interpreter; it is a process of its own 
 """
 
 import asyncio
+import atexit
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
+import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +35,7 @@ from hub.chain import keys
 from hub.chain.embedded import EmbeddedNode
 from hub.entry.demo_client import Client
 from hub.store.database import open_store
+from tests.entry import nursery
 
 T = TypeVar("T")
 
@@ -121,15 +126,19 @@ def _printing(output: str, function: Callable[..., None], *arguments: Any) -> No
 
 
 def _run(
-    arguments: Sequence[str], environ: Mapping[str, str], ahead_s: float, spoil: Callable[[], None] | None
+    nodes: str, arguments: Sequence[str], environ: Mapping[str, str], ahead_s: float, spoil: Callable[[], None] | None
 ) -> None:
-    """In the child: one command of the hub, as the console script runs it, with all clocks of the process ahead."""
+    """In the child: one command of the hub, as the console script runs it, with all clocks of the process ahead. A node
+    that it starts is forked too."""
     for name in [name for name in os.environ if name.startswith("HUB_")]:
         del os.environ[name]
     os.environ.update(environ)
+    from hub.chain import embedded
     from hub.entry import cli, wiring
     from hub.sandbox import server as sandbox
 
+    if sys.platform == "linux":  # elsewhere one cannot wait for a process and a socket at once
+        setattr(embedded, "PROGRAM", ("-S", nursery.__file__, nodes))  # noqa: B010  # as below
     if ahead_s:
         ahead = staticmethod(lambda: int((time.time() + ahead_s) * 1_000_000))
         setattr(wiring.SystemClock, "now_us", ahead)  # noqa: B010  # mypy takes a plain assignment for a mistake
@@ -138,6 +147,17 @@ def _run(
     if spoil is not None:
         spoil()
     cli.main(arguments)
+
+
+@cache
+def _nursery() -> str:
+    """The address of this process's own; it begins when it is first asked for."""
+    folder = Path(tempfile.mkdtemp(prefix="tongbao-nodes-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    address = str(folder / "socket")
+    arguments = (str(folder / "said"), nursery.serve, address, os.getpid())
+    _forks.Process(target=_printing, args=arguments, daemon=True).start()
+    return address
 
 
 class Process(Forked):
@@ -151,7 +171,7 @@ class Process(Forked):
         ahead_s: float = 0,
         spoil: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(output, _run, list(arguments), dict(environ), ahead_s, spoil)
+        super().__init__(output, _run, _nursery(), list(arguments), dict(environ), ahead_s, spoil)
 
 
 class Serving(Process):
