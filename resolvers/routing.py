@@ -27,7 +27,7 @@ from resolvers.reading import reading
 from resolvers.scalars import BigInt, CurrencyCode
 
 if TYPE_CHECKING:
-    from hub.store.payments import KeptNotice
+    from hub.store.notices import KeptNotice
 
 MAX_NOTICES = 100
 

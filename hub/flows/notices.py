@@ -21,7 +21,7 @@ from hub.flows.breaks import open_break
 from hub.ports import Ack, Hub, NoticeIgnored, NoticeRefused, RawNotice, Vault
 
 if TYPE_CHECKING:
-    from hub.store.payments import KnownNotice, WaitingNotice
+    from hub.store.notices import KnownNotice, WaitingNotice
     from hub.store.tasks import LeasedTask
     from hub.store.transactions import Tx
 

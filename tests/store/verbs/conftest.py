@@ -16,8 +16,9 @@ from hub.store.events import Events
 from hub.store.issuers import Issuers
 from hub.store.keys import ApiKeys
 from hub.store.ledger import Ledger
+from hub.store.notices import Notices
 from hub.store.orders import Orders
-from hub.store.payments import Notices, Payments
+from hub.store.payments import Payments
 from hub.store.people import People
 from hub.store.reconciliation import Breaks
 from hub.store.refunds import Refunds

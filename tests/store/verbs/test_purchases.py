@@ -13,8 +13,9 @@ from hub.domain.routing import Choice, Done, RoutingRule, Standing, StandingStat
 from hub.domain.shares import Share
 from hub.store.catalogue import Catalogue, Sold
 from hub.store.facts import Heard
+from hub.store.notices import Notices
 from hub.store.orders import Orders
-from hub.store.payments import Notices, Payments
+from hub.store.payments import Payments
 from hub.store.requests import Requests
 from hub.store.routing import Payable, Routing
 from hub.store.transactions import Store, Tx
