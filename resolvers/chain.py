@@ -178,8 +178,18 @@ def transaction(root: "strawberry.Parent[AnchorBatchRow]") -> TransactionView | 
         status=_STATUS.get(BatchState(root.state), Finality.PENDING if number is None else Finality.SEEN),
         confirmations=0 if number is None or head is None else max(head - number + 1, 1),
         gas_used=root.gas_used,
-        fee_wei=None if root.gas_used is None or root.gas_price_wei is None else root.gas_used * root.gas_price_wei,
+        fee_wei=_fee_wei(root),
     )
+
+
+def fee_per_order_wei(root: "strawberry.Parent[AnchorBatchRow]") -> int | None:
+    """Null while no block holds it."""
+    fee_wei = _fee_wei(root)
+    return None if fee_wei is None else fee_wei // root.count
+
+
+def _fee_wei(root: "AnchorBatchRow") -> int | None:
+    return None if root.gas_used is None or root.gas_price_wei is None else root.gas_used * root.gas_price_wei
 
 
 _STATUS = {BatchState.CONFIRMED: Finality.CONFIRMED, BatchState.FINALIZED: Finality.FINAL}

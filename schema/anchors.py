@@ -65,6 +65,12 @@ class AnchorBatch(Node):
     transaction: "AnchorTransaction | None" = resolved_by(
         chain.transaction, "The transaction that anchored it; null before it is signed.", FREE
     )
+    fee_per_order_wei: BigInt | None = resolved_by(
+        chain.fee_per_order_wei,
+        "What its transaction cost, divided by `count` and rounded down, in wei; null while no block holds it. Whoever "
+        "bought a right on chain has paid it.",
+        FREE,
+    )
     orders: Connection[LazyOrder] = resolved_by(connections.orders, "Its orders that you may see, the newest first.")
 
 

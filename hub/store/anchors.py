@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     BigInteger,
+    Float,
     ForeignKey,
     Index,
     Table,
@@ -231,6 +232,15 @@ class Anchors:
         """A page of all, in the order of their ids, which is that of their making; `after` '' is the first."""
         return await self._rx.many(_BATCHES, batch_of, after_id=after, most=most)
 
+    async def fees(self) -> "list[Fees]":
+        """What was paid for all that is in a block by a transaction of ours, by kind."""
+        return await self._rx.many(_FEES, lambda kind, orders, wei: Fees(bool(kind), int(orders), float(wei)))
+
+    async def newest_paid(self, chain_id: int, is_settlement: bool, most: int) -> list[AnchorBatch]:
+        """The newest of one kind that a transaction of ours put into a block: they tell what it took."""
+        binds = {"on_chain": chain_id, "of_kind": int(is_settlement), "most": most}
+        return await self._rx.many(_NEWEST_PAID, batch_of, **binds)
+
     async def transaction(self, purpose: str) -> ChainTransaction | None:
         return await self._rx.one(_TRANSACTION, _transaction_of, purpose_=purpose)
 
@@ -281,6 +291,15 @@ class Anchors:
 
     async def add_contract(self, new: KnownContract) -> bool:
         return await self._rx.one(_ADD_CONTRACT, str, **{name: getattr(new, name) for name in _CONTRACT}) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """Of batches, or of settlements. A sum of wei may pass 64 bits, so it is no exact number."""
+
+    is_settlement: bool
+    orders: int
+    wei: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +471,27 @@ _UPDATE_BATCH = (
     })
 )  # fmt: skip
 _BATCHES = select(anchor_batch).where(_b.id > bindparam("after_id")).order_by(_b.id).limit(bindparam("most"))
+# What a buyer's own transaction has settled, the buyer has paid.
+_by_us = union_all(select(_t.hash.label("hash")), select(replaced_transaction.c.hash)).subquery("by_us")
+_paid = anchor_batch.join(_by_us, _by_us.c.hash == _b.transaction_hash)
+_FEES = (
+    select(_b.is_settlement, func.sum(_b.count), func.sum(cast(_b.gas_used, Float) * _b.gas_price_wei))
+    .select_from(_paid)
+    .where(_b.gas_used.is_not(None))
+    .group_by(_b.is_settlement)
+    .order_by(_b.is_settlement)
+)
+_NEWEST_PAID = (
+    select(anchor_batch)
+    .select_from(_paid)
+    .where(
+        (_b.chain_id == bindparam("on_chain"))
+        & (_b.is_settlement == bindparam("of_kind"))
+        & _b.gas_used.is_not(None)
+    )
+    .order_by(_b.block_number.desc(), _b.id)
+    .limit(bindparam("most", type_=BigInteger()))
+)
 _TRANSACTION = select(chain_transaction).where(_t.purpose == bindparam("purpose_"))
 _ours = (_t.chain_id == bindparam("on_chain")) & (_t.sender == bindparam("of_sender"))
 _NEXT_NONCE = select(func.coalesce(func.max(_t.nonce) + literal_column("1"), literal_column("0"))).where(_ours)

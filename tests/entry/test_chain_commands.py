@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hub.domain.chain_log import Cursor
-from hub.domain.records import KnownContract
+from hub.domain.records import AnchorBatch, BatchState, ChainTransaction, KnownContract, TransactionState
 from hub.entry import metrics
 from hub.entry.cli import main
 from hub.store.chain_log import moved
@@ -62,6 +62,29 @@ def test_status_tells_how_far_each_chain_is_read_and_ends_with_1_on_a_halt(
     asyncio.run(written(folder, has_halted))
     assert command(folder, "chain", "status") == 1
     assert capsys.readouterr().out.endswith("  HALTED: block 12 was final as 0xb12\n")
+
+
+def test_status_tells_what_an_order_has_cost_of_late_by_the_way_it_took(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(written(folder, has_paid))
+    assert command(folder, "chain", "status") == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "  the last batches (2): 197 gas and 394 wei an order",  # of 98,158 gas for 498 orders, at 1 and at 3 wei
+        "  the last settlements (1): 84932 gas and 424660 wei an order",
+    ]
+
+
+async def has_paid(tx: Any) -> None:
+    for number, (count, gas_used, price_wei) in enumerate([(256, 49_079, 1), (242, 49_079, 3), (1, 84_932, 5)]):
+        batch = AnchorBatch(
+            f"anb_{number}", number, number, count, bytes([number]) * 32, b"d" * 32, 7, "0xhub", BatchState.QUEUED,
+            f"0xt{number}", 9, gas_used, price_wei, 1, START_US, None, is_settlement=count == 1,
+        )  # fmt: skip
+        signed = ChainTransaction(batch.purpose, 7, "0xgate", number, "0xraw", f"0xt{number}",
+                                  TransactionState.CONFIRMED, START_US)  # fmt: skip
+        assert await tx.anchors.add_batch(batch, [])
+        assert await tx.anchors.add_transaction(signed)
 
 
 @pytest.mark.parametrize("more", [(), ("--accept",)])

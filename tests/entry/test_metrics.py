@@ -16,6 +16,7 @@ from hub.flows.retention import OWN_READERS
 from hub.store.database import open_store
 from hub.store.transactions import Store, Tx
 from tests.buses import open_bus
+from tests.entry.test_chain_commands import has_paid
 from tests.entry.toys import ToyHub, client, settings_of
 from tests.flows.benches import Bench
 from tests.store.test_log import one_more
@@ -66,6 +67,15 @@ async def test_events_without_a_position_are_counted_with_their_age(bench: Bench
     seen = await values(bench)
     expected = (0, 0) if bench.is_embedded else (1, 7)
     assert (seen["hub_log_unstamped"], seen["hub_log_unstamped_seconds"]) == expected
+
+
+async def test_what_was_paid_for_the_chain_can_be_divided_by_the_orders_it_was_paid_for(bench: Bench) -> None:
+    await bench.store.write(has_paid)
+    seen = await values(bench)
+    assert seen['hub_chain_fees_wei{"purpose": "anchor"}'] == 49_079 * (1 + 3)
+    assert seen['hub_chain_orders{"purpose": "anchor"}'] == 256 + 242
+    assert seen['hub_chain_fees_wei{"purpose": "settle"}'] == 84_932 * 5
+    assert seen['hub_chain_orders{"purpose": "settle"}'] == 1
 
 
 async def test_a_unit_that_the_database_wants_again_is_counted(postgres_url: str) -> None:

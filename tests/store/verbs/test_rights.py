@@ -17,7 +17,7 @@ from hub.domain.entitlements import (
 from hub.domain.payments import AttemptState
 from hub.domain.records import AnchorBatch, BatchState, ChainTransaction, KnownContract, RecordedLeaf, TransactionState
 from hub.ports import SignedTransaction
-from hub.store.anchors import Anchors, EndedRequest
+from hub.store.anchors import Anchors, EndedRequest, Fees
 from hub.store.anchors import leaf as leaf_table
 from hub.store.chain_log import ChainLog, moved
 from hub.store.entitlements import Entitlements, platform_access
@@ -152,6 +152,16 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         assert await tx.anchors.add_contract(contract)
         assert not await tx.anchors.add_contract(contract)
         assert await tx.anchors.contracts(1337) == [contract]
+        assert (await tx.anchors.fees(), await tx.anchors.newest_paid(1337, False, 9)) == ([], []), "in no block yet"
+        for hash_ in ("0xhash", "0xdear"):  # what was replaced may be what gets into a block
+            sent = await tx.anchors.update_batch(
+                replace(sent, transaction_hash=hash_, block_number=7, gas_used=49_079, gas_price_wei=2**60)
+            )
+            assert await tx.anchors.fees() == [Fees(False, 1, 49_079.0 * 2**60)]
+            assert await tx.anchors.newest_paid(1337, False, 9) == [sent]
+        assert await tx.anchors.newest_paid(1337, True, 9) == await tx.anchors.newest_paid(7, False, 9) == []
+        await tx.anchors.update_batch(replace(sent, transaction_hash="0xbuyers"))
+        assert (await tx.anchors.fees(), await tx.anchors.newest_paid(1337, False, 9)) == ([], []), "others have paid"
 
     async def look(tx: Tx) -> None:
         assert await tx.anchors.waiting_for_revocation(batch.id, 0) == [0]
