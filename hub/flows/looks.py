@@ -22,5 +22,7 @@ AFTER_US = 15 * 60 * 1_000_000
 def promise(tx: "Tx", attempt: PaymentAttempt, refund: Refund | None, draw: Draw) -> None:
     """In the unit that takes the attempt for charged, or its refund for given back."""
     if attempt.channel == checkout.CHANNEL:
-        body = {"attempt": attempt.id, "refund": refund and refund.id, "since_us": draw.now_us}
+        # By the later of two clocks: the purchase is dated by its block's.
+        since_us = max(draw.now_us, attempt.heard_at_us or 0)
+        body = {"attempt": attempt.id, "refund": refund and refund.id, "since_us": since_us}
         tx.tasks.add(LOOK, refund.id if refund else attempt.id, body, draw.now_us + AFTER_US)

@@ -1,6 +1,7 @@
 """Purchases on chain, and refunds of them, that were counted on in a block which goes before the log's reader sees it:
 one look finds them when that block must be final."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -83,6 +84,13 @@ async def test_nothing_is_concluded_before_all_blocks_of_that_time_are_read_as_f
     chain.dated_us += 1
     await later(bench)
     assert (await right_of(bench, order))[0] == "SUSPENDED"
+
+
+async def test_a_look_waits_for_the_date_of_the_block_where_this_hubs_clock_is_behind(embedded: Bench) -> None:
+    dated_us = embedded.clock.now_us() + 2 * 3_600 * 1_000_000
+    await paid_on_chain(embedded, provider_at_us=dated_us)
+    [[body]] = await embedded.rows(f"SELECT body FROM task WHERE kind = '{LOOK}'")
+    assert json.loads(body)["since_us"] == dated_us
 
 
 async def test_nothing_is_concluded_while_the_log_is_read_in_part_or_not_at_all(embedded: Bench) -> None:

@@ -102,14 +102,14 @@ async def bought(bench: Bench) -> Order:
     return order
 
 
-async def paid_on_chain(bench: Bench) -> Order:
+async def paid_on_chain(bench: Bench, **said: Any) -> Order:
     """As its channel says, and the chain's log does not yet."""
     bench.channel.code = "stablecoin"
     viewer = await bench.world.learner()
     order = await bench.order(viewer, await bench.world.listing())
 
     def paid(attempt: PaymentAttempt) -> Result:
-        return replace(charged(attempt), channel_ref=KEY, movement_ref=KEY)
+        return replace(charged(attempt, **said), channel_ref=KEY, movement_ref=KEY)
 
     bench.channel.then("create", paid)
     await bench.pay(viewer, order, channel="stablecoin")
