@@ -26,7 +26,8 @@ import pytest
 from graphql import build_schema, parse, validate
 
 from hub.entry.demo_client import Client, pay_by_card
-from hub.entry.settings import EVERYBODY, Settings, read_settings
+from hub.entry.setting_values import EVERYBODY
+from hub.entry.settings import Settings, read_settings
 from tests.entry.hubs import Serving
 
 ROOT = Path(__file__).parent.parent

@@ -40,7 +40,8 @@ from hub.entry.metrics_port import metrics_route
 from hub.entry.notices import notice_route
 from hub.entry.proofs import proof_routes
 from hub.entry.readiness import Readiness
-from hub.entry.settings import EVERYBODY, Settings
+from hub.entry.setting_values import EVERYBODY
+from hub.entry.settings import Settings
 from hub.entry.sign_in import SignIn
 from hub.entry.throttling import Buckets, Rate, Throttle, per_minute
 from hub.entry.token_exchange import token_routes

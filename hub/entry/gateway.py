@@ -20,7 +20,8 @@ from typing import Any, Protocol
 from starlette.requests import Request
 
 from hub.domain.people import Viewer
-from hub.entry.settings import Entities, Settings
+from hub.entry.setting_values import Entities
+from hub.entry.settings import Settings
 from hub.ports import Clock
 from resolvers.context import GATEWAY_FIELDS
 

@@ -19,7 +19,8 @@ from hub.entry.checkout import CheckoutDesk
 from hub.entry.connections import Connections
 from hub.entry.event_documents import PartnerDocuments
 from hub.entry.failpoints import VARIABLE, Failpoint
-from hub.entry.settings import SettingRefused, Settings, SqliteSync
+from hub.entry.setting_values import SqliteSync
+from hub.entry.settings import SettingRefused, Settings
 from hub.platforms.sandbox import SandboxPlatform
 from hub.ports import Channel, Clock, Hub, Platform, Wakeups
 from hub.sandbox.server import SandboxAddress

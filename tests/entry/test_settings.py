@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hub.domain.money import Money
 from hub.domain.people import ViewerKind
 from hub.domain.records import KeyRole
-from hub.entry.settings import Entities, Mode, SettingRefused, Settings, SqliteSync, read_settings, url_of
+from hub.entry.setting_values import Entities, Mode, SqliteSync
+from hub.entry.settings import SettingRefused, Settings, read_settings, url_of
 
 VARIABLES = [f"HUB_{field.name.upper()}" for field in fields(Settings) if field.name not in ("channels", "unknown")]
 
