@@ -80,13 +80,13 @@ class Tail:
 
     async def _read_on(self, seen: int) -> None:
         """Wait, read, wake everybody; `seen` is the mark from before the last read."""
+        batch: list[Logged] = []
         while True:
-            await self._hub.wakeups.wait(self.stream, seen)
-            while True:
-                seen = self._hub.wakeups.mark(self.stream)
-                batch = await read_on(self._hub, self.stream, self.head)
-                if not batch:
-                    break
+            if len(batch) < BATCH:  # it was all there was: what came since has moved the mark
+                await self._hub.wakeups.wait(self.stream, seen)
+            seen = self._hub.wakeups.mark(self.stream)
+            batch = await read_on(self._hub, self.stream, self.head)
+            if batch:
                 self._keep(batch)
 
     def _keep(self, batch: list[Logged]) -> None:

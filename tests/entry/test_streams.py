@@ -100,7 +100,7 @@ async def test_fifty_who_are_alike_cost_one_encoding_and_one_read(
         await hub.until(lambda: hub.streaming.fanout.waiting == 50)
         assert len(counted) == 1
         reads = [text for text in hub.statements[before:] if text.startswith("SELECT event.id")]
-        assert len(reads) <= 2  # what moved, and that nothing more did
+        assert len(reads) <= (1 if store_url.startswith("sqlite") else 2)  # whoever stamps is woken by it once more
     assert seen == [seen[0]] * 49
     assert (len(hub.streaming.fanout), hub.wakeups.waiting) == (0, 0)
 
