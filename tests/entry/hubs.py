@@ -138,7 +138,7 @@ def _run(
     from hub.sandbox import server as sandbox
 
     if sys.platform == "linux":  # elsewhere one cannot wait for a process and a socket at once
-        setattr(embedded, "PROGRAM", ("-S", nursery.__file__, nodes))  # noqa: B010  # as below
+        setattr(embedded, "PROGRAM", ("-S", nursery.__file__, nodes))  # noqa: B010  # as in the lines below
     if ahead_s:
         ahead = staticmethod(lambda: int((time.time() + ahead_s) * 1_000_000))
         setattr(wiring.SystemClock, "now_us", ahead)  # noqa: B010  # mypy takes a plain assignment for a mistake
