@@ -38,6 +38,8 @@ def test_buying_takes_the_price_credits_the_split_and_gives_the_right(shop: Shop
     assert shop.hub.ask("balanceOf", shop.buyer.address, TOKEN) == 1
     [said] = shop.splitter.logs(receipt, "Purchased")
     assert said == (shop.key(), offer_id(shop.terms), hexed(shop.buyer.address), hexed(shop.coin.address), PRICE)
+    [settled] = shop.hub.logs(receipt, "Settled")
+    assert settled == (shop.key(), offer_id(shop.terms), hexed(shop.buyer.address), TOKEN, NO_END)
 
 
 @pytest.mark.parametrize("way", ["buyWithPermit", "buyWithAuthorization"])
