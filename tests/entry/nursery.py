@@ -49,7 +49,7 @@ def _import() -> None:
     """What each node would import; once, and only where one is asked for."""
     import gc
 
-    from hub.chain.node import __main__, backend, server  # noqa: F401
+    from hub.chain.node import __main__, backend, server  # noqa: F401  # for the nodes, which are forked with them
 
     gc.freeze()
 
