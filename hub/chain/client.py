@@ -19,6 +19,7 @@ from hub.ports import (
     ChainReceipt,
     ChainRefused,
     ChainUnavailable,
+    FeeTooLow,
     LeafClaim,
     NonceTaken,
     SettledRight,
@@ -37,6 +38,8 @@ OUTBID_PERCENT: Final = 113  # of the fee before: pools take a replacement from 
 PLAIN_GAS: Final = 21_000  # of a transfer of nothing
 ALREADY_THERE: Final = ("already known", "alreadyknown", "known transaction", "already imported", "already exists")
 NONCE_USED: Final = ("nonce too low", "oldnonce", "nonce is too low")
+# Of nodes that keep no transaction for cheaper times, or whose pool holds a dearer one; most keep it and say nothing.
+FEE_TOO_LOW: Final = ("less than block base fee", "underpriced", "fee too low", "feetoolow", "gas price below")
 REVERTED: Final = 3  # JSON-RPC's code of a revert
 INVALID_PARAMETERS: Final = -32602  # such as raw bytes that are no transaction
 # A node's words that no waiting changes. All other errors may pass (no funds yet, fee too low now, busy): retry.
@@ -239,7 +242,8 @@ class JsonRpcChain:
         raise ChainUnavailable(f"{sender} is no key of this hub any more: what it signed can only be sent again")
 
     async def send(self, transaction: SignedTransaction) -> None:
-        """Raises ChainRefused when this transaction can never be mined, as when another one took its nonce."""
+        """Raises ChainRefused when this transaction can never be mined, as when another one took its nonce, and
+        FeeTooLow when that is a matter of money."""
         try:
             said = await self._ask_raw(Question("eth_sendRawTransaction", (transaction.raw,)))
         except NodeSaidNo as no:
@@ -250,6 +254,8 @@ class JsonRpcChain:
                 if await self._is_in_a_block(transaction.hash):
                     return
                 raise NonceTaken(f"nonce {transaction.nonce} is another transaction's: {no}") from no
+            if any(cheap in words for cheap in FEE_TOO_LOW):
+                raise FeeTooLow(f"the node wants more for it: {no}") from no
             raise _verdict(no) from no
         if said != transaction.hash:
             raise ChainUnavailable("the node took the transaction under another hash")

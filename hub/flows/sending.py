@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from hub.domain.records import ChainTransaction, KeyRole, TransactionState
-from hub.ports import ChainReceipt, ChainRefused, Hub, NonceTaken, SignedTransaction
+from hub.ports import ChainReceipt, ChainRefused, FeeTooLow, Hub, NonceTaken, SignedTransaction
 
 if TYPE_CHECKING:
     from hub.domain.ids import Draw
@@ -47,7 +47,7 @@ async def transacted(
     ChainRefused for this purpose alone.
     """
     async with hub.store.reading() as rx:
-        stored = await rx.anchors.transaction(purpose)
+        stored = await rx.chain_transactions.of_purpose(purpose)
     if stored is None:
         signed = await sign(await _next_nonce(hub, hub.chain.address_of(by)))
         draw = hub.draw()
@@ -59,6 +59,8 @@ async def transacted(
         return receipt
     try:
         await _send_in_order(hub, stored)
+    except FeeTooLow as refused:
+        log.info("%s waits, as it would in a pool: %s", purpose, refused)
     except NonceTaken:
         receipt = await _receipt_of(hub, stored, purpose)
         if receipt is None and await hub.chain.mined_nonce(stored.sender, TAKEN_DEPTH) > stored.nonce:
@@ -94,7 +96,7 @@ async def finished(
         receipt = await transacted(hub, purpose, sign, by=by)
     except ChainRefused as refused:
         async with hub.store.reading() as rx:
-            if await rx.anchors.transaction(purpose) is None:
+            if await rx.chain_transactions.of_purpose(purpose) is None:
                 raise
         log.warning("%s was refused and may still get into a block: %s", purpose, refused)
         return None
@@ -108,7 +110,7 @@ async def settle_mined(hub: Hub, sender: str) -> None:
     """Settle what nobody may ask for again, of what is in blocks of this sender: fillers, and calls whose effect was
     seen on chain before their receipts were."""
     async with hub.store.reading() as rx:
-        unsettled = await rx.anchors.unsettled(hub.chain.chain_id)
+        unsettled = await rx.chain_transactions.unsettled(hub.chain.chain_id)
     ours = [one for one in unsettled if one.sender == sender and not one.purpose.startswith(FOLLOWED)]
     mined = await hub.chain.mined_nonce(sender) if ours else 0
     for one in ours:
@@ -129,7 +131,7 @@ async def _end_of(hub: Hub, mined: ChainTransaction) -> TransactionState | None:
 
 async def _next_nonce(hub: Hub, sender: str) -> int:
     async with hub.store.reading() as rx:
-        known = await rx.anchors.next_nonce(hub.chain.chain_id, sender)
+        known = await rx.chain_transactions.next_nonce(hub.chain.chain_id, sender)
     return max(known, await hub.chain.mined_nonce(sender))
 
 
@@ -138,7 +140,7 @@ async def _receipt_of(hub: Hub, stored: ChainTransaction, purpose: str) -> Chain
     if (receipt := await hub.chain.receipt(stored.hash)) is not None:
         return receipt
     async with hub.store.reading() as rx:
-        replaced = await rx.anchors.replaced_hashes(stored, purpose)
+        replaced = await rx.chain_transactions.replaced_hashes(stored, purpose)
     for hash_ in replaced:
         if (receipt := await hub.chain.receipt(hash_)) is not None:
             return receipt
@@ -156,7 +158,7 @@ async def _send_in_order(hub: Hub, wanted: ChainTransaction) -> None:
     async with hub.store.reading() as rx:
         held = {
             one.nonce: one
-            for one in await rx.anchors.transactions_from(wanted.chain_id, wanted.sender, mined, wanted.nonce)
+            for one in await rx.chain_transactions.from_nonce(wanted.chain_id, wanted.sender, mined, wanted.nonce)
         }
     await settle_mined(hub, wanted.sender)
     for nonce in range(mined, min(wanted.nonce, mined + FILLED_AT_ONCE)):
@@ -180,7 +182,7 @@ async def _outbid(hub: Hub, chain_id: int, sender: str) -> None:
     """The transaction that all others of a sender wait for, for more money if it has waited too long itself."""
     mined = await hub.chain.mined_nonce(sender)
     async with hub.store.reading() as rx:
-        waiting = await rx.anchors.transactions_from(chain_id, sender, mined, mined)
+        waiting = await rx.chain_transactions.from_nonce(chain_id, sender, mined, mined)
     for first in waiting:
         if _age_us(hub, first) < OUTBID_AFTER_US:
             continue
@@ -241,7 +243,7 @@ def _signed(stored: ChainTransaction) -> SignedTransaction:
 
 async def keep_signed(tx: "Tx", signed: ChainTransaction, keep: Keep | None, draw: "Draw") -> bool:
     """Commit the signed bytes before they are sent. False: its nonce or its purpose has a transaction already."""
-    if not await tx.anchors.add_transaction(signed):
+    if not await tx.chain_transactions.add(signed):
         return False
     if keep is not None:
         await keep(tx, signed, draw)
@@ -252,10 +254,10 @@ async def replace_signed(
     tx: "Tx", held: ChainTransaction, by: SignedTransaction, purpose: str | None, draw: "Draw"
 ) -> bool:
     """Commit other bytes for a nonce before they are sent. False: another process was first."""
-    return await tx.anchors.replace_transaction(held, by, draw.now_us, purpose)
+    return await tx.chain_transactions.replace(held, by, draw.now_us, purpose)
 
 
 async def settle_transaction(tx: "Tx", purpose: str, hash_: str, state: TransactionState) -> bool:
     """What has this hash is in a block for good, or can never be: then its purpose is free for another. False: another
     process was first, and what the purpose has now is not what was looked at."""
-    return await tx.anchors.move_transaction(purpose, hash_, state)
+    return await tx.chain_transactions.move(purpose, hash_, state)

@@ -11,6 +11,10 @@ class ChainUnavailable(Exception):
     """The node did not answer, or not sensibly: nothing is known. Retry."""
 
 
+class FeeTooLow(ChainUnavailable):
+    """The node takes this transaction for more money only, as long as gas costs what it costs now."""
+
+
 class ChainRefused(Exception):
     """The node or the contract said no. Final for this transaction; the reason is its own."""
 
@@ -161,7 +165,8 @@ class Chain(Protocol):
 
     async def send(self, transaction: SignedTransaction) -> None:
         """Hand the raw bytes to the node. "Already known" and "nonce too low with this hash mined" are success. Raises
-        NonceTaken when the nonce is another transaction's, and ChainRefused when no block can ever take this one."""
+        NonceTaken when the nonce is another transaction's, FeeTooLow when the node wants more for it, and ChainRefused
+        when no block can ever take this one."""
 
     async def receipt(self, hash_: str) -> ChainReceipt | None:
         """None: in no block."""

@@ -21,7 +21,7 @@ from hexbytes import HexBytes
 
 from hub.chain import calls
 from hub.chain.client import JsonRpcChain
-from hub.ports import ChainRefused, ChainUnavailable, SignedTransaction
+from hub.ports import ChainRefused, ChainUnavailable, FeeTooLow, SignedTransaction
 from tests.chain.keyring import keyring
 
 GWEI = 10**9
@@ -200,8 +200,9 @@ async def test_nonce_too_low_is_success_when_our_hash_is_in_a_block(node: FakeNo
         (-32000, "intrinsic gas too low: have 1, want 21000", ChainRefused),
         (-32000, "invalid chain id for signer: have 1, want 2", ChainRefused),
         (-32000, "insufficient funds for gas * price + value", ChainUnavailable),
-        (-32000, "max fee per gas less than block base fee", ChainUnavailable),
-        (-32000, "replacement transaction underpriced", ChainUnavailable),
+        (-32003, "max fee per gas less than block base fee", FeeTooLow),
+        (-32000, "replacement transaction underpriced", FeeTooLow),
+        (-32010, "FeeTooLow, MaxFeePerGas too low", FeeTooLow),
         (-32005, "daily request count exceeded", ChainUnavailable),
         (-32603, "internal error", ChainUnavailable),
         (-32601, "the method does not exist", ChainUnavailable),

@@ -15,7 +15,7 @@ from hub.flows.sending import (
     settle_mined,
     transacted,
 )
-from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, NonceTaken, SignedTransaction
+from hub.ports import ChainReceipt, ChainRefused, ChainUnavailable, FeeTooLow, NonceTaken, SignedTransaction
 from tests.flows.benches import Bench
 from tests.flows.scripted import ScriptedChain
 from tests.world import DAY_US
@@ -75,6 +75,24 @@ async def test_a_transaction_that_waits_too_long_is_signed_again_for_more_under_
     receipt = await looked(bench, "one")
     assert receipt is not None
     assert receipt.hash == dearer
+    assert await kept(bench) == [("one", 0, "SIGNED")]
+
+
+async def test_a_transaction_that_a_node_keeps_for_more_money_only_is_outbid_in_its_time(bench: Bench) -> None:
+    bench.chain.holds_back = True
+    assert await looked(bench, "one") is None
+    cheap = await hash_of(bench, "one")
+    refusing(bench, cheap, FeeTooLow("max fee per gas less than block base fee"))
+    bench.chain.holds_back = False
+    bench.clock.pass_us(OUTBID_AFTER_US - 1)
+    assert await looked(bench, "one") is None
+    assert await hash_of(bench, "one") == cheap
+    bench.clock.pass_us(1)
+    assert await looked(bench, "one") is None
+    dearer = await hash_of(bench, "one")
+    receipt = await looked(bench, "one")
+    assert receipt is not None
+    assert (receipt.hash, dearer != cheap) == (dearer, True)
     assert await kept(bench) == [("one", 0, "SIGNED")]
 
 
