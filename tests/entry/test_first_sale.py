@@ -36,6 +36,7 @@ FOLLOW = """subscription($order: ID!) { orderUpdated(orderId: $order, after: "")
 EVENTS = """query { events(first: 100, after: "") { nodes { id kind subject payload { __typename } } } }"""
 READER = "reader-1"
 OPENED = "double-entry-reader"  # on the honouring platform's own shelf
+TOUR = Path(__file__).parents[2] / "hub" / "web" / "graphiql" / "src" / "tour"
 COURSES = """course_id,course_title,url,is_paid,price,num_subscribers,num_reviews,num_lectures,level,content_duration,published_timestamp,subject
 1,Knots,https://example.org/1,True,20,1,1,1,All Levels,1.5,2017-01-18T20:58:58Z,Crafts
 2,Bends,https://example.org/2,False,0,1,1,1,All Levels,1.5,2017-01-18T20:58:58Z,Crafts
@@ -142,6 +143,20 @@ async def test_contract_accepts_the_proof_of_the_sale(shop: Shop, sale: tuple[st
     assert (await shop.operator.query(VERIFY, asked))["verifyEntitlement"]["isEntitled"]
     asked["course"] = shop.free.course_id
     assert not (await shop.operator.query(VERIFY, asked))["verifyEntitlement"]["isEntitled"]
+
+
+async def test_the_tour_follows_the_sale_into_its_block_and_explores_the_chain(
+    shop: Shop, sale: tuple[str, list[tuple[str, str, str]]]
+) -> None:
+    order = (await shop.learner.query((TOUR / "5-proof.graphql").read_text(), {"order": sale[0]}))["order"]
+    assert [attempt["state"] for attempt in order["paymentIntent"]["attempts"]] == ["CHARGED"]
+    mined = order["anchorBatch"]["transaction"]
+    assert (mined["status"], order["entitlement"]["token"]["state"]) == ("FINAL", "UNCLAIMED")
+    assert int(mined["feeWei"]) >= mined["gasUsed"] > 0
+    chain = (await shop.learner.query((TOUR / "7-chain.graphql").read_text(), {"first": 100}))["chain"]
+    assert order["anchorBatch"]["root"] in [batch["root"] for batch in chain["batches"]["nodes"]]
+    assert mined["hash"] in [event["transactionHash"] for event in chain["events"]["nodes"]]
+    assert not chain["isHalted"]
 
 
 async def test_sale_is_seen_by_its_parties_alone(shop: Shop, sale: tuple[str, list[tuple[str, str, str]]]) -> None:

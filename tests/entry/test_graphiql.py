@@ -165,7 +165,7 @@ def test_every_tab_of_the_tour_fits_the_schema_and_its_variables() -> None:
     schema = build_schema((Path(__file__).parents[2] / "schema" / "schema.graphql").read_text("utf-8"))
     tabs = sorted(file.name for file in (WEB / "src" / "tour").iterdir() if file.name.endswith(".graphql"))
     assert [name.removesuffix(".graphql") for name in tabs] == [
-        "1-me", "2-catalogue", "3-buy", "4-follow", "5-proof", "6-may-open",
+        "1-me", "2-catalogue", "3-buy", "4-follow", "5-proof", "6-may-open", "7-chain",
     ]  # fmt: skip
     for name in tabs:
         document = parse((WEB / "src" / "tour" / name).read_text("utf-8"))

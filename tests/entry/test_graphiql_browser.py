@@ -160,7 +160,7 @@ TABS = "[...document.querySelectorAll('.graphiql-tab-button')].map(tab => tab.te
 
 async def test_the_tour_stands_in_tabs_and_one_click_signs_in(tmp_path: Path) -> None:
     async with opened(tmp_path) as page:
-        await page.wait_for(f"{TABS} === 'Me,Catalogue,Buy,Follow,Proof,MayOpen'")
+        await page.wait_for(f"{TABS} === 'Me,Catalogue,Buy,Follow,Proof,MayOpen,Chain'")
         await page.wait_for("document.querySelectorAll('.sign-in button').length === 2")
         await page.click(".sign-in button:last-of-type")
         await page.wait_for(f"{model('request-headers.json')}.includes('Bearer the-operators')")

@@ -138,7 +138,7 @@ async def test_cost_bounds_the_rows_read_by_the_tour(api: Api, read: Counted) ->
             "listingId": scene.listing.id, "channel": "test", "idempotencyKey": "k",
             "expectedAmount": {"amountMinor": "9900", "currency": "CNY"},
         },
-        "order": scene.mine["id"], "member": "m-me", "course": scene.listing.course_id,
+        "order": scene.mine["id"], "member": "m-me", "course": scene.listing.course_id, "first": 5,
     }  # fmt: skip
     for document in [*TOUR, ORDERS]:
         named = {key: value for key, value in ({**values, "n": 3}).items() if f"${key}:" in document}

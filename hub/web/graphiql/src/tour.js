@@ -10,6 +10,8 @@ import proof from "./tour/5-proof.graphql";
 import paidOrder from "./tour/5-proof.json";
 import mayOpen from "./tour/6-may-open.graphql";
 import whoseCourse from "./tour/6-may-open.json";
+import chain from "./tour/7-chain.graphql";
+import howMany from "./tour/7-chain.json";
 
 export const tour = [
   { query: me },
@@ -18,4 +20,5 @@ export const tour = [
   { query: follow, variables: whichOrder },
   { query: proof, variables: paidOrder },
   { query: mayOpen, variables: whoseCourse },
+  { query: chain, variables: howMany },
 ];
