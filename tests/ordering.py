@@ -29,6 +29,8 @@ LONG = (
     "tests/store/test_log.py",
     "tests/entry/test_contract_commands.py",
     "tests/entry/test_stablecoin_sale.py",
+    "tests/entry/test_settling.py",
+    "tests/entry/test_offices.py",
     "tests/entry/test_graphql_ws.py",
     "tests/store/test_migrations.py",
     "tests/store/test_tasks.py",
