@@ -80,6 +80,13 @@ class Evm:
         twin.header = self.header
         return twin
 
+    def forked(self, chain_id: int) -> "Evm":
+        """The same state on a chain of another id."""
+        chain = type(self.chain).configure(chain_id=chain_id)
+        twin = Evm(chain(self.chain.chaindb.db, self.chain.header))
+        twin.header = self.header
+        return twin
+
     def at(self, timestamp: int) -> None:
         self.header = self.header.copy(timestamp=timestamp)
 

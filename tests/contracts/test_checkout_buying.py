@@ -8,7 +8,7 @@ from eth_utils import keccak
 
 from contracts import artifact
 from hub.domain.anchors import NO_END
-from tests.contracts.evm import GATE, NOBODY, NOW, OWNER, STRANGER, TOKEN, Reverted
+from tests.contracts.evm import CHAIN_ID, GATE, NOBODY, NOW, OWNER, STRANGER, TOKEN, Reverted
 from tests.contracts.splitter import (
     ANOTHER,
     DEADLINE,
@@ -144,6 +144,7 @@ def test_a_cheap_offer_is_bought_under_another_key_than_the_dear_one(shop: Shop)
 
 def test_a_key_names_chain_splitter_offer_reference_payer_holder_and_deadline(shop: Shop) -> None:
     other = Contract(shop.evm, another_splitter(shop), "checkout_splitter")
+    forked = shop.splitter.on(shop.evm.forked(CHAIN_ID + 1))
     keys = [
         shop.key(),
         shop.key(ANOTHER),
@@ -152,11 +153,12 @@ def test_a_key_names_chain_splitter_offer_reference_payer_holder_and_deadline(sh
         shop.key(payer=STRANGER.address),
         replace(shop, terms=terms_of(shop.coin, price=1)).key(),
         other.ask("keyOf", offer_id(shop.terms), shop.order(), shop.buyer.address),
+        forked.ask("keyOf", offer_id(shop.terms), shop.order(), shop.buyer.address),
     ]
     assert len(set(keys)) == len(keys)
     kinds = ["uint256", "address", "bytes32", "(bytes32,address,uint64)", "address"]
     order = (REFERENCE, hexed(shop.buyer.address), DEADLINE)
-    place = [31_337, hexed(shop.splitter.address), offer_id(shop.terms), order, hexed(shop.buyer.address)]
+    place = [CHAIN_ID, hexed(shop.splitter.address), offer_id(shop.terms), order, hexed(shop.buyer.address)]
     assert keys[0] == keccak(encode(kinds, place))
 
 

@@ -24,7 +24,6 @@ from tests.contracts.evm import (
     STRANGER,
     TILL,
     TOKEN,
-    Evm,
     Hub,
     Reverted,
     as_arguments,
@@ -169,7 +168,7 @@ def test_a_signature_is_for_one_hub_and_one_chain(hub: Hub) -> None:
 
 def test_after_a_fork_of_the_chain_only_signatures_for_the_new_one_count() -> None:
     here = fresh_hub()
-    there = Hub(forked(here.evm, CHAIN_ID + 1), here.address)
+    there = Hub(here.evm.forked(CHAIN_ID + 1), here.address)
     assert here.ask("DOMAIN_SEPARATOR") != there.ask("DOMAIN_SEPARATOR")
     with pytest.raises(Reverted, match=r"^signer$"):
         there.send(STRANGER, "settle", as_arguments(RESULT), signed(here, RESULT))
@@ -319,11 +318,3 @@ def test_nobody_is_gateway_and_signer(hub: Hub) -> None:
     with pytest.raises(Reverted, match=r"^roles$"):
         hub.send(OWNER, "setRole", GATE.address, GATEWAY | SIGNER)
     assert hub.ask("roles", GATE.address) == (GATEWAY,)
-
-
-def forked(evm: Evm, chain_id: int) -> Evm:
-    """The same state on a chain of another id."""
-    chain = type(evm.chain).configure(chain_id=chain_id)
-    twin = Evm(chain(evm.chain.chaindb.db, evm.chain.header))
-    twin.header = evm.header
-    return twin

@@ -3,7 +3,7 @@
 import pytest
 from eth_utils import keccak
 
-from tests.contracts.evm import CHAIN_ID, NOBODY, NOW, OWNER, STRANGER, Account, Evm, Reverted, fresh_account, fresh_hub
+from tests.contracts.evm import CHAIN_ID, NOBODY, NOW, OWNER, STRANGER, Account, Reverted, fresh_account, fresh_hub
 from tests.contracts.splitter import AUTHORIZATION, PERMIT, Contract, Json, Signature, deployed, signed
 
 HALF_ORDER_TWICE = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -165,16 +165,8 @@ def test_a_signature_for_another_coin_or_chain_is_none(coin: Contract, holder: A
     with pytest.raises(Reverted, match=r"^signature$"):
         coin.send(OWNER, "permit", holder.address, STRANGER.address, 700, END, *permit(twin, holder))
     assert twin.ask("DOMAIN_SEPARATOR") != coin.ask("DOMAIN_SEPARATOR")
-    forked = coin.on(on_chain(coin.evm, CHAIN_ID + 1))
+    forked = coin.on(coin.evm.forked(CHAIN_ID + 1))
     assert forked.ask("DOMAIN_SEPARATOR") != coin.ask("DOMAIN_SEPARATOR")
-
-
-def on_chain(evm: Evm, chain_id: int) -> Evm:
-    """The same state under another chain id, as after a fork."""
-    twin = evm.copy()
-    kind = type(evm.chain)
-    twin.chain = type("Forked", (kind,), {"chain_id": chain_id})(evm.chain.chaindb.db, evm.chain.header)
-    return twin
 
 
 def hexed(account: Account) -> str:
