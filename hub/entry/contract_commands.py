@@ -149,7 +149,7 @@ async def print_status(settings: Settings) -> int:
         contract = await bring_up(hub, side)
         async with hub.store.reading() as rx:
             known = await rx.anchors.contracts(contract.chain_id)
-            waiting = await rx.anchors.unsettled(contract.chain_id)
+            waiting = await rx.chain_transactions.unsettled(contract.chain_id)
         for line in await _roles_of(side, contract.address):
             print(line)
         print(f"chain    {contract.chain_id}")

@@ -10,7 +10,8 @@ from hub.domain.breakers import BreakerState
 from hub.domain.chain_log import Cursor
 from hub.domain.records import BatchState, TransactionState
 from hub.ports import Hub
-from hub.store.anchors import anchor_batch, chain_transaction
+from hub.store.anchors import anchor_batch
+from hub.store.chain_transactions import chain_transaction
 from hub.store.events import event
 from hub.store.tasks import dead_task, task
 

@@ -49,7 +49,7 @@ async def _nothing_left_of(hub: Hub, old: str) -> None:
     while True:
         await settle_mined(hub, old)
         async with hub.store.reading() as rx:
-            left = [one for one in await rx.anchors.unsettled(hub.chain.chain_id) if one.sender == old]
+            left = [one for one in await rx.chain_transactions.unsettled(hub.chain.chain_id) if one.sender == old]
         if not left:
             return
         if time.monotonic() > deadline:

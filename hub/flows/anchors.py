@@ -183,7 +183,7 @@ async def _is_outdated(hub: Hub, batch: AnchorBatch) -> bool:
     if not batch.is_settlement:
         return False
     async with hub.store.reading() as rx:
-        signed = await rx.anchors.transaction(batch.purpose)
+        signed = await rx.chain_transactions.of_purpose(batch.purpose)
     return signed is not None and hub.clock.now_us() - signed.signed_at_us >= settlements.DEADLINE_S * 1_000_000
 
 

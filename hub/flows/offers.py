@@ -111,7 +111,7 @@ async def _generation(hub: Hub, counter: Checkout, call: SplitterCall) -> str:
     async with hub.store.reading() as rx:
         for number in count():
             purpose = f"{call.purpose}:{counter.splitter}:{number}"
-            held = await rx.anchors.transaction(purpose)
+            held = await rx.chain_transactions.of_purpose(purpose)
             if held is None or held.state is not TransactionState.CONFIRMED:
                 break
     return purpose

@@ -77,7 +77,7 @@ def _purpose(batch: AnchorBatch, leaf: RecordedLeaf) -> str:
 async def _under_way(hub: Hub, batch: AnchorBatch, index: int) -> str | None:
     """The purpose of a transaction that is on its way to this word: it is waited for, not doubled."""
     async with hub.store.reading() as rx:
-        unsettled = await rx.anchors.unsettled(hub.chain.chain_id)
+        unsettled = await rx.chain_transactions.unsettled(hub.chain.chain_id)
     return next((one.purpose for one in unsettled if one.purpose.startswith(_word_of(batch, index))), None)
 
 

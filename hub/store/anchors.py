@@ -1,4 +1,4 @@
-"""Leaves, batches and chain transactions: what is recorded on chain, and how far it has got."""
+"""Leaves, their batches and the contracts that hold these: what is recorded on chain, and how far it has got."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,6 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    exists,
     func,
     literal_column,
     select,
@@ -28,18 +27,16 @@ from hub.domain.payments import ENDED
 from hub.domain.records import (
     AnchorBatch,
     BatchState,
-    ChainTransaction,
     KnownContract,
     RecordedLeaf,
-    TransactionState,
 )
+from hub.store.chain_transactions import chain_transaction, replaced_transaction
 from hub.store.metadata import blob, inserted, integer, is_one_of, metadata, text
 from hub.store.orders import order
 from hub.store.payments import payment_attempt
 from hub.store.tasks import task
 
 if TYPE_CHECKING:
-    from hub.ports import SignedTransaction
     from hub.store.transactions import Rx
 
 anchor_batch = Table(
@@ -91,34 +88,6 @@ leaf = Table(
 Index("ix_leaf_attempt", leaf.c.attempt_id)
 _carries = leaf.c.grant_id.is_not(None) & (leaf.c.is_superseded == literal_column("0"))
 Index("one_live_leaf", leaf.c.grant_id, unique=True, sqlite_where=_carries, postgresql_where=_carries)
-# Signed, stored, then sent. One row per purpose; one that is not replaced per nonce.
-chain_transaction = Table(
-    "chain_transaction",
-    metadata,
-    text("purpose", primary_key=True),  # see ChainTransaction; one that failed has `#<nonce>` behind it
-    integer("chain_id"),
-    text("sender"),
-    integer("nonce"),
-    text("raw"),
-    text("hash"),
-    text("state"),  # of TransactionState
-    integer("signed_at_us"),
-    UniqueConstraint("chain_id", "sender", "nonce"),
-)
-# What was signed before for the same nonce, for a lower fee or for another purpose: any of them may still get into a
-# block.
-replaced_transaction = Table(
-    "replaced_transaction",
-    metadata,
-    text("hash", primary_key=True),
-    integer("chain_id"),
-    text("sender"),
-    integer("nonce"),
-    text("purpose"),
-    text("raw"),
-    integer("replaced_at_us"),
-)
-Index("ix_replaced_transaction_nonce", *(replaced_transaction.c[name] for name in ("chain_id", "sender", "nonce")))
 contract = Table(
     "contract",
     metadata,
@@ -241,50 +210,6 @@ class Anchors:
         binds = {"on_chain": chain_id, "of_kind": int(is_settlement), "most": most}
         return await self._rx.many(_NEWEST_PAID, batch_of, **binds)
 
-    async def transaction(self, purpose: str) -> ChainTransaction | None:
-        return await self._rx.one(_TRANSACTION, _transaction_of, purpose_=purpose)
-
-    async def next_nonce(self, chain_id: int, sender: str) -> int:
-        """One above the greatest nonce that we have signed for; 0 before the first."""
-        return await self._rx.one(_NEXT_NONCE, int, on_chain=chain_id, of_sender=sender) or 0
-
-    async def add_transaction(self, new: ChainTransaction) -> bool:
-        """Keep what was signed, before it is sent. False: the purpose or the nonce has its transaction already."""
-        return await self._rx.one(_ADD_TX, str, **{name: getattr(new, name) for name in _TX}) is not None
-
-    async def move_transaction(self, purpose: str, hash_: str, state: str) -> bool:
-        """The state of what has this hash now, or had it before it was replaced. A FAILED one keeps its nonce and its
-        hash under another name: its purpose is free for a new transaction. False: another process was first."""
-        statement = _FAIL_TX if state == TransactionState.FAILED else _MOVE_TX
-        return await self._rx.run(statement, purpose_=purpose, followed_hash=hash_, state_=state) == 1
-
-    async def replace_transaction(
-        self, held: ChainTransaction, by: "SignedTransaction", now_us: int, purpose: str | None = None
-    ) -> bool:
-        """Other bytes for the nonce of a transaction, before they are sent; with a `purpose` of their own, the former
-        purpose is free for a new transaction. False: another process was first."""
-        binds = {"held_hash": held.hash, "new_hash": by.hash, "new_raw": by.raw, "now": now_us}
-        replaced = await self._rx.run(_REPLACE_TX, purpose_=held.purpose, new_purpose=purpose or held.purpose, **binds)
-        if replaced == 1:
-            columns = {name: getattr(held, name) for name in ("hash", "chain_id", "sender", "nonce", "purpose", "raw")}
-            await self._rx.changed(_KEEP_REPLACED, **columns, replaced_at_us=now_us)
-        return replaced == 1
-
-    async def replaced_hashes(self, held: ChainTransaction, purpose: str) -> list[str]:
-        """What was signed for the same nonce and purpose before, the newest first."""
-        binds = {"on_chain": held.chain_id, "of_sender": held.sender, "at_nonce": held.nonce, "for_purpose": purpose}
-        return await self._rx.many(_REPLACED, str, **binds)
-
-    async def transactions_from(self, chain_id: int, sender: str, first: int, last: int) -> list[ChainTransaction]:
-        """What was signed for these nonces, both ends included, settled or not, in their order."""
-        binds = {"on_chain": chain_id, "of_sender": sender, "first": first, "last": last}
-        return await self._rx.many(_FROM_NONCE, _transaction_of, **binds)
-
-    async def unsettled(self, chain_id: int) -> list[ChainTransaction]:
-        """Signed and not yet seen in a block, by sender and in the order of their nonces: what is sent again after a
-        restart."""
-        return await self._rx.many(_UNSETTLED, _transaction_of, on_chain=chain_id)
-
     async def contracts(self, chain_id: int) -> list[KnownContract]:
         """Every hub contract known on a chain, the newest last: old ones stay listed for ever."""
         return await self._rx.many(_CONTRACTS, KnownContract, on_chain=chain_id)
@@ -332,16 +257,8 @@ def batch_of(
     )  # fmt: skip
 
 
-def _transaction_of(
-    purpose: str, chain_id: int, sender: str, nonce: int, raw: str, hash_: str, state: str, signed_at_us: int
-) -> ChainTransaction:
-    return ChainTransaction(purpose, chain_id, sender, nonce, raw, hash_, TransactionState(state), signed_at_us)
-
-
-_l, _b, _t, _k = leaf.c, anchor_batch.c, chain_transaction.c, contract.c
-_LEAF, _BATCH, _TX, _CONTRACT = (
-    tuple(c.name for c in table.c) for table in (leaf, anchor_batch, chain_transaction, contract)
-)
+_l, _b, _k = leaf.c, anchor_batch.c, contract.c
+_LEAF, _BATCH, _CONTRACT = (tuple(c.name for c in table.c) for table in (leaf, anchor_batch, contract))
 _BATCH_MUTABLE = (
     "chain_id",
     "contract",
@@ -472,7 +389,8 @@ _UPDATE_BATCH = (
 )  # fmt: skip
 _BATCHES = select(anchor_batch).where(_b.id > bindparam("after_id")).order_by(_b.id).limit(bindparam("most"))
 # What a buyer's own transaction has settled, the buyer has paid.
-_by_us = union_all(select(_t.hash.label("hash")), select(replaced_transaction.c.hash)).subquery("by_us")
+_signed, _replaced = chain_transaction.c.hash, replaced_transaction.c.hash
+_by_us = union_all(select(_signed.label("hash")), select(_replaced)).subquery("by_us")
 _paid = anchor_batch.join(_by_us, _by_us.c.hash == _b.transaction_hash)
 _FEES = (
     select(_b.is_settlement, func.sum(_b.count), func.sum(cast(_b.gas_used, Float) * _b.gas_price_wei))
@@ -491,57 +409,6 @@ _NEWEST_PAID = (
     )
     .order_by(_b.block_number.desc(), _b.id)
     .limit(bindparam("most", type_=BigInteger()))
-)
-_TRANSACTION = select(chain_transaction).where(_t.purpose == bindparam("purpose_"))
-_ours = (_t.chain_id == bindparam("on_chain")) & (_t.sender == bindparam("of_sender"))
-_NEXT_NONCE = select(func.coalesce(func.max(_t.nonce) + literal_column("1"), literal_column("0"))).where(_ours)
-_ADD_TX = inserted(chain_transaction).on_conflict_do_nothing().returning(_t.purpose)
-_r = replaced_transaction.c
-_followed = bindparam("followed_hash", type_=Text())
-_was_replaced = exists().where(
-    (_r.hash == _followed)
-    & (_r.purpose == _t.purpose)
-    & (_r.chain_id == _t.chain_id)
-    & (_r.sender == _t.sender)
-    & (_r.nonce == _t.nonce)
-)
-_MOVE_TX = (
-    update(chain_transaction)
-    .where((_t.purpose == bindparam("purpose_")) & ((_t.hash == _followed) | _was_replaced))
-    .values(state=bindparam("state_"))
-)
-_FAIL_TX = _MOVE_TX.values(purpose=_t.purpose + literal_column("'#'", Text()) + cast(_t.nonce, Text()))
-_REPLACE_TX = (
-    update(chain_transaction)
-    .where((_t.purpose == bindparam("purpose_")) & (_t.hash == bindparam("held_hash")))
-    .values({
-        _t.purpose: bindparam("new_purpose"), _t.hash: bindparam("new_hash"), _t.raw: bindparam("new_raw"),
-        _t.state: literal_column("'SIGNED'"), _t.signed_at_us: bindparam("now"),
-    })
-)  # fmt: skip
-_KEEP_REPLACED = inserted(replaced_transaction)
-_REPLACED = (
-    select(_r.hash)
-    .where(
-        (_r.chain_id == bindparam("on_chain"))
-        & (_r.sender == bindparam("of_sender"))
-        & (_r.nonce == bindparam("at_nonce"))
-        & (_r.purpose == bindparam("for_purpose"))
-    )
-    .order_by(_r.replaced_at_us.desc(), _r.hash)
-)
-_UNSETTLED = (
-    select(chain_transaction)
-    .where(
-        (_t.chain_id == bindparam("on_chain"))
-        & _t.state.in_([literal_column("'SIGNED'"), literal_column("'SENT'")])
-    )
-    .order_by(_t.sender, _t.nonce)
-)
-_FROM_NONCE = (
-    select(chain_transaction)
-    .where(_ours & _t.nonce.between(bindparam("first"), bindparam("last")))
-    .order_by(_t.nonce)
 )
 _CONTRACTS = select(contract).where(_k.chain_id == bindparam("on_chain")).order_by(_k.from_block, _k.recorded_at_us)
 _ADD_CONTRACT = inserted(contract).on_conflict_do_nothing().returning(_k.address)

@@ -26,7 +26,8 @@ from sqlalchemy import (
 )
 
 from hub.domain.chain_log import Block, ChainEvent, Cursor
-from hub.store.anchors import anchor_batch, chain_transaction, replaced_transaction
+from hub.store.anchors import anchor_batch
+from hub.store.chain_transactions import chain_transaction, replaced_transaction
 from hub.store.metadata import inserted, integer, is_one_of, metadata, text
 
 if TYPE_CHECKING:

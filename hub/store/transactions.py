@@ -26,6 +26,7 @@ from hub.store.archive import Archive
 from hub.store.audit import Audit
 from hub.store.catalogue import Catalogue
 from hub.store.chain_log import ChainLog
+from hub.store.chain_transactions import ChainTransactions
 from hub.store.disputes import Disputes
 from hub.store.entitlements import Entitlements
 from hub.store.events import Events
@@ -185,6 +186,10 @@ class Rx:
     @cached_property
     def anchors(self) -> Anchors:
         return Anchors(self)
+
+    @cached_property
+    def chain_transactions(self) -> ChainTransactions:
+        return ChainTransactions(self)
 
     @cached_property
     def chain_log(self) -> ChainLog:

@@ -84,7 +84,7 @@ async def has_paid(tx: Any) -> None:
         signed = ChainTransaction(batch.purpose, 7, "0xgate", number, "0xraw", f"0xt{number}",
                                   TransactionState.CONFIRMED, START_US)  # fmt: skip
         assert await tx.anchors.add_batch(batch, [])
-        assert await tx.anchors.add_transaction(signed)
+        assert await tx.chain_transactions.add(signed)
 
 
 @pytest.mark.parametrize("more", [(), ("--accept",)])

@@ -325,7 +325,7 @@ def offering(hash_: str) -> Sent:
 async def put_signed(tx: Any, hash_: str, chain_id: int) -> None:
     """Our own transaction."""
     signed = ChainTransaction("offer:1", chain_id, "0xseller", 0, "raw", hash_, TransactionState.CONFIRMED, START_US)
-    assert await tx.anchors.add_transaction(signed)
+    assert await tx.chain_transactions.add(signed)
 
 
 async def test_settlement_of_a_key_of_ours_on_another_contract_is_shown_to_staff(ready: Market) -> None:

@@ -10,6 +10,7 @@ from hub.store.archive import Archive
 from hub.store.audit import Audit
 from hub.store.catalogue import Catalogue
 from hub.store.chain_log import ChainLog
+from hub.store.chain_transactions import ChainTransactions
 from hub.store.disputes import Disputes
 from hub.store.entitlements import Entitlements
 from hub.store.events import Events
@@ -54,5 +55,5 @@ def recorded(method: Any, names: set[str], repository: type, verb: str) -> Any:
 REPOSITORIES = (
     People, Catalogue, Orders, Payments, Notices, Ledger, Disputes, Entitlements, Breaks, Anchors, Requests, Events,
     Tasks, ApiKeys, Issuers, Audit, Webhooks, Archive, Routing, Refunds, ChainLog, Wallets, Salts,
-    Tokens,
+    Tokens, ChainTransactions,
 )  # fmt: skip

@@ -18,6 +18,7 @@ from hub.domain.payments import AttemptState
 from hub.domain.records import AnchorBatch, BatchState, ChainTransaction, KnownContract, RecordedLeaf, TransactionState
 from hub.ports import SignedTransaction
 from hub.store.anchors import Anchors, EndedRequest, Fees
+from hub.store.chain_transactions import ChainTransactions
 from hub.store.anchors import leaf as leaf_table
 from hub.store.chain_log import ChainLog, moved
 from hub.store.entitlements import Entitlements, platform_access
@@ -131,24 +132,25 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         sent = await tx.anchors.update_batch(replace(held, state=BatchState.SUBMITTED, chain_id=1337))
         assert await tx.anchors.batch(batch.id) == sent
         assert await tx.anchors.batches("", 10) == [sent]
-        assert await tx.anchors.next_nonce(1337, "0xgate") == 0
-        assert await tx.anchors.add_transaction(signed)
-        assert not await tx.anchors.add_transaction(signed)
-        assert await tx.anchors.next_nonce(1337, "0xgate") == 1
-        assert await tx.anchors.unsettled(1337) == [signed]
+        assert await tx.chain_transactions.next_nonce(1337, "0xgate") == 0
+        assert await tx.chain_transactions.add(signed)
+        assert not await tx.chain_transactions.add(signed)
+        assert await tx.chain_transactions.next_nonce(1337, "0xgate") == 1
+        assert await tx.chain_transactions.unsettled(1337) == [signed]
         dearer = SignedTransaction("0xdear", "0xraw2", 0, "0xgate")
-        assert await tx.anchors.replace_transaction(signed, dearer, START_US + 1)
-        assert not await tx.anchors.replace_transaction(signed, dearer, START_US + 1)
-        assert await tx.anchors.replaced_hashes(signed, signed.purpose) == ["0xhash"]
+        assert await tx.chain_transactions.replace(signed, dearer, START_US + 1)
+        assert not await tx.chain_transactions.replace(signed, dearer, START_US + 1)
+        assert await tx.chain_transactions.replaced_hashes(signed, signed.purpose) == ["0xhash"]
         signed_again = replace(signed, hash="0xdear", raw="0xraw2", signed_at_us=START_US + 1)
-        assert await tx.anchors.unsettled(1337) == [signed_again]
-        assert await tx.anchors.transactions_from(1337, "0xgate", 0, 0) == [signed_again]
-        assert await tx.anchors.transactions_from(1337, "0xgate", 1, 9) == []
-        assert not await tx.anchors.move_transaction(signed.purpose, "0xother", TransactionState.FAILED)
+        assert await tx.chain_transactions.unsettled(1337) == [signed_again]
+        assert await tx.chain_transactions.from_nonce(1337, "0xgate", 0, 0) == [signed_again]
+        assert await tx.chain_transactions.from_nonce(1337, "0xgate", 1, 9) == []
+        assert not await tx.chain_transactions.move(signed.purpose, "0xother", TransactionState.FAILED)
         for followed in ("0xhash", "0xdear"):
-            assert await tx.anchors.move_transaction(signed.purpose, followed, TransactionState.CONFIRMED)
-        assert await tx.anchors.unsettled(1337) == []
-        assert await tx.anchors.transaction(signed.purpose) == replace(signed_again, state=TransactionState.CONFIRMED)
+            assert await tx.chain_transactions.move(signed.purpose, followed, TransactionState.CONFIRMED)
+        assert await tx.chain_transactions.unsettled(1337) == []
+        confirmed = replace(signed_again, state=TransactionState.CONFIRMED)
+        assert await tx.chain_transactions.of_purpose(signed.purpose) == confirmed
         assert await tx.anchors.add_contract(contract)
         assert not await tx.anchors.add_contract(contract)
         assert await tx.anchors.contracts(1337) == [contract]
@@ -169,7 +171,7 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
 
     await store.write(unit)
     await store.write(look)
-    assert left_out(Anchors, called) | left_out(Tokens, called) == set()
+    assert left_out(Anchors, called) | left_out(Tokens, called) | left_out(ChainTransactions, called) == set()
 
 
 async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
@@ -219,11 +221,11 @@ async def test_chain_log(store: Store, world: World, called: set[str]) -> None:
         assert await tx.anchors.add_batch(batch, [])
         assert await log.batch_of(batch.root) == batch.id
         assert await log.batch_of(b"x" * 32) is None
-        assert await tx.anchors.add_transaction(signed)
+        assert await tx.chain_transactions.add(signed)
         assert await log.is_ours("0xhash")
         assert not await log.is_ours("0xother")
         await log.settle(signed.purpose, TransactionState.CONFIRMED)
-        assert await tx.anchors.unsettled(7) == []
+        assert await tx.chain_transactions.unsettled(7) == []
 
     async def put_on_sale(tx: Tx) -> None:
         await tx.chain_log.add_blocks(blocks)
