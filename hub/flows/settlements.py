@@ -53,8 +53,8 @@ def batch_of(leaf: RecordedLeaf, key: bytes, position: int, draw: Draw) -> Ancho
 
 
 async def sign(hub: Hub, batch: AnchorBatch, nonce: int) -> SignedTransaction:
-    """The transaction that settles it. Its deadline is by the chain's clock, as the contract goes by that: the hub's own
-    may be hours apart from it."""
+    """The transaction that settles it. Its deadline is by the chain's clock, as the contract goes by that: the hub's
+    own may be hours apart from it."""
     async with hub.store.reading() as rx:
         [leaf] = await rx.anchors.leaves_of_batch(batch.id)
     right = SettledRight(leaf.holder, int(leaf.token_id), leaf.expiry, leaf.commitment)
