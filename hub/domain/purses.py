@@ -1,4 +1,4 @@
-"""What the hub's keys can still pay for on chain, as this process saw it last."""
+"""What the hub's keys can still pay for on chain, and what they have paid for, as this process saw it last."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -7,10 +7,20 @@ ANCHOR_GAS: Final = 60_000  # of one batch, whatever its size; revocations and o
 ANCHORS_LEFT: Final = 500  # below so many it is time to send money: a day's worth of a batch every three minutes
 
 
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """Of batches, or of settlements. A sum of wei may pass 64 bits, so it is no exact number."""
+
+    is_settlement: bool
+    orders: int
+    wei: float
+
+
 @dataclass(slots=True)
 class Purses:
     """Wei by account and by what its key is for; empty until the chain was asked."""
 
+    paid: list[Fees] = field(default_factory=list)
     held: dict[tuple[str, str], int] = field(default_factory=dict)
     poor: set[str] = field(default_factory=set)  # accounts that a person was told of
 

@@ -82,7 +82,7 @@ class Gauge:
 
 
 async def measured(hub: Hub) -> list[Gauge]:
-    """The state of store, log, tasks and wake-ups now: eleven small statements. Raises StoreFault."""
+    """The state of store, log, tasks and wake-ups now: ten small statements. Raises StoreFault."""
     now_us = hub.clock.now_us()
     async with hub.store.reading() as rx:
         head = await rx.events.head()
@@ -93,7 +93,6 @@ async def measured(hub: Hub) -> list[Gauge]:
         dead = await rx.many(_DEAD, lambda kind, count: (kind, count))
         chains = await rx.chain_log.cursors()
         unsettled = await rx.one(_UNSETTLED, lambda count, oldest: (count, oldest)) or (0, None)
-        fees = await rx.anchors.fees()
         unsent_since_us = await rx.one(_UNSENT, lambda oldest: oldest)
 
     def age_s(since_us: int | None) -> float:
@@ -128,10 +127,10 @@ async def measured(hub: Hub) -> list[Gauge]:
               [((), age_s(unsettled[1]))]),
         Gauge("hub_chain_batch_unsent_seconds", "How old the oldest batch is that no transaction was signed for.",
               [((), age_s(unsent_since_us))]),
-        Gauge("hub_chain_fees_wei", "What the hub has paid for what is on chain, by purpose, as long as it exists.",
-              [((("purpose", _PURPOSES[one.is_settlement]),), one.wei) for one in fees]),
+        Gauge("hub_chain_fees_wei", "What the hub had paid for all that is on chain when this process last looked.",
+              [((("purpose", _PURPOSES[one.is_settlement]),), one.wei) for one in hub.purses.paid]),
         Gauge("hub_chain_orders", "Records of orders that it has paid that for.",
-              [((("purpose", _PURPOSES[one.is_settlement]),), one.orders) for one in fees]),
+              [((("purpose", _PURPOSES[one.is_settlement]),), one.orders) for one in hub.purses.paid]),
         Gauge("hub_chain_balance_wei", "What the keys that pay for gas held when this process last asked.",
               [((("account", account), ("role", roles)), wei)
                for (account, roles), wei in sorted(hub.purses.held.items())]),

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from hub.domain.money import Money
 from hub.domain.payments import ENDED
+from hub.domain.purses import Fees
 from hub.domain.records import (
     AnchorBatch,
     BatchState,
@@ -201,8 +202,8 @@ class Anchors:
         """A page of all, in the order of their ids, which is that of their making; `after` '' is the first."""
         return await self._rx.many(_BATCHES, batch_of, after_id=after, most=most)
 
-    async def fees(self) -> "list[Fees]":
-        """What was paid for all that is in a block by a transaction of ours, by kind."""
+    async def fees(self) -> list[Fees]:
+        """What was paid for all that our transactions put into blocks, by kind. Reads every batch there ever was."""
         return await self._rx.many(_FEES, lambda kind, orders, wei: Fees(bool(kind), int(orders), float(wei)))
 
     async def newest_paid(self, chain_id: int, is_settlement: bool, most: int) -> list[AnchorBatch]:
@@ -216,15 +217,6 @@ class Anchors:
 
     async def add_contract(self, new: KnownContract) -> bool:
         return await self._rx.one(_ADD_CONTRACT, str, **{name: getattr(new, name) for name in _CONTRACT}) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Fees:
-    """Of batches, or of settlements. A sum of wei may pass 64 bits, so it is no exact number."""
-
-    is_settlement: bool
-    orders: int
-    wei: float
 
 
 @dataclass(frozen=True, slots=True)

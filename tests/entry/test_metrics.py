@@ -12,6 +12,7 @@ from hub.domain.breakers import OPEN_AFTER
 from hub.domain.payments import Outcome
 from hub.entry.metrics import Metrics, measured
 from hub.entry.metrics_port import metrics_listener, metrics_served
+from hub.flows import purses
 from hub.flows.retention import OWN_READERS
 from hub.store.database import open_store
 from hub.store.transactions import Store, Tx
@@ -71,11 +72,12 @@ async def test_events_without_a_position_are_counted_with_their_age(bench: Bench
 
 async def test_what_was_paid_for_the_chain_can_be_divided_by_the_orders_it_was_paid_for(bench: Bench) -> None:
     await bench.store.write(has_paid)
-    seen = await values(bench)
-    assert seen['hub_chain_fees_wei{"purpose": "anchor"}'] == 49_079 * (1 + 3)
-    assert seen['hub_chain_orders{"purpose": "anchor"}'] == 256 + 242
-    assert seen['hub_chain_fees_wei{"purpose": "settle"}'] == 84_932 * 5
-    assert seen['hub_chain_orders{"purpose": "settle"}'] == 1
+    hub = bench.hub
+    await purses.look(hub)
+    seen = {gauge.name: gauge.values for gauge in await measured(hub)}
+    anchor, settle = (("purpose", "anchor"),), (("purpose", "settle"),)
+    assert seen["hub_chain_fees_wei"] == [(anchor, 49_079 * (1 + 3)), (settle, 84_932 * 5)]
+    assert seen["hub_chain_orders"] == [(anchor, 256 + 242), (settle, 1)]
 
 
 async def test_a_unit_that_the_database_wants_again_is_counted(postgres_url: str) -> None:

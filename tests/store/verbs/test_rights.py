@@ -15,12 +15,13 @@ from hub.domain.entitlements import (
     suspended,
 )
 from hub.domain.payments import AttemptState
+from hub.domain.purses import Fees
 from hub.domain.records import AnchorBatch, BatchState, ChainTransaction, KnownContract, RecordedLeaf, TransactionState
 from hub.ports import SignedTransaction
-from hub.store.anchors import Anchors, EndedRequest, Fees
-from hub.store.chain_transactions import ChainTransactions
+from hub.store.anchors import Anchors, EndedRequest
 from hub.store.anchors import leaf as leaf_table
 from hub.store.chain_log import ChainLog, moved
+from hub.store.chain_transactions import ChainTransactions
 from hub.store.entitlements import Entitlements, platform_access
 from hub.store.tokens import Tokens
 from hub.store.transactions import Store, Tx
