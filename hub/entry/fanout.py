@@ -14,20 +14,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import orjson
-from graphql import (
-    DocumentNode,
-    ExecutionResult,
-    FieldNode,
-    Node,
-    OperationDefinitionNode,
-    VariableDefinitionNode,
-    VariableNode,
-)
+from graphql import ExecutionResult
 
 from hub.domain.events import Logged
 from hub.domain.people import Viewer
 from hub.entry.event_encoding import NotPlain, plain_encoder
+from hub.entry.likeness import likeness
 from hub.entry.tails import Tail, Tails
 from hub.entry.wires import MAX_UNSENT, Gone, Stalled, Wire, drained
 from resolvers.context import RequestContext, request_context
@@ -42,7 +34,6 @@ MAX_MADE_BYTES = 1024 * 1024
 MAX_ALL_MADE_BYTES = 64 * 1024 * 1024
 MADE_BYTES = 200  # what remembering an event takes besides its bytes
 PIECE = 32 * 1024  # bytes of events that are written at once while reading what lies behind
-CURSOR = "after"  # the one argument in which like subscribers may differ
 LOOP_SLICE = 250  # subscribers that are written to before others get a turn: some milliseconds
 
 Encode = Callable[[ExecutionResult, str], bytes]  # the result and the request id that its errors are told under
@@ -95,51 +86,6 @@ class SharingExecutor(PlainFirst):
 async def _nothing() -> Any:
     return
     yield
-
-
-# ---- who is alike -----------------------------------------------------------------------------------------------
-
-
-def likeness(executor: SharingExecutor, query: str, variables: dict[str, Any] | None, following: Following) -> Hashable:
-    """Equal for two subscribers only if every event gives both the same bytes."""
-    document = DocumentNode(definitions=(executor.operation, *executor.fragment_definitions.values()))
-    cursor = _cursor_variable(executor.operation, document)
-    rest = {name: value for name, value in (variables or {}).items() if name != cursor}
-    name = executor.operation.name.value if executor.operation.name else None
-    return (
-        query,
-        name,
-        orjson.dumps(rest, option=orjson.OPT_SORT_KEYS).decode(),
-        following.stream,
-        replace(following.viewer, expires_at_us=None),
-    )
-
-
-def _cursor_variable(operation: OperationDefinitionNode, document: DocumentNode) -> str | None:
-    """The variable that is the root field's cursor and nothing else; None if there is none, or it has another use."""
-    fields = operation.selection_set.selections
-    if len(fields) != 1 or not isinstance(fields[0], FieldNode):
-        return None
-    for argument in fields[0].arguments or ():
-        if argument.name.value == CURSOR and isinstance(argument.value, VariableNode):
-            name = argument.value.name.value
-            return name if _uses(document, name) == 1 else None
-    return None
-
-
-def _uses(node: Node, name: str) -> int:
-    """How often a variable is used below a node, its own definition aside."""
-    if isinstance(node, VariableNode):
-        return int(node.name.value == name)
-    if isinstance(node, VariableDefinitionNode):
-        return 0
-    count = 0
-    for key in node.keys:
-        below = getattr(node, key)
-        for child in below if isinstance(below, tuple | list) else (below,):
-            if isinstance(child, Node):
-                count += _uses(child, name)
-    return count
 
 
 # ---- the events of all who are alike ------------------------------------------------------------------------------
