@@ -29,7 +29,7 @@ from tests.contracts.evm import (
     settled,
     verify_arguments,
 )
-from tests.contracts.holders import ALICE, BOB, NOTHING, burned, minted, of, revoked, three
+from tests.contracts.holders import ALICE, BOB, NOTHING, burned, minted, of, order_tag, revoked, three
 from tests.contracts.receivers import ACCEPT, REFUSE, Receiver
 
 # ---- claim -----------------------------------------------------------------------------------------------------------
@@ -278,6 +278,7 @@ def test_a_settled_right_comes_back_when_a_longer_one_is_revoked(hub: Hub) -> No
         (event("Claimed", result.order_key, ALICE, TOKEN.to_bytes(32)), encode(["uint32", "uint64"], [0, NOW + 60])),
     )
     assert of(hub) == (True, NOW + 60, 1)
+    assert hub.ask("held", ALICE, TOKEN) == ((order_tag(result.order_key), 0, NOW + 60, True),)
     assert hub.send(STRANGER, "claimSettled", *arguments).logs == ()
     hub.evm.at(NOW + 60)
     with pytest.raises(Reverted, match=r"^right$"):
