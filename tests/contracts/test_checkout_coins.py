@@ -80,6 +80,7 @@ def test_a_coin_that_answers_nothing_is_taken_paid_out_and_given_back(deployed: 
     assert sum(shop.holds(payee) for payee in PAYEES) == PRICE
     assert shop.holds(shop.splitter.address) == 0
     assert shop.holds(shop.buyer.address) == 99 * PRICE
+    assert shop.due(shop.buyer.address) == 0
 
 
 def test_a_permit_of_a_coin_that_knows_none_falls_back_on_the_allowance(deployed: EntitlementHub) -> None:
