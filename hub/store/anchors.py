@@ -18,9 +18,11 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    type_coerce,
     union_all,
     update,
 )
+from sqlalchemy.types import NullType
 
 from hub.domain.money import Money
 from hub.domain.payments import ENDED
@@ -384,8 +386,9 @@ _BATCHES = select(anchor_batch).where(_b.id > bindparam("after_id")).order_by(_b
 _signed, _replaced = chain_transaction.c.hash, replaced_transaction.c.hash
 _by_us = union_all(select(_signed.label("hash")), select(_replaced)).subquery("by_us")
 _paid = anchor_batch.join(_by_us, _by_us.c.hash == _b.transaction_hash)
-_FEES = (
-    select(_b.is_settlement, func.sum(_b.count), func.sum(cast(_b.gas_used, Float) * _b.gas_price_wei))
+_fee = cast(_b.gas_used, Float) * _b.gas_price_wei
+_FEES = (  # the drivers give floats as they are, where a Float would have SQLAlchemy look at each
+    select(_b.is_settlement, func.sum(_b.count), type_coerce(func.sum(_fee), NullType()))
     .select_from(_paid)
     .where(_b.gas_used.is_not(None))
     .group_by(_b.is_settlement)
