@@ -48,6 +48,8 @@ SERVED = {
     "simulation",
     "gas",
     "indexer",
+    "checkout_postgres",
+    "limits",
 }
 
 

@@ -155,7 +155,9 @@ async def live(store_url: str, monkeypatch: Any, **settings: str) -> AsyncIterat
 async def ws_reader(
     live: Live, document: str, variables: dict[str, Any] | None = None, *, who: str = "one", id_: str = "s", **more: Any
 ) -> AsyncIterator["WsReader"]:
-    """A subscription on a WebSocket of its own."""
+    """A subscription on a WebSocket of its own. Who leaves results unread would wait 10 s for the server's last frame,
+    which stands behind them."""
+    more = {"close_timeout": 0.2} | more
     async with connect(f"ws://{live.address}/graphql", subprotocols=[PROTOCOL], proxy=None, **more) as ws:
         await ws.send(json.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {who}"}}))
         assert json.loads(await asyncio.wait_for(ws.recv(), WITHIN_S)) == {"type": "connection_ack"}
