@@ -350,8 +350,9 @@ async def test_reader_of_nothing_gets_no_more_than_its_buffers_and_is_not_read_f
     async with (
         served(app) as address,
         connect(
-            f"ws://{address}/graphql", subprotocols=[PROTOCOL], proxy=None, max_queue=1, max_size=None, close_timeout=0.2
-        ) as ws,
+            f"ws://{address}/graphql", subprotocols=[PROTOCOL], proxy=None, max_queue=1, max_size=None,
+            close_timeout=0.2,
+        ) as ws,  # fmt: skip
     ):
         await begin(ws)
         long = "x" * 30_000
