@@ -157,7 +157,8 @@ class WebhookMutations:
         webhooks.webhook_endpoint_create, "Have the events from now on sent to an address, shaped by a document."
     )
     webhook_endpoint_update: WebhookEndpointUpdatePayload = changed_by(
-        webhooks.webhook_endpoint_update, "Another URL, another document, or both. What was tried keeps its body."
+        webhooks.webhook_endpoint_update,
+        "Another URL, at which what waits is tried at once, another document, or both. What was tried keeps its body.",
     )
     webhook_endpoint_delete: WebhookEndpointDeletePayload = changed_by(
         webhooks.webhook_endpoint_delete, "Send nothing more, for good; what waits is canceled."

@@ -85,7 +85,8 @@ async def put_endpoint(tx: "Tx", viewer: Viewer, new: WebhookEndpoint, draw: Dra
 async def update_endpoint(
     hub: Hub, viewer: Viewer, endpoint_id: str, *, url: str | None = None, document: str | None = None
 ) -> Answer[IssuedEndpoint]:
-    """Another URL, another document, or both. What has been tried already keeps its body.
+    """Another URL, at which what waits is tried at once, another document, or both. What has been tried already keeps
+    its body.
 
     Not by a key that may see less than the document: what was made by it could be had at a URL of theirs.
     """
@@ -215,7 +216,7 @@ async def change_endpoint(
         await tx.events.drop_consumer(held.consumer, held.platform_id)
     if changed.state is not EndpointState.ACTIVE:
         await tx.tasks.hurry(endpoint_id, draw.now_us)  # they find that nothing is to be sent, and end
-    elif held.state is EndpointState.PAUSED:
+    elif held.state is EndpointState.PAUSED or changed.url != held.url:
         await tx.webhooks.begin_anew(endpoint_id, draw.now_us)
         await _wake(tx, changed, draw)
     await audit.note(tx, viewer, action, endpoint_id, draw, platform_id=held.platform_id, url=_shown(changed.url))

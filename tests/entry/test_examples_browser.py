@@ -157,8 +157,8 @@ async def pay(browser: Browser, url: str) -> None:
 
 async def reloaded(page: Page, told: list[str]) -> None:
     """The order is in the address, the token in the tab: a reload tells the same again."""
-    await page.evaluate("location.reload()")
-    await page.wait_for(f"document.querySelectorAll('#events li').length >= {len(told)}")
+    await page.evaluate("window.isLeaving = true; location.reload()")
+    await page.wait_for(f"!window.isLeaving && document.querySelectorAll('#events li').length >= {len(told)}")
     assert (await events(page))[: len(told)] == told
 
 

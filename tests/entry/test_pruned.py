@@ -39,6 +39,10 @@ async def test_a_contract_without_record_on_a_node_that_forgets(tmp_path: Path) 
             rows = await house.rows("SELECT name, address, from_block FROM contract")
             return {name: (address, from_block) for name, address, from_block in rows}
 
+        async def all_are_recorded() -> bool:
+            return {"entitlement_hub", "checkout_splitter", "test_usd"} <= (await recorded()).keys()
+
+        await until(all_are_recorded, within_s=60, what="contracts for which a sale by card waits not")
         before = await recorded()
         await hub.kill()
         for table in ("contract", *READ):  # as after a restore

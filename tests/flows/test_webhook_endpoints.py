@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from hub.domain.refusals import InvalidInput, NotFound
 from hub.domain.webhooks import MAX_ENDPOINTS
 from hub.flows import deliveries, tasks, webhooks
@@ -60,7 +62,8 @@ async def test_redelivery_of_a_paused_endpoint_waits_and_goes_on_in_order(bench:
     assert [post.id for post in bench.sender.posts] == [id_ for _, _, id_ in await stream(bench, platform)] * 2
 
 
-async def test_resuming_tries_at_once_what_waited_for_hours(bench: Bench) -> None:
+@pytest.mark.parametrize("mended", ["resumed", "at another URL"])
+async def test_what_waited_for_hours_is_tried_at_once_where_the_endpoint_is_mended(bench: Bench, mended: str) -> None:
     platform = await bench.world.platform()
     endpoint = await made(bench, platform)
     bench.sender.says.extend([REFUSED] * 4)
@@ -69,8 +72,11 @@ async def test_resuming_tries_at_once_what_waited_for_hours(bench: Bench) -> Non
         await delivered(bench)
         bench.clock.pass_us(2000 * SECOND_US)
     await delivered(bench)
-    await webhooks.pause_endpoint(bench.hub, partner(platform), endpoint.id)
-    await webhooks.resume_endpoint(bench.hub, partner(platform), endpoint.id)
+    if mended == "resumed":
+        await webhooks.pause_endpoint(bench.hub, partner(platform), endpoint.id)
+        await webhooks.resume_endpoint(bench.hub, partner(platform), endpoint.id)
+    else:
+        await webhooks.update_endpoint(bench.hub, partner(platform), endpoint.id, url="https://other.example/hook")
     await delivered(bench)
     assert {state for _, state, _ in await states(bench)} == {"DELIVERED"}
 
