@@ -119,8 +119,10 @@ async def bought(page: Page) -> None:
 
 
 async def recorded(page: Page) -> None:
-    """The last that is told of a sale."""
+    """The last that is told of a sale. The order as it is read then may be ahead of its events."""
     await page.wait_for("document.querySelector('#right').textContent.endsWith('Recorded on chain.')", WITHIN_S)
+    last = "document.querySelector('#events li:last-child').textContent"
+    await page.wait_for(f"{last}.endsWith('order recorded')", WITHIN_S)
 
 
 async def all_are_listed(page: Page) -> None:
