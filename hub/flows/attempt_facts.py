@@ -60,7 +60,7 @@ async def apply_fact(
         attempt = reassured(attempt)
     others = [other for other in await attempts_of(tx, order, before) if other.id != attempt_id]
     if attempt.state in LIVE and before.state not in LIVE:
-        attempt = _came_to_life(tx, order, before, attempt, others, draw)
+        attempt = await _came_to_life(tx, order, before, attempt, others, draw)
     is_new = heard.value == "NEW"
     if heard.value == "CONTRADICTED":
         order = replace(order, has_conflict=True)
@@ -88,7 +88,7 @@ async def pay_after_all(tx: "Tx", held: Order, cause: str, draw: Draw, vault: Va
     await _follow(tx, held, settled(held, attempts, draw.now_us), last, last, cause, draw, vault)
 
 
-def _came_to_life(
+async def _came_to_life(
     tx: "Tx",
     order: Order,
     before: PaymentAttempt,
@@ -97,14 +97,15 @@ def _came_to_life(
     draw: Draw,
 ) -> PaymentAttempt:
     """An attempt that had ended may take the money after all. It is taken up and asked about; where another one may
-    take it, it stays as it is, and there as on an order that waits for no money it is voided."""
+    take it, it stays as it is, and there as on an order that waits for no money it is voided. Whoever is just about to
+    end the Task of what had ended cannot any more."""
     is_rival = any(other.is_live for other in others)
     is_wanted = order.status is OrderStatus.AWAITING_PAYMENT and not is_rival
     body = {"attempt": attempt.id}
     if is_wanted:
-        tx.tasks.add(RESOLVE, attempt.id, body, draw.now_us + next_query_after_s(0) * 1_000_000)
+        await tx.tasks.again(RESOLVE, attempt.id, body, draw.now_us + next_query_after_s(0) * 1_000_000)
     else:
-        tx.tasks.add(VOID, attempt.id, body, draw.now_us)
+        await tx.tasks.again(VOID, attempt.id, body, draw.now_us)
     return before if is_rival else attempt
 
 

@@ -50,10 +50,11 @@ async def settled(
             await _move_bought(tx, attempt, resume_grants_of, draw, vault)
         return
     if attempt.is_settled:
-        tx.tasks.add(RESOLVE, attempt.id, {"attempt": attempt.id, ANEW: True}, draw.now_us)
+        await tx.tasks.again(RESOLVE, attempt.id, {"attempt": attempt.id, ANEW: True}, draw.now_us)
         if depth is Depth.FINAL:
             await tell_of_lost_purchase(tx, attempt, draw)
-    await tx.tasks.hasten(RESOLVE, attempt.id, draw.now_us)
+    else:
+        await tx.tasks.hasten(RESOLVE, attempt.id, draw.now_us)
 
 
 async def unsettled(tx: "Tx", event: ChainEvent, draw: Draw, vault: Vault) -> None:

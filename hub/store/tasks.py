@@ -133,11 +133,12 @@ class Tasks:
         binds = {"kind_": kind, "key_": key, "run_at": run_at_us, "body_": text_body, "owner_": draw.owner}
         return await self._rx.run(_PUT_BACK, **binds) == 1
 
-    async def again(self, kind: str, key: str, body: dict[str, Any], now_us: int) -> None:
-        """Have it done from now on, also by one that is just being worked on: what its worker has seen is no longer so,
+    async def again(self, kind: str, key: str, body: dict[str, Any], run_at_us: int) -> None:
+        """Have it done from then on, also by one that is just being worked on: what its worker has seen is no longer so,
         and it cannot finish what it holds."""
-        if await self._rx.run(_AGAIN, kind_=kind, key_=key, now=now_us) == 0:
-            self.add(kind, key, body, now_us)
+        text_body = orjson.dumps(body).decode()
+        if await self._rx.run(_AGAIN, kind_=kind, key_=key, run_at=run_at_us, body_=text_body) == 0:
+            self.add(kind, key, body, run_at_us)
 
     async def hasten(self, kind: str, key: str, now_us: int) -> None:
         """Have one task due from now on; while it is being worked on it stays as it is."""
@@ -287,12 +288,7 @@ _PUT_BACK = (
 _AGAIN = (
     update(task)
     .where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")))
-    .values(
-        run_at_us=bindparam("now", type_=BigInteger()),
-        attempts=_c.attempts + literal_column("1"),
-        lease_until_us=null(),
-        owner=null(),
-    )
+    .values(attempts=_c.attempts + literal_column("1"), **_free)
 )
 _HASTEN = (
     update(task)

@@ -7,10 +7,10 @@ import pytest
 
 from hub.domain.money import Money
 from hub.domain.orders import ChargeStatus, FulfilmentStatus, Order, OrderStatus
-from hub.domain.payments import AttemptState, IntentStatus, Outcome, PaymentAttempt, Result, Stage
+from hub.domain.payments import RESEND_WITHIN_US, AttemptState, IntentStatus, Outcome, PaymentAttempt, Result, Stage
 from hub.domain.people import Viewer
 from hub.domain.refusals import AttemptIsLive, Refusal, StateConflict
-from hub.flows import attempt_facts, attempts, notices, orders
+from hub.flows import attempt_facts, attempts, notices, orders, tasks
 from tests.flows.benches import Bench
 from tests.flows.scripted import (
     DECLINED,
@@ -81,6 +81,19 @@ async def test_authorisation_after_a_decline_is_taken_up_and_asked_about(bench: 
 async def test_word_after_not_sent_is_asked_about(bench: Bench) -> None:
     order, attempt = await bench.waiting(told=NOT_SENT)
     await told(bench, attempt, PENDING)
+    assert await bench.states(order.id) == [AttemptState.PENDING]
+    assert await kinds(bench) == [attempt_facts.RESOLVE]
+
+
+async def test_word_at_the_moment_when_nothing_is_left_to_ask_is_asked_about(bench: Bench) -> None:
+    order, attempt = await bench.waiting()
+    bench.clock.pass_us(RESEND_WITHIN_US + SECOND_US)
+    [task] = await bench.claimed()
+    bench.channel.then("query", NEVER_SEEN)
+    assert await attempts.resolve(bench.hub, task) is None
+    assert await bench.states(order.id) == [AttemptState.NOT_SENT]
+    await told(bench, attempt, PENDING)
+    assert not await tasks.finish_task(bench.hub, task)
     assert await bench.states(order.id) == [AttemptState.PENDING]
     assert await kinds(bench) == [attempt_facts.RESOLVE]
 
