@@ -134,7 +134,7 @@ class Tasks:
         return await self._rx.run(_PUT_BACK, **binds) == 1
 
     async def again(self, kind: str, key: str, body: dict[str, Any], run_at_us: int) -> None:
-        """Have it done from then on, also by one that is just being worked on: what its worker has seen is no longer so,
+        """Have it done from then on, also one that is just being worked on: what its worker has seen is no longer so,
         and it cannot finish what it holds."""
         text_body = orjson.dumps(body).decode()
         if await self._rx.run(_AGAIN, kind_=kind, key_=key, run_at=run_at_us, body_=text_body) == 0:
