@@ -38,10 +38,16 @@ async def test_the_five_minutes_of_the_page(tmp_path: Path) -> None:
                 stdout=asyncio.subprocess.PIPE,
             )  # fmt: skip
             assert process.stdout is not None
+
+            async def is_logged() -> Any:
+                nodes = (await partner.query(log, {}))["webhookDeliveries"]["nodes"]
+                return nodes if [node["state"] for node in nodes] == ["DELIVERED"] else None
+
             try:
                 await until(lambda: listening(port), what="the receiver")
                 assert (await partner.query(listed, {}))["listingUpsert"]["userErrors"] == []
                 line = await asyncio.wait_for(process.stdout.readline(), 30)
+                [delivery] = await until(is_logged, what="the delivery's end")  # its answer follows what it prints
             finally:
                 process.kill()
                 await process.wait()
@@ -49,11 +55,6 @@ async def test_the_five_minutes_of_the_page(tmp_path: Path) -> None:
             told = literal_eval(line.decode())
             assert told | {"id": "evt_…"} == shown
 
-            async def is_logged() -> Any:
-                nodes = (await partner.query(log, {}))["webhookDeliveries"]["nodes"]
-                return nodes if [node["state"] for node in nodes] == ["DELIVERED"] else None
-
-            [delivery] = await until(is_logged, what="the delivery's end")
             assert [(one["outcome"], one["status"]) for one in delivery["tries"]] == [("DELIVERED", 204)]
             async with httpx.AsyncClient(trust_env=False, verify=False) as anybody:
                 figures = (await anybody.get(f"{hub.origin}/metrics")).text
