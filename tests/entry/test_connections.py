@@ -94,7 +94,7 @@ async def test_call_over_the_limit_waits_for_its_turn_and_is_told_when_there_is_
 
 
 async def test_turn_of_a_call_that_is_cut_off_or_fails_is_another_ones() -> None:
-    async with served() as peer, client(most=1, pool_s=0.05) as http:
+    async with served() as peer, client(most=1, pool_s=5) as http:
         abandoned = asyncio.create_task(http.get(peer.url))
         await until(peer, now=1)
         abandoned.cancel()
