@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from eth_utils.address import is_checksum_address, to_checksum_address
-from sqlalchemy import bindparam, select
 
 from contracts import abi
 from hub.chain.calls import said
@@ -25,7 +24,6 @@ from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
 from hub.flows.sending import finished
 from hub.ports import ChainReceipt, ChainUnavailable, Hub
-from hub.store.anchors import anchor_batch
 
 GRACE_S: Final = 3_600  # a removed signer's results under way are settled by then; the contract takes 7 days at most
 # Whose key does what; everything else is the owner's.
@@ -115,17 +113,11 @@ async def demand_foreign(hub: Hub, contract: str, root: bytes) -> None:
     """Refuse a root that shares its revocations with rights of ours there: the books would keep what the chain ends, as
     what the hub itself has sent is known to them. Raises Complaint."""
     async with hub.store.reading() as rx:
-        ours = await rx.many(_ROOTS, lambda *columns: columns, of_contract=contract)
-    for batch_id, own, is_settlement in ours:
-        if (hub.vault.keccak(own) if is_settlement else own)[:TAG_BYTES] == root[:TAG_BYTES]:
-            raise Complaint(f"under that root are rights that this hub has sold ({batch_id}): end each by "
+        ours = await rx.anchors.batches_at(contract)
+    for batch in ours:
+        if (hub.vault.keccak(batch.root) if batch.is_settlement else batch.root)[:TAG_BYTES] == root[:TAG_BYTES]:
+            raise Complaint(f"under that root are rights that this hub has sold ({batch.id}): end each by "
                             "`entitlementRevoke` or by a refund, so that the books and the buyers know")  # fmt: skip
-
-
-# Also what is not sent yet, as it may have been brought there by somebody else.
-_ROOTS = select(anchor_batch.c.id, anchor_batch.c.root, anchor_batch.c.is_settlement).where(
-    anchor_batch.c.contract.in_(["", bindparam("of_contract")])
-)
 
 
 async def _by(role: KeyRole, hub: Hub, contract: str, action: str, data: bytes) -> ChainReceipt:

@@ -204,6 +204,10 @@ class Anchors:
         """A page of all, in the order of their ids, which is that of their making; `after` '' is the first."""
         return await self._rx.many(_BATCHES, batch_of, after_id=after, most=most)
 
+    async def batches_at(self, contract: str) -> list[AnchorBatch]:
+        """All that this contract holds, or may: also what is not sent yet, as others may have brought it there."""
+        return await self._rx.many(_BATCHES_AT, batch_of, of_contract=contract)
+
     async def fees(self) -> list[Fees]:
         """What was paid for all that our transactions put into blocks, by kind. Reads every batch there ever was."""
         return await self._rx.many(_FEES, lambda kind, orders, wei: Fees(bool(kind), int(orders), float(wei)))
@@ -382,6 +386,7 @@ _UPDATE_BATCH = (
     })
 )  # fmt: skip
 _BATCHES = select(anchor_batch).where(_b.id > bindparam("after_id")).order_by(_b.id).limit(bindparam("most"))
+_BATCHES_AT = select(anchor_batch).where(_b.contract.in_([literal_column("''"), bindparam("of_contract")]))
 # What a buyer's own transaction has settled, the buyer has paid.
 _signed, _replaced = chain_transaction.c.hash, replaced_transaction.c.hash
 _by_us = union_all(select(_signed.label("hash")), select(_replaced)).subquery("by_us")

@@ -133,6 +133,8 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         sent = await tx.anchors.update_batch(replace(held, state=BatchState.SUBMITTED, chain_id=1337))
         assert await tx.anchors.batch(batch.id) == sent
         assert await tx.anchors.batches("", 10) == [sent]
+        assert await tx.anchors.batches_at("0xelsewhere") == ([sent] if sent.contract == "" else [])
+        assert await tx.anchors.batches_at(sent.contract) == [sent]
         assert await tx.chain_transactions.next_nonce(1337, "0xgate") == 0
         assert await tx.chain_transactions.add(signed)
         assert not await tx.chain_transactions.add(signed)
