@@ -285,9 +285,9 @@ async def scenario(here: Town) -> dict[str, Any]:
         await assert_all_seen(here, subscriber)
     told = {
         # An attempt may be UNKNOWN on its way, where a clock jumped or a machine was slow.
-        "events": "SELECT CASE WHEN stream = 'hub' THEN 'hub' ELSE substr(stream, 1, 3) END AS s, kind,"
-        " count(DISTINCT CASE WHEN kind = 'PAYMENT_ATTEMPT_CHANGED' THEN subject ELSE id END)"
-        " FROM event GROUP BY s, kind ORDER BY s, kind",
+        "events": "SELECT CASE WHEN stream = 'hub' THEN 'hub' ELSE substr(stream, 1, 3) END AS s, kind, count(*)"
+        """ FROM event WHERE NOT (kind = 'PAYMENT_ATTEMPT_CHANGED' AND body LIKE '%"UNKNOWN"%')"""
+        " GROUP BY s, kind ORDER BY s, kind",
         "orders": "SELECT status, charge_status, received_minor, count(*) FROM order_ GROUP BY 1, 2, 3",
         "attempts": "SELECT state, count(*) FROM payment_attempt GROUP BY state",
         "grants": "SELECT state, count(*) FROM grant_ GROUP BY state",
