@@ -149,6 +149,8 @@ async def test_unknown_price_cannot_be_bought_and_free_is_granted_at_once(market
 # As many as the default run has time for; 500 in it through the flow alone: tests/flows/test_catalogue.py.
 @pytest.mark.parametrize("purchases", [80, pytest.param(MOST_PURCHASES, marks=pytest.mark.chaos)])
 async def test_sixteen_buyers_buy_courses_at_once_and_every_order_is_recorded(market: Market, purchases: int) -> None:
+    # Of the most, what takes too long on a busy machine may be asked about first.
+    at_once = {"CHARGED"} if purchases < MOST_PURCHASES else {"CHARGED", "UNKNOWN"}
     before = len(market.house.movements())
     users = [f"buyer {number}" for number in range(BUYERS)]
     tokens = await asyncio.gather(*(market.house.token("learner", user=user) for user in users))
@@ -158,7 +160,7 @@ async def test_sixteen_buyers_buy_courses_at_once_and_every_order_is_recorded(ma
         async with Client(market.hub.origin, token) as buyer:
             for sold in market.priced[: len(range(number, purchases, BUYERS))]:
                 bought = await buyer.mutate(CHECKOUT, sold.bought(sold.listing_id))
-                assert bought["paymentAttempt"]["state"] in ("CHARGED", "UNKNOWN")  # what takes too long is asked about
+                assert bought["paymentAttempt"]["state"] in at_once
                 orders.append(bought["order"]["id"])
 
     within_s = purchases * PURCHASE_WITHIN_S
