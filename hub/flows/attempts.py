@@ -31,7 +31,7 @@ from hub.domain.payments import (
 )
 from hub.domain.reconciliation import BreakKind
 from hub.flows.asking import ask, asked
-from hub.flows.attempt_facts import ANEW, VOID, apply_fact, attempts_of, tell_attempt
+from hub.flows.attempt_facts import ANEW, RESOLVE, VOID, apply_fact, attempts_of, tell_attempt
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of
 from hub.ports import Channel, Hub, Vault
@@ -55,7 +55,7 @@ async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
         await _report_if_late(hub, attempt)
         return hub.clock.now_us() + 60 * 1_000_000
     was_settled = attempt.is_settled
-    attempt, retry_after_ms = await _asked_round(hub, channel, attempt)
+    attempt, retry_after_ms = await _asked_round(hub, channel, attempt, task)
     if was_settled and attempt.state is not AttemptState.CHARGED and retry_after_ms:
         return _ask_again_at(hub, attempt, task, retry_after_ms)
     if attempt.is_settled or attempt.state is AttemptState.NOT_SENT:
@@ -66,12 +66,15 @@ async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
 
 async def ask_once(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> PaymentAttempt:
     """One round: void what is past its time, query, and send again what the channel provably never had."""
-    attempt, _ = await _asked_round(hub, channel, attempt)
+    attempt, _ = await _asked_round(hub, channel, attempt, None)
     return attempt
 
 
-async def _asked_round(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> tuple[PaymentAttempt, int]:
-    """Likewise, and for how many milliseconds the channel does not want to be asked again."""
+async def _asked_round(
+    hub: Hub, channel: Channel, attempt: PaymentAttempt, task: "LeasedTask | None"
+) -> tuple[PaymentAttempt, int]:
+    """Likewise, and for how many milliseconds the channel does not want to be asked again. `task`: the attempt's, if it
+    is that which asks."""
     now_us = hub.clock.now_us()
     is_due = now_us >= attempt.due_at_us and channel.capabilities.can_void and not attempt.is_instructed
     if is_due and attempt.state in VOIDABLE:
@@ -83,16 +86,16 @@ async def _asked_round(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> t
     after_ms = told.retry_after_ms or 0
     if _was_never_there(told) and not _may_be_believed(channel, attempt, now_us):
         return attempt, after_ms
-    attempt = await hub.store.write(record_query, attempt.id, told, hub.draw(), hub.vault)
+    attempt = await hub.store.write(record_query, attempt, told, hub.draw(), hub.vault)
     if attempt.is_instructed and attempt.state is AttemptState.AUTHORIZED:
         return await carry_out(hub, channel, attempt)
     if attempt.state is not AttemptState.NOT_SENT or now_us - attempt.created_at_us > RESEND_WITHIN_US:
         return attempt, after_ms
-    again = await hub.store.write(send_again, attempt.id, hub.draw(), hub.vault)
-    if again.state is not AttemptState.SUBMITTED:
+    again, is_ours = await hub.store.write(send_again, attempt.id, task, hub.draw(), hub.vault)
+    if not is_ours:
         return again, after_ms
     answer = await asked(hub, again.channel, "create", partial(channel.create, again))
-    again = await hub.store.write(record_answer, again.id, answer, hub.draw(), hub.vault)
+    again = await hub.store.write(record_answer, again, answer, hub.draw(), hub.vault)
     return again, answer.retry_after_ms or 0
 
 
@@ -124,13 +127,14 @@ def _may_be_believed(channel: Channel, attempt: PaymentAttempt, now_us: int) -> 
     return after_ms is not None and now_us - attempt.sent_at_us >= after_ms * 1000
 
 
-async def record_query(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
-    attempt = await _held(tx, attempt_id)
+async def record_query(tx: "Tx", known: PaymentAttempt, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
+    """`known`: as it was when its channel was asked. That it never saw it is about the latest call of then."""
+    attempt = await _held(tx, known.id)
     if is_denied(attempt, result):
         detail = f"{attempt.channel} told of {attempt.key} and says now that it never saw it"
         await open_break(tx, BreakKind.STATUS, attempt.id, attempt.order_id, detail, draw)
         return attempt
-    return await apply_fact(tx, attempt_id, result, fact_of(attempt, result, Source.QUERY), draw, vault)
+    return await apply_fact(tx, known.id, result, fact_of(known, result, Source.QUERY), draw, vault)
 
 
 async def record_instructed(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
@@ -168,9 +172,8 @@ async def record_void(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vau
     return await apply_fact(tx, attempt_id, result, void_fact_of(attempt, result), draw, vault)
 
 
-async def record_answer(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
-    attempt = await _held(tx, attempt_id)
-    return await apply_fact(tx, attempt_id, result, fact_of(attempt, result, Source.ANSWER), draw, vault)
+async def record_answer(tx: "Tx", sent: PaymentAttempt, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
+    return await apply_fact(tx, sent.id, result, fact_of(sent, result, Source.ANSWER), draw, vault)
 
 
 async def _held(tx: "Tx", attempt_id: str) -> PaymentAttempt:
@@ -179,16 +182,25 @@ async def _held(tx: "Tx", attempt_id: str) -> PaymentAttempt:
     return attempt
 
 
-async def send_again(tx: "Tx", attempt_id: str, draw: Draw, vault: Vault) -> PaymentAttempt:
-    """NOT_SENT → SUBMITTED, before the same bytes are sent once more; unless another attempt is live by now."""
+async def send_again(
+    tx: "Tx", attempt_id: str, task: "LeasedTask | None", draw: Draw, vault: Vault
+) -> tuple[PaymentAttempt, bool]:
+    """NOT_SENT → SUBMITTED, before the same bytes are sent once more; unless another attempt is live by now. Whether it
+    is for the caller to send it: what is sent has a Task that asks about it. A worker must still hold that, as an
+    earlier answer may have ended it meanwhile; anybody else (`task` None) leases it."""
     held = await tx.orders.lock_with(attempt_id)
     assert held is not None
     order, attempt = held
     attempts = await attempts_of(tx, order, attempt)
     is_free = attempt.state is AttemptState.NOT_SENT and not any(other.is_live for other in attempts)
     if not is_free or order.status is not OrderStatus.AWAITING_PAYMENT:
-        return attempt
-    return await _moved(tx, order, attempt, resent(attempt, draw.now_us), "sent again", draw, vault)
+        return attempt, False
+    if task is None:
+        await tx.tasks.drop(RESOLVE, attempt_id)
+        tx.tasks.lease(RESOLVE, attempt_id, {"attempt": attempt_id}, draw)
+    elif not await tx.tasks.renew(task, draw):
+        return attempt, False
+    return await _moved(tx, order, attempt, resent(attempt, draw.now_us), "sent again", draw, vault), True
 
 
 def _ask_again_at(hub: Hub, attempt: PaymentAttempt, task: "LeasedTask", retry_after_ms: int) -> int:
@@ -231,7 +243,7 @@ async def void(hub: Hub, task: "LeasedTask") -> int | None:
         return None
     result = await asked(hub, attempt.channel, "void", partial(channel.void, attempt))
     attempt = await hub.store.write(record_void, attempt.id, result, hub.draw(), hub.vault)
-    if result.outcome is Outcome.DONE:
+    if result.outcome is Outcome.DONE and not attempt.is_live:
         return None
     await _report_if_late(hub, attempt)
     return _ask_again_at(hub, attempt, task, result.retry_after_ms or 0)

@@ -39,14 +39,15 @@ if TYPE_CHECKING:
 RESOLVE = "resolve_refund"
 
 
-async def apply_fact(tx: "Tx", refund_id: str, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
-    """Lock the order, keep the fact, reduce, and write all that follows from it."""
-    order, before, attempt = await locked(tx, refund_id)
-    fact = fact_of(before, attempt.channel, result, source)
+async def apply_fact(tx: "Tx", asked: Refund, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
+    """Lock the order, keep the fact, reduce, and write all that follows from it. `asked`: as it was when its channel
+    was asked; our own words are about the latest call of then."""
+    order, before, attempt = await locked(tx, asked.id)
+    fact = fact_of(asked, attempt.channel, result, source)
     if fact is None:
         informed = _informed(before, result)
         return before if informed == before else await tx.refunds.update(informed)
-    heard = await tx.refunds.add_fact(refund_id, fact)
+    heard = await tx.refunds.add_fact(asked.id, fact)
     await _break_on(tx, before, fact, heard, draw)
     if fact.kind is RefundFactKind.PENDING and _is_given_up(before):
         await _break_on_given_up(tx, before, fact, draw)
@@ -221,7 +222,7 @@ async def apply_notice(tx: "Tx", attempt_id: str, refund_key: str, result: Resul
         detail = f"{attempt.channel} names refund {refund_key} for {attempt.key}, and it is of another payment"
         await open_break(tx, BreakKind.STATUS, attempt.id, attempt.order_id, detail, draw)
         return None
-    refund = await apply_fact(tx, refund.id, result, Source.NOTICE, draw, vault)
+    refund = await apply_fact(tx, refund, result, Source.NOTICE, draw, vault)
     if not refund.is_open:
         await tx.tasks.drop(RESOLVE, refund.id)
     return None

@@ -44,7 +44,7 @@ async def send(hub: Hub, refund: Refund) -> Refund:
     refund, attempt = sent
     channel = hub.channels[attempt.channel]
     result = await asked(hub, attempt.channel, "refund", lambda: channel.refund(attempt, refund))
-    return await hub.store.write(record_refund, refund.id, result, Source.ANSWER, hub.draw(), hub.vault)
+    return await hub.store.write(record_refund, refund, result, Source.ANSWER, hub.draw(), hub.vault)
 
 
 async def _now(hub: Hub, refund: Refund) -> Refund:
@@ -62,9 +62,9 @@ async def submit_refund(tx: "Tx", refund_id: str, draw: Draw, vault: Vault) -> t
     return refund, attempt
 
 
-async def record_refund(tx: "Tx", refund_id: str, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
+async def record_refund(tx: "Tx", sent: Refund, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
     """What an answer or a query says; the Task that asks stays as long as there is something to ask."""
-    refund = await apply_fact(tx, refund_id, result, source, draw, vault)
+    refund = await apply_fact(tx, sent, result, source, draw, vault)
     if not refund.is_open:
         await tx.tasks.drop(RESOLVE, refund.id)
     else:
@@ -105,7 +105,7 @@ async def ask_once(hub: Hub, refund: Refund) -> Refund:
         told = await ask(channel.query_refund(attempt, refund), now_us)
         if _was_never_there(told) and not _may_be_believed(channel, refund, now_us):
             return refund
-        refund = await hub.store.write(record_refund_query, refund.id, told, hub.draw(), hub.vault)
+        refund = await hub.store.write(record_refund_query, refund, told, hub.draw(), hub.vault)
     if is_too_old(refund, now_us):
         return await _give_up(hub, channel, attempt, refund)
     return await send(hub, refund) if refund.state is RefundState.REQUESTED else refund
@@ -119,7 +119,7 @@ async def _give_up(hub: Hub, channel: Channel, attempt: PaymentAttempt, refund: 
     if any(fact.kind is RefundFactKind.UNKNOWN for _, fact in facts):
         told = await ask(channel.query_refund(attempt, refund), hub.clock.now_us())
         if not _was_never_there(told):
-            return await hub.store.write(record_refund_query, refund.id, told, hub.draw(), hub.vault)
+            return await hub.store.write(record_refund_query, refund, told, hub.draw(), hub.vault)
     return await hub.store.write(expire_refund, refund.id, hub.draw(), hub.vault)
 
 
@@ -134,8 +134,8 @@ async def expire_refund(tx: "Tx", refund_id: str, draw: Draw, vault: Vault) -> R
     return refund
 
 
-async def record_refund_query(tx: "Tx", refund_id: str, result: Result, draw: Draw, vault: Vault) -> Refund:
-    return await apply_fact(tx, refund_id, result, Source.QUERY, draw, vault)
+async def record_refund_query(tx: "Tx", asked: Refund, result: Result, draw: Draw, vault: Vault) -> Refund:
+    return await apply_fact(tx, asked, result, Source.QUERY, draw, vault)
 
 
 def _was_never_there(result: Result) -> bool:

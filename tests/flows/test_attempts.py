@@ -1,7 +1,9 @@
 """What becomes of attempts: late words, late money, too much and too little of it, and asking when nobody tells."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +13,8 @@ from hub.domain.payments import RESEND_WITHIN_US, AttemptState, IntentStatus, Ou
 from hub.domain.people import Viewer
 from hub.domain.refusals import AttemptIsLive, Refusal, StateConflict
 from hub.flows import attempt_facts, attempts, notices, orders, tasks
+from hub.store.tasks import LEASE_US
+from hub.store.transactions import Store
 from tests.flows.benches import Bench
 from tests.flows.scripted import (
     DECLINED,
@@ -98,6 +102,113 @@ async def test_word_at_the_moment_when_nothing_is_left_to_ask_is_asked_about(ben
     assert await kinds(bench) == [attempt_facts.RESOLVE]
 
 
+class Preceded:
+    """A store before one of whose units something else happens, once."""
+
+    def __init__(self, store: Store, unit: Any, first: Callable[[], Awaitable[object]]) -> None:
+        self._store, self._unit, self._first = store, unit, first
+
+    async def write(self, unit: Any, *args: Any) -> Any:
+        if unit is self._unit:
+            self._unit = None
+            await self._first()
+        return await self._store.write(unit, *args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def slow_payment(bench: Bench, told: Result) -> tuple[Order, Callable[[], Awaitable[AttemptState]]]:
+    """An order whose first call is given up by all but its own process; what lets that one go on, with its answer."""
+    viewer, is_called, is_time = await bench.world.learner(), asyncio.Event(), asyncio.Event()
+    order = await bench.order(viewer, await bench.world.listing())
+
+    async def late(_: PaymentAttempt) -> Result:
+        is_called.set()
+        await is_time.wait()
+        return told
+
+    bench.channel.then("create", late)
+    paying = asyncio.create_task(bench.pay(viewer, order))
+    await is_called.wait()
+    bench.clock.pass_us(LEASE_US + SECOND_US)
+
+    async def goes_on() -> AttemptState:
+        is_time.set()
+        answer = await paying
+        assert answer.value is not None
+        return answer.value.state
+
+    return order, goes_on
+
+
+async def test_attempt_whose_task_an_earlier_answer_has_ended_is_not_sent_again(bench: Bench) -> None:
+    order, first_goes_on = await slow_payment(bench, NOT_SENT)
+    [task] = await bench.claimed()
+    bench.channel.then("query", NEVER_SEEN).then("create", UNKNOWN)
+    real, bench.store = bench.store, cast(Store, Preceded(bench.store, attempts.send_again, first_goes_on))
+    await bench.run(task)
+    bench.store = real
+    assert (await bench.states(order.id), await kinds(bench)) == ([AttemptState.NOT_SENT], [])
+    assert bench.channel.count("create") == 1
+
+
+async def test_attempt_is_sent_again_by_one_of_two_workers(bench: Bench) -> None:
+    order, attempt = await bench.waiting(told=UNKNOWN)
+    bench.clock.pass_us(2 * SECOND_US)
+    [task] = await bench.claimed()
+    bench.channel.then("query", NEVER_SEEN, NEVER_SEEN).then("create", PENDING, PENDING)
+
+    async def other_sends() -> None:
+        await attempts.ask_once(bench.hub, bench.channel, attempt)  # type: ignore[arg-type]  # as much as is called
+
+    real, bench.store = bench.store, cast(Store, Preceded(bench.store, attempts.send_again, other_sends))
+    await bench.run(task)
+    bench.store = real
+    assert (await bench.states(order.id), await kinds(bench)) == ([AttemptState.PENDING], [attempt_facts.RESOLVE])
+    assert bench.channel.count("create") == 2
+
+
+@pytest.mark.parametrize("late", [NOT_SENT, UNKNOWN], ids=lambda told: str(told.outcome))
+async def test_late_answer_to_an_earlier_call_says_nothing_of_a_later_one(bench: Bench, late: Result) -> None:
+    """Three processes, each given up by the next: the second's answer comes while the third's call is under way."""
+    order, _ = await bench.waiting(told=UNKNOWN)
+    bench.channel.then("query", NEVER_SEEN, NEVER_SEEN)
+
+    async def third_takes_over(_: PaymentAttempt) -> Result:
+        bench.clock.pass_us(LEASE_US + SECOND_US)
+        bench.channel.then("create", under_way)
+        [again] = await bench.claimed()
+        third.append(asyncio.create_task(bench.run(again)))
+        await is_called.wait()
+        return late
+
+    async def under_way(_: PaymentAttempt) -> Result:
+        is_called.set()
+        await is_time.wait()
+        return PENDING
+
+    third: list[asyncio.Task[int | None]] = []
+    is_called, is_time = asyncio.Event(), asyncio.Event()
+    bench.channel.then("create", third_takes_over)
+    bench.clock.pass_us(2 * SECOND_US)
+    [task] = await bench.claimed()
+    await bench.run(task)
+    assert await bench.states(order.id) == [AttemptState.SUBMITTED]
+    is_time.set()
+    await third[0]
+    assert (await bench.states(order.id), await kinds(bench)) == ([AttemptState.PENDING], [attempt_facts.RESOLVE])
+
+
+async def test_late_denial_of_an_earlier_call_says_nothing_of_a_later_one(bench: Bench) -> None:
+    order, attempt = await bench.waiting(told=UNKNOWN)
+    held = await bench.store.write(attempts.record_query, attempt, NEVER_SEEN, bench.hub.draw(), bench.vault)
+    again, is_ours = await bench.store.write(attempts.send_again, attempt.id, None, bench.hub.draw(), bench.vault)
+    assert (is_ours, again.calls) == (True, held.calls + 1)
+    await bench.store.write(attempts.record_query, attempt, NEVER_SEEN, bench.hub.draw(), bench.vault)
+    assert await bench.states(order.id) == [AttemptState.SUBMITTED]
+
+
 async def test_authorisation_beside_a_live_attempt_is_voided(bench: Bench) -> None:
     viewer = await bench.world.learner()
     order, first = await bench.waiting(viewer, told=DECLINED)
@@ -108,6 +219,20 @@ async def test_authorisation_beside_a_live_attempt_is_voided(bench: Bench) -> No
     await bench.work()
     assert bench.channel.calls[-1] == ("void", first.key)
     assert await bench.states(order.id) == [AttemptState.VOIDED, AttemptState.PENDING]
+    assert attempt_facts.VOID not in await kinds(bench)
+
+
+async def test_attempt_that_may_still_take_money_is_closed_until_its_channel_says_how_it_ended(bench: Bench) -> None:
+    viewer = await bench.world.learner()
+    order, first = await bench.waiting(viewer, told=DECLINED)
+    await bench.pay(viewer, order, key="pay-2", channel="other")
+    await told(bench, first, authorised(first))
+    bench.channel.then("void", NEVER_SEEN)
+    await bench.work()
+    assert (await bench.states(order.id))[0] is AttemptState.AUTHORIZED
+    bench.clock.pass_us(DAY_US)
+    await bench.work()
+    assert (await bench.states(order.id))[0] is AttemptState.VOIDED
     assert attempt_facts.VOID not in await kinds(bench)
 
 

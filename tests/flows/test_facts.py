@@ -51,9 +51,9 @@ async def hear(bench: Bench, attempt: PaymentAttempt, way: str, told: Result, ev
     if way == "notice":
         await notices.receive(bench.hub, "sandbox", delivery(event, attempt.key, told))
     elif way == "query":
-        await bench.store.write(attempts.record_query, attempt.id, told, bench.hub.draw(), bench.vault)
+        await bench.store.write(attempts.record_query, attempt, told, bench.hub.draw(), bench.vault)
     else:
-        await bench.store.write(attempts.record_answer, attempt.id, told, bench.hub.draw(), bench.vault)
+        await bench.store.write(attempts.record_answer, attempt, told, bench.hub.draw(), bench.vault)
 
 
 async def projection(bench: Bench, order_id: str) -> tuple[Any, ...]:

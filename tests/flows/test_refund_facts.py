@@ -58,10 +58,10 @@ async def hear(bench: Bench, refund: Refund, attempt_key: str, way: str, told: R
     if way == "notice":
         await notices.receive(bench.hub, "sandbox", word_of_refund(event, attempt_key, refund.key, told))
     elif way == "query":
-        await bench.store.write(refund_sending.record_refund_query, refund.id, told, bench.hub.draw(), bench.vault)
+        await bench.store.write(refund_sending.record_refund_query, refund, told, bench.hub.draw(), bench.vault)
     else:
         await bench.store.write(
-            refund_sending.record_refund, refund.id, told, Source.ANSWER, bench.hub.draw(), bench.vault
+            refund_sending.record_refund, refund, told, Source.ANSWER, bench.hub.draw(), bench.vault
         )
 
 

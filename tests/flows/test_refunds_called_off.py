@@ -1,5 +1,8 @@
 """Refunds that no channel takes, and refunds that are called off."""
 
+import pytest
+
+from hub.domain.payments import Result, Source
 from hub.domain.requests import RequestKey
 from hub.flows import notices, refund_sending, refunds
 from hub.flows.refund_plans import abilities
@@ -132,6 +135,29 @@ async def test_a_refund_that_was_called_off_meanwhile_is_not_sent(shop: Bench) -
     await refunds.cancel(shop.hub, seller, refund_id=refund.id, idempotency_key="c-1")
     assert (await refund_sending.send(shop.hub, refund)).state == "CANCELED"
     assert shop.channel.count("refund") == 1
+
+
+@pytest.mark.parametrize("late", [NOT_SENT, NEVER_SEEN], ids=["answer", "query"])
+async def test_late_word_about_an_earlier_call_does_not_make_a_later_one_free_to_be_called_off(
+    shop: Bench, late: Result
+) -> None:
+    order, seller = await sold(shop)
+    shop.channel.then("refund", UNKNOWN).then("query_refund", NEVER_SEEN)
+    first = await given(shop, seller, order)
+
+    async def late_word(_: object) -> Result:
+        draw = shop.hub.draw()
+        if late is NOT_SENT:
+            await shop.store.write(refund_sending.record_refund, first, late, Source.ANSWER, draw, shop.vault)
+        else:
+            await shop.store.write(refund_sending.record_refund_query, first, late, draw, shop.vault)
+        told = await refunds.cancel(shop.hub, seller, refund_id=first.id, idempotency_key="c-1")
+        assert told.refusal is not None
+        return PENDING
+
+    shop.channel.then("refund", late_word)
+    refund = await refund_sending.ask_once(shop.hub, first)
+    assert (refund.state, refund.calls) == ("PENDING", 2)
 
 
 async def test_a_refund_that_was_called_off_and_comes_through_after_all_is_shown_to_a_person(shop: Bench) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal_column, select
 
 from hub.domain.disputes import RANK as DISPUTE_RANK
 from hub.domain.disputes import Dispute, DisputeFact, told_by
@@ -19,6 +19,7 @@ from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, OrderStatus, charg
 from hub.domain.payments import LIVE, AttemptState, Fact, FactKind, PaymentAttempt, Source, reassured, reduce
 from hub.domain.refunds import Refund, RefundFact, RefundState
 from hub.domain.refunds import reduce as reduce_refund
+from hub.flows import attempt_facts, refund_facts
 from hub.store.disputes import dispute as dispute_table
 from hub.store.entitlements import entitlement, grant
 from hub.store.events import event
@@ -28,6 +29,7 @@ from hub.store.orders import order, order_of
 from hub.store.payments import attempt_of, channel_fact, payment_attempt
 from hub.store.refunds import refund as refund_table
 from hub.store.refunds import refund_of
+from hub.store.tasks import task
 from hub.store.transactions import Rx, Store
 
 
@@ -195,6 +197,10 @@ class Books:
         for attempt in attempts:
             self._check_attempt(attempt, rows.facts[attempt.id], len(attempts))
         check_refunds(found, rows)
+        for live_one in (one for one in attempts if one.is_live):
+            expect(live_one.id in rows.asked, "somebody asks", f"{live_one.key} is {live_one.state}, without a Task")
+        for open_one in (one for one in rows.refunds[found.id] if one.is_open):
+            expect(open_one.id in rows.asked, "somebody asks", f"{open_one.key} is {open_one.state}, without a Task")
         if (before := self._seen.get(found.id)) is not None:
             check_monotone(before, found, rows)
 
@@ -359,12 +365,15 @@ class Rows:
     disputes: dict[str, list[Dispute]]
     dispute_facts: dict[str, list[DisputeFact]]
     reservations: dict[str, list[Promise]]
+    asked: set[str]  # the attempts and refunds that a Task asks about, or closes
 
 
 async def _read(rx: Rx, ids: Sequence[str]) -> Rows:
     refunds = _by(await rx.many(_REFUNDS, refund_of, ids=ids), lambda one: one.order_id)
     disputes = _by(await rx.disputes.of_orders(ids), lambda one: one.order_id)
     contested = [one.id for found in disputes.values() for one in found]
+    attempts = _by(await rx.many(_ATTEMPTS, attempt_of, ids=ids), lambda one: one.order_id)
+    made = [one.id for found in (*attempts.values(), *refunds.values()) for one in found]
     return Rows(
         refunds=refunds,
         refund_facts=await _facts_of_refunds(rx, refunds),
@@ -372,7 +381,8 @@ async def _read(rx: Rx, ids: Sequence[str]) -> Rows:
         dispute_facts=_told(await rx.disputes.facts_of(contested)) if contested else defaultdict(list),
         reservations=_by(await rx.many(_RESERVATIONS, Promise, ids=ids), lambda one: one.order_id),
         orders=await rx.many(_ORDERS, order_of, ids=ids),
-        attempts=_by(await rx.many(_ATTEMPTS, attempt_of, ids=ids), lambda one: one.order_id),
+        attempts=attempts,
+        asked=set(await rx.many(_ASKED, str, ids=made)),
         facts=await _facts(rx, ids),
         entries=await rx.many(_ENTRIES, _entry, ids=ids),
         rights=_by(await rx.many(_RIGHTS, _right, ids=ids), lambda one: one.order_id),
@@ -438,6 +448,12 @@ _ORDERS_OF = {
 _ORDERS = select(order).where(is_one_of(order.c.id, "ids"))
 _ATTEMPTS = (
     select(payment_attempt).where(is_one_of(payment_attempt.c.order_id, "ids")).order_by(payment_attempt.c.number)
+)
+_ASKED = select(task.c.key).where(
+    is_one_of(task.c.key, "ids")
+    & task.c.kind.in_([
+        literal_column(f"'{kind}'") for kind in (attempt_facts.RESOLVE, attempt_facts.VOID, refund_facts.RESOLVE)
+    ])
 )
 _f = channel_fact.c
 _FACTS = (
