@@ -10,7 +10,7 @@ from dataclasses import replace
 from hub.domain.orders import PAID_ONCE, ChargeStatus, Order, charge_status
 from hub.domain.payments import LIVE, AttemptState, Fact, PaymentAttempt, reassured, reduce
 from hub.domain.records import AnchorBatch, RecordedLeaf, SealedSalt
-from hub.entry import chain_checks, dispute_checks, refund_checks
+from hub.entry import chain_checks, dispute_checks, refund_checks, task_checks
 from hub.entry.checks import PAGE, SHOWN, Check
 from hub.flows.anchors import planted
 from hub.flows.records import commitment, salt_of
@@ -30,6 +30,7 @@ async def verified(hub: Hub, *, with_chain: bool, progress: Callable[[str], None
         ("refunds follow from facts", refund_checks.refunds),
         ("promises end once", refund_checks.promises),
         ("disputes follow from facts", dispute_checks.disputes),
+        ("whatever is open has a Task", task_checks.open_ends),
         ("one right per paid order", _rights),
         ("log dense", _log),
         ("one leaf per ended request", _leaves),

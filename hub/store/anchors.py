@@ -37,7 +37,7 @@ from hub.store.chain_transactions import chain_transaction, replaced_transaction
 from hub.store.metadata import blob, inserted, integer, is_one_of, metadata, text
 from hub.store.orders import order
 from hub.store.payments import payment_attempt
-from hub.store.tasks import task
+from hub.store.tasks import Open, open_of, task, with_task
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -203,6 +203,10 @@ class Anchors:
     async def batches(self, after: str, most: int) -> list[AnchorBatch]:
         """A page of all, in the order of their ids, which is that of their making; `after` '' is the first."""
         return await self._rx.many(_BATCHES, batch_of, after_id=after, most=most)
+
+    async def placed_nowhere(self, kinds: Sequence[str]) -> list[Open]:
+        """All that no block holds, by their ids, and whether a Task of these kinds sees to each."""
+        return await self._rx.many(_PLACED_NOWHERE, open_of, kinds=list(kinds))
 
     async def batches_at(self, contract: str) -> list[AnchorBatch]:
         """All that this contract holds, or may: also what is not sent yet, as others may have brought it there."""
@@ -386,6 +390,8 @@ _UPDATE_BATCH = (
     })
 )  # fmt: skip
 _BATCHES = select(anchor_batch).where(_b.id > bindparam("after_id")).order_by(_b.id).limit(bindparam("most"))
+_range = cast(_b.first_position, Text) + literal_column("'-'") + cast(_b.last_position, Text)
+_PLACED_NOWHERE = with_task(_b.id, _b.state, _range).where(_b.block_number.is_(None)).order_by(_b.id)
 _BATCHES_AT = select(anchor_batch).where(_b.contract.in_([literal_column("''"), bindparam("of_contract")]))
 # What a buyer's own transaction has settled, the buyer has paid.
 _signed, _replaced = chain_transaction.c.hash, replaced_transaction.c.hash

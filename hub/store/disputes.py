@@ -9,8 +9,10 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Table,
+    Text,
     UniqueConstraint,
     bindparam,
+    cast,
     literal_column,
     select,
     update,
@@ -29,6 +31,7 @@ from hub.domain.disputes import (
 from hub.domain.money import Money
 from hub.domain.payments import Source
 from hub.store.metadata import Serial, inserted, integer, is_one_of, metadata, text
+from hub.store.tasks import Open, open_of, with_task
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -108,6 +111,10 @@ class Disputes:
     async def open_of(self, order_id: str) -> Dispute | None:
         """The order's first open dispute: while there is one, its money is not refunded."""
         return next((one for one in await self.of_order(order_id) if one.is_open), None)
+
+    async def answering(self, kinds: Sequence[str]) -> list[Open]:
+        """All whose answer nobody has taken or refused yet, by their answers' keys, likewise."""
+        return await self._rx.many(_ANSWERING, open_of, kinds=list(kinds))
 
     async def update(self, changed: Dispute) -> Dispute:
         """Store a new state under the next version, which is returned."""
@@ -203,6 +210,12 @@ _INSERT = inserted(dispute).on_conflict_do_nothing().returning(_c.id)
 _BY_ID = select(dispute).where(_c.id == bindparam("dispute_id"))
 _BY_REF = select(dispute).where((_c.channel == bindparam("channel_")) & (_c.channel_ref == bindparam("channel_ref_")))
 _OF_ORDER = select(dispute).where(_c.order_id == bindparam("order_id")).order_by(_c.created_at_us, _c.id)
+_answer_key = _c.id + literal_column("'-'") + cast(_c.answers, Text)
+_ANSWERING = (
+    with_task(_answer_key, _c.answer_state, _answer_key)
+    .where(_c.answer_state == literal_column(f"'{AnswerState.SUBMITTED}'"))
+    .order_by(_c.id)
+)
 _OF_ORDERS = select(dispute).where(is_one_of(_c.order_id, "order_ids")).order_by(_c.created_at_us, _c.id)
 _UPDATE = (
     update(dispute)

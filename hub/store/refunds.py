@@ -26,6 +26,7 @@ from hub.store.catalogue import merchant
 from hub.store.facts import Heard, fact_table, keep_fact
 from hub.store.metadata import Serial, inserted, integer, is_one_of, metadata, text
 from hub.store.payments import attempt_of, channel_fact, payment_attempt
+from hub.store.tasks import Open, open_of, with_task
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -114,6 +115,10 @@ class Refunds:
     async def of_order(self, order_id: str) -> list[Refund]:
         """All refunds of an order, first to last."""
         return await self._rx.many(_OF_ORDER, refund_of, order_id=order_id)
+
+    async def open(self, kinds: Sequence[str]) -> list[Open]:
+        """All that may still give money back, by their keys, and whether a Task of these kinds sees to each."""
+        return await self._rx.many(_OPEN, open_of, kinds=list(kinds))
 
     async def with_attempt(self, refund_id: str) -> tuple[Refund, PaymentAttempt] | None:
         """A refund and the charge that it gives back, as an adapter takes them."""
@@ -223,6 +228,11 @@ _BY_ID = select(refund).where(_c.id == bindparam("refund_id"))
 _with_its_attempt = select(refund).join_from(refund, payment_attempt, _a.id == _c.attempt_id)
 _BY_KEY = _with_its_attempt.where((_a.channel == bindparam("channel_")) & (_c.key == bindparam("key_")))
 _OF_ORDER = select(refund).where(_c.order_id == bindparam("order_id")).order_by(_c.created_at_us, _c.id)
+_OPEN = (
+    with_task(_c.key, _c.state, _c.id)
+    .where(_c.state.in_([literal_column(f"'{state}'") for state in sorted(OPEN)]))
+    .order_by(_c.id)
+)
 _WITH_ATTEMPT = (
     select(*_c, *_a).join_from(refund, payment_attempt, _a.id == _c.attempt_id).where(_c.id == bindparam("refund_id"))
 )

@@ -10,11 +10,14 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
+    Select,
     Table,
     Text,
     UniqueConstraint,
     bindparam,
+    case,
     delete,
+    exists,
     func,
     literal_column,
     null,
@@ -26,7 +29,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
 from hub.domain.ids import Draw
-from hub.store.metadata import Serial, inserted, integer, metadata, text
+from hub.store.metadata import Serial, inserted, integer, is_one_of, metadata, text
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx, Tx
@@ -179,6 +182,25 @@ class Tasks:
 
     async def drop_dead(self, dead_id: int) -> bool:
         return await self._rx.one(_EXHUME, _Dead, dead_id=dead_id) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """One thing that may still change, and whether there is a Task that sees to it."""
+
+    name: str
+    state: str
+    is_seen_to: bool
+
+
+def with_task(name: ColumnElement[str], state: ColumnElement[str], key: ColumnElement[str]) -> Select[Any]:
+    """The columns of an `Open`: `key` is that of its Task, whose kind is one of `kinds`."""
+    seen_to = exists().where((_c.key == key) & is_one_of(_c.kind, "kinds"))
+    return select(name, state, case((seen_to, literal_column("1", Integer)), else_=literal_column("0", Integer)))
+
+
+def open_of(name: str, state: str, is_seen_to: int) -> Open:
+    return Open(name, state, bool(is_seen_to))
 
 
 @dataclass(frozen=True, slots=True)

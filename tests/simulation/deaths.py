@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.simulation.town import Town
 
 LEASE_S = LEASE_US / 1_000_000
-TROUBLED_OF_1000 = 40  # pieces of work that are due to meet one of these
+TROUBLED_OF_1000 = 120  # pieces of work that are due to meet one of these
 HOW = {"dies": 60, "stands still": 40}
 MOST_STEPS = 8  # of which the fatal one is drawn: work of fewer goes well
 STILL_S = (LEASE_S + 1, 6 * LEASE_S)

@@ -56,7 +56,7 @@ FAULTS = {
     "capture": {"": 76, "lost before": 7, "lost after": 8, "refused": 4, "raises": 1, "slow": 4},
     "refund": {"": 76, "lost before": 6, "lost after": 8, "refused": 4, "raises": 1, "slow": 4, "rejected": 1},
     "query_refund": {"": 80, "lost before": 10, "refused": 4, "slow": 4, "forgets": 2},
-    "create": {"": 78, "lost before": 5, "lost after": 6, "refused": 4, "raises": 1, "slow": 5, "rejected": 1},
+    "create": {"": 72, "lost before": 7, "lost after": 6, "refused": 8, "raises": 1, "slow": 5, "rejected": 1},
     "query": {"": 80, "lost before": 10, "refused": 4, "raises": 1, "slow": 3, "forgets": 2},
     "answer_dispute": {"": 70, "lost before": 9, "lost after": 10, "refused": 4, "raises": 1, "slow": 4, "rejected": 2},
     "void": {"": 80, "lost before": 6, "lost after": 8, "refused": 3, "slow": 3},
