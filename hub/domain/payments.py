@@ -157,6 +157,9 @@ TRANSITIONS: frozenset[tuple[AttemptState, FactKind, AttemptState]] = frozenset(
 MAX_ATTEMPTS = 10
 # Under one reference a write is not repeated after this: providers forget their keys after about a day.
 RESEND_WITHIN_US = 24 * 3600 * 1_000_000
+# A call that was written down is begun within this, or written down anew: with the longest that it may take, 35 s, it
+# has landed before any channel's "never saw it" is believed (`Capabilities.not_found_after_ms`, 60 s).
+SEND_WITHIN_US = 20 * 1_000_000
 # When UNKNOWN attempts are asked about, after the call; then hourly until UNRESOLVED_AFTER_US.
 QUERY_AFTER_S = (2, 5, 15, 60, 300)
 QUERY_EVERY_S = 3600

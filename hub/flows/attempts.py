@@ -13,6 +13,7 @@ from hub.domain.payments import (
     MOST_RETRY_AFTER_MS,
     RANK,
     RESEND_WITHIN_US,
+    SEND_WITHIN_US,
     UNRESOLVED_AFTER_US,
     AttemptState,
     FactKind,
@@ -91,12 +92,26 @@ async def _asked_round(
         return await carry_out(hub, channel, attempt)
     if attempt.state is not AttemptState.NOT_SENT or now_us - attempt.created_at_us > RESEND_WITHIN_US:
         return attempt, after_ms
-    again, is_ours = await hub.store.write(send_again, attempt.id, task, hub.draw(), hub.vault)
+    again, is_ours = await hub.store.write(send_again, attempt, task, hub.draw(), hub.vault)
     if not is_ours:
         return again, after_ms
-    answer = await asked(hub, again.channel, "create", partial(channel.create, again))
+    again, answer = await sent(hub, channel, again, task)
+    if answer is None:
+        return again, after_ms
     again = await hub.store.write(record_answer, again, answer, hub.draw(), hub.vault)
     return again, answer.retry_after_ms or 0
+
+
+async def sent(
+    hub: Hub, channel: Channel, attempt: PaymentAttempt, task: "LeasedTask | None" = None
+) -> tuple[PaymentAttempt, Result | None]:
+    """Ask a channel to take the money, as was written down a moment ago. A process that has stood still since writes
+    it down anew: others may have taken its call for lost, and gone on without it. Then nothing is sent (None)."""
+    while hub.clock.now_us() - attempt.sent_at_us >= SEND_WITHIN_US:
+        attempt, is_ours = await hub.store.write(send_again, attempt, task, hub.draw(), hub.vault)
+        if not is_ours:
+            return attempt, None
+    return attempt, await asked(hub, attempt.channel, "create", partial(channel.create, attempt))
 
 
 async def carry_out(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> tuple[PaymentAttempt, int]:
@@ -183,24 +198,28 @@ async def _held(tx: "Tx", attempt_id: str) -> PaymentAttempt:
 
 
 async def send_again(
-    tx: "Tx", attempt_id: str, task: "LeasedTask | None", draw: Draw, vault: Vault
+    tx: "Tx", known: PaymentAttempt, task: "LeasedTask | None", draw: Draw, vault: Vault
 ) -> tuple[PaymentAttempt, bool]:
-    """NOT_SENT → SUBMITTED, before the same bytes are sent once more; unless another attempt is live by now. Whether it
+    """One more call with the same bytes, SUBMITTED before it is made: of an attempt that is NOT_SENT, or whose last
+    call has not been made; unless somebody has gone on with it since it was `known`, or another one is live. Whether it
     is for the caller to send it: what is sent has a Task that asks about it. A worker must still hold that, as an
     earlier answer may have ended it meanwhile; anybody else (`task` None) leases it."""
-    held = await tx.orders.lock_with(attempt_id)
+    held = await tx.orders.lock_with(known.id)
     assert held is not None
     order, attempt = held
-    attempts = await attempts_of(tx, order, attempt)
-    is_free = attempt.state is AttemptState.NOT_SENT and not any(other.is_live for other in attempts)
-    if not is_free or order.status is not OrderStatus.AWAITING_PAYMENT:
+    others = [other for other in await attempts_of(tx, order, attempt) if other.id != attempt.id]
+    is_as_known = (attempt.state, attempt.calls) == (known.state, known.calls) and attempt.state in _NOT_MADE
+    if not is_as_known or any(other.is_live for other in others) or order.status is not OrderStatus.AWAITING_PAYMENT:
         return attempt, False
     if task is None:
-        await tx.tasks.drop(RESOLVE, attempt_id)
-        tx.tasks.lease(RESOLVE, attempt_id, {"attempt": attempt_id}, draw)
+        await tx.tasks.drop(RESOLVE, attempt.id)
+        tx.tasks.lease(RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
     elif not await tx.tasks.renew(task, draw):
         return attempt, False
     return await _moved(tx, order, attempt, resent(attempt, draw.now_us), "sent again", draw, vault), True
+
+
+_NOT_MADE = frozenset({AttemptState.NOT_SENT, AttemptState.SUBMITTED})
 
 
 def _ask_again_at(hub: Hub, attempt: PaymentAttempt, task: "LeasedTask", retry_after_ms: int) -> int:

@@ -12,7 +12,6 @@ How an order ends otherwise stands in flows/orders.py.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hub.domain.entitlements import EntitlementState
@@ -41,9 +40,8 @@ from hub.domain.refusals import AlreadyEntitled, AttemptIsLive, NotFound, Refusa
 from hub.domain.requests import Answer, RequestKey, Seen
 from hub.domain.routing import may_go_on, why_no_failover
 from hub.flows import access, anchors, records
-from hub.flows.asking import asked
 from hub.flows.attempt_facts import RESOLVE, apply_fact, tell_attempt
-from hub.flows.attempts import ask_once
+from hub.flows.attempts import ask_once, sent
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.merchants import admit
 from hub.flows.wallets import holder_of
@@ -256,7 +254,10 @@ async def _ask_and_record(
         await hub.store.write(finish_request, key)
         return Answer(attempt)
     while True:
-        result = await asked(hub, attempt.channel, "create", partial(hub.channels[attempt.channel].create, attempt))
+        attempt, result = await sent(hub, hub.channels[attempt.channel], attempt)
+        if result is None:
+            await hub.store.write(finish_request, key)
+            return Answer(attempt)
         way = replace(way, channels=way.channels[1:])
         draw = hub.draw()
         answer = await hub.store.write(record_result, attempt, result, key, draw, hub.vault, request, way)
@@ -267,7 +268,7 @@ async def _ask_and_record(
 
 async def record_result(
     tx: "Tx",
-    sent: PaymentAttempt,
+    asked: PaymentAttempt,
     result: Result,
     key: RequestKey,
     draw: Draw,
@@ -277,8 +278,8 @@ async def record_result(
 ) -> Answer[PaymentAttempt]:
     """G 支付结果: everything that follows from the channel's answer, in one transaction. Where nothing was done at all
     and the hub chose the channel, the answer is the next channel's attempt, which is to be sent."""
-    fact = fact_of(sent, result, Source.ANSWER)
-    attempt = await apply_fact(tx, sent.id, result, fact, draw, vault)
+    fact = fact_of(asked, result, Source.ANSWER)
+    attempt = await apply_fact(tx, asked.id, result, fact, draw, vault)
     if attempt.is_live:
         await tx.tasks.put_back(RESOLVE, attempt.id, {"attempt": attempt.id}, draw.now_us + FIRST_LOOK_US, draw)
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hub.domain.ids import Draw
 from hub.domain.payments import (
+    SEND_WITHIN_US,
     UNRESOLVED_AFTER_US,
     Outcome,
     PaymentAttempt,
@@ -38,7 +39,9 @@ FIRST_LOOK_US = 2 * 1_000_000
 
 async def send(hub: Hub, refund: Refund) -> Refund:
     """SUBMITTED is committed, then the channel is asked, then what it says is recorded."""
-    sent = await hub.store.write(submit_refund, refund.id, hub.draw(), hub.vault)
+    sent = await hub.store.write(submit_refund, refund, hub.draw(), hub.vault)
+    while sent is not None and hub.clock.now_us() - (sent[0].sent_at_us or 0) >= SEND_WITHIN_US:
+        sent = await hub.store.write(submit_refund, sent[0], hub.draw(), hub.vault)
     if sent is None:
         return await _now(hub, refund)
     refund, attempt = sent
@@ -52,13 +55,16 @@ async def _now(hub: Hub, refund: Refund) -> Refund:
         return await rx.refunds.by_id(refund.id) or refund
 
 
-async def submit_refund(tx: "Tx", refund_id: str, draw: Draw, vault: Vault) -> tuple[Refund, PaymentAttempt] | None:
-    """REQUESTED becomes SUBMITTED; None: somebody else sends it, or it was called off."""
-    order, before, attempt = await locked(tx, refund_id)
-    if before.state is not RefundState.REQUESTED:
+async def submit_refund(tx: "Tx", known: Refund, draw: Draw, vault: Vault) -> tuple[Refund, PaymentAttempt] | None:
+    """REQUESTED becomes SUBMITTED, or SUBMITTED stays so as one more call, where the process that was to make the last
+    one has stood still since; None: somebody else sends it, or it was called off."""
+    order, before, attempt = await locked(tx, known.id)
+    is_not_made = before.state is RefundState.SUBMITTED and (before.state, before.calls) == (known.state, known.calls)
+    if before.state is not RefundState.REQUESTED and not is_not_made:
         return None
     refund = await tx.refunds.update(submitted(before, draw.now_us))
-    tell(tx, before.state, refund, attempt.channel, "sent", await audiences_of(tx, order, vault), draw)
+    if not is_not_made:
+        tell(tx, before.state, refund, attempt.channel, "sent", await audiences_of(tx, order, vault), draw)
     return refund, attempt
 
 

@@ -123,7 +123,7 @@ REFUNDS, PROMISES = "refunds follow from facts, within what was captured", "each
         ("UPDATE refund_fact SET kind = 'FAILED' WHERE kind = 'SUCCEEDED'", {REFUNDS}),
         ("UPDATE reservation SET state = 'PENDING' WHERE state = 'VOIDED'", {PROMISES}),
         ("UPDATE reservation SET state = 'POSTED' WHERE state = 'PENDING'", {PROMISES}),
-        ("UPDATE reservation SET reference = 'refund/none ' || id WHERE state = 'PENDING' AND kind = 'refund'", {PROMISES}),
+        ("UPDATE reservation SET reference = 'none ' || id WHERE state = 'PENDING' AND kind = 'refund'", {PROMISES}),
         ("UPDATE dispute SET state = 'WON' WHERE state = 'LOST'", {DISPUTES}),
         ("UPDATE dispute SET held_minor = held_minor + 1 WHERE state = 'NEEDS_RESPONSE'", {DISPUTES}),
         ("UPDATE dispute SET deducted_minor = 9800 WHERE state = 'LOST'", {DISPUTES, "escrow per order = received"}),

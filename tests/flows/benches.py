@@ -1,9 +1,10 @@
 """A Hub built by hand on a migrated store, with scripted neighbours, and the looks that the tests of flows share."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import text
 
@@ -60,6 +61,7 @@ from tests.partners import offline_partners
 from tests.world import SetClock, World
 
 KEY = Key(b"k" * 32, is_development=True)
+Disturbance = Callable[[], Awaitable[object]]
 HANDLERS = {
     attempt_facts.RESOLVE: attempts.resolve,
     attempt_facts.VOID: attempts.void,
@@ -280,3 +282,31 @@ class Bench:
         await self.store.stamp()
         async with self.store.reading() as rx:
             return [event.kind for event in await rx.events.read(stream, 0, 10_000)]
+
+
+class DisturbedStore:
+    """A store around one of whose units something else happens, once."""
+
+    def __init__(self, store: Store, unit: Any, before: Disturbance | None, after: Disturbance | None) -> None:
+        self._store, self._unit, self._before, self._after = store, unit, before, after
+
+    async def write(self, unit: Any, *args: Any) -> Any:
+        is_it = unit is self._unit
+        if is_it:
+            self._unit = None
+        if is_it and self._before:
+            await self._before()
+        value = await self._store.write(unit, *args)
+        if is_it and self._after:
+            await self._after()
+        return value
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def disturbed(
+    bench: Bench, unit: Any, *, before: Disturbance | None = None, after: Disturbance | None = None
+) -> Bench:
+    """The same process, while something else happens before it begins this unit, or after its commit; once."""
+    return replace(bench, store=cast(Store, DisturbedStore(bench.store, unit, before, after)))

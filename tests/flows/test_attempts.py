@@ -3,19 +3,26 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, cast
 
 import pytest
 
 from hub.domain.money import Money
 from hub.domain.orders import ChargeStatus, FulfilmentStatus, Order, OrderStatus
-from hub.domain.payments import RESEND_WITHIN_US, AttemptState, IntentStatus, Outcome, PaymentAttempt, Result, Stage
+from hub.domain.payments import (
+    RESEND_WITHIN_US,
+    SEND_WITHIN_US,
+    AttemptState,
+    IntentStatus,
+    Outcome,
+    PaymentAttempt,
+    Result,
+    Stage,
+)
 from hub.domain.people import Viewer
 from hub.domain.refusals import AttemptIsLive, Refusal, StateConflict
-from hub.flows import attempt_facts, attempts, notices, orders, tasks
+from hub.flows import attempt_facts, attempts, notices, orders, purchase, tasks
 from hub.store.tasks import LEASE_US
-from hub.store.transactions import Store
-from tests.flows.benches import Bench
+from tests.flows.benches import Bench, disturbed
 from tests.flows.scripted import (
     DECLINED,
     NEVER_SEEN,
@@ -102,22 +109,6 @@ async def test_word_at_the_moment_when_nothing_is_left_to_ask_is_asked_about(ben
     assert await kinds(bench) == [attempt_facts.RESOLVE]
 
 
-class Preceded:
-    """A store before one of whose units something else happens, once."""
-
-    def __init__(self, store: Store, unit: Any, first: Callable[[], Awaitable[object]]) -> None:
-        self._store, self._unit, self._first = store, unit, first
-
-    async def write(self, unit: Any, *args: Any) -> Any:
-        if unit is self._unit:
-            self._unit = None
-            await self._first()
-        return await self._store.write(unit, *args)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
 async def slow_payment(bench: Bench, told: Result) -> tuple[Order, Callable[[], Awaitable[AttemptState]]]:
     """An order whose first call is given up by all but its own process; what lets that one go on, with its answer."""
     viewer, is_called, is_time = await bench.world.learner(), asyncio.Event(), asyncio.Event()
@@ -146,9 +137,7 @@ async def test_attempt_whose_task_an_earlier_answer_has_ended_is_not_sent_again(
     order, first_goes_on = await slow_payment(bench, NOT_SENT)
     [task] = await bench.claimed()
     bench.channel.then("query", NEVER_SEEN).then("create", UNKNOWN)
-    real, bench.store = bench.store, cast(Store, Preceded(bench.store, attempts.send_again, first_goes_on))
-    await bench.run(task)
-    bench.store = real
+    await disturbed(bench, attempts.send_again, before=first_goes_on).run(task)
     assert (await bench.states(order.id), await kinds(bench)) == ([AttemptState.NOT_SENT], [])
     assert bench.channel.count("create") == 1
 
@@ -162,9 +151,7 @@ async def test_attempt_is_sent_again_by_one_of_two_workers(bench: Bench) -> None
     async def other_sends() -> None:
         await attempts.ask_once(bench.hub, bench.channel, attempt)  # type: ignore[arg-type]  # as much as is called
 
-    real, bench.store = bench.store, cast(Store, Preceded(bench.store, attempts.send_again, other_sends))
-    await bench.run(task)
-    bench.store = real
+    await disturbed(bench, attempts.send_again, before=other_sends).run(task)
     assert (await bench.states(order.id), await kinds(bench)) == ([AttemptState.PENDING], [attempt_facts.RESOLVE])
     assert bench.channel.count("create") == 2
 
@@ -203,10 +190,64 @@ async def test_late_answer_to_an_earlier_call_says_nothing_of_a_later_one(bench:
 async def test_late_denial_of_an_earlier_call_says_nothing_of_a_later_one(bench: Bench) -> None:
     order, attempt = await bench.waiting(told=UNKNOWN)
     held = await bench.store.write(attempts.record_query, attempt, NEVER_SEEN, bench.hub.draw(), bench.vault)
-    again, is_ours = await bench.store.write(attempts.send_again, attempt.id, None, bench.hub.draw(), bench.vault)
+    again, is_ours = await bench.store.write(attempts.send_again, held, None, bench.hub.draw(), bench.vault)
     assert (is_ours, again.calls) == (True, held.calls + 1)
     await bench.store.write(attempts.record_query, attempt, NEVER_SEEN, bench.hub.draw(), bench.vault)
     assert await bench.states(order.id) == [AttemptState.SUBMITTED]
+
+
+# ---- a process that stands still between writing a call down and making it -------------------------------------------
+
+
+STILL_US = 2 * LEASE_US
+
+
+@pytest.mark.parametrize("still_us", [SEND_WITHIN_US - 1, SEND_WITHIN_US, STILL_US])
+async def test_call_that_is_late_is_written_down_anew_and_made_once(bench: Bench, still_us: int) -> None:
+    viewer = await bench.world.learner()
+    order = await bench.order(viewer, await bench.world.listing())
+
+    async def stands_still() -> None:
+        bench.clock.pass_us(still_us)
+
+    answer = await disturbed(bench, purchase.open_attempt, after=stands_still).pay(viewer, order)
+    assert answer.value is not None
+    assert (answer.value.state, answer.value.calls) == (AttemptState.CHARGED, 1 if still_us < SEND_WITHIN_US else 2)
+    assert (bench.channel.count("create"), await kinds(bench)) == (1, [])
+
+
+async def test_late_call_that_others_have_taken_for_lost_is_not_made(bench: Bench) -> None:
+    viewer, rival = await bench.world.learner(), bench.rival()
+    order = await bench.order(viewer, await bench.world.listing())
+    bench.channel.then("query", NEVER_SEEN).then("create", REJECTED)
+
+    async def others_go_on() -> None:
+        bench.clock.pass_us(STILL_US)
+        await rival.work()
+
+    slow = disturbed(bench, purchase.open_attempt, after=others_go_on)
+    for _ in ("now", "asked again"):
+        answer = await slow.pay(viewer, order)
+        assert answer.value is not None
+        assert answer.value.state is AttemptState.REJECTED
+    assert (bench.channel.count("create"), await kinds(bench)) == (1, [])
+
+
+async def test_worker_that_stands_still_leaves_the_second_call_to_who_took_over(bench: Bench) -> None:
+    order, _ = await bench.waiting(told=UNKNOWN)
+    rival = bench.rival()
+    bench.channel.then("query", NEVER_SEEN, NEVER_SEEN).then("create", PENDING)
+
+    async def others_go_on() -> None:
+        bench.clock.pass_us(STILL_US)
+        for task in await rival.claimed():
+            await rival.run(task)
+
+    bench.clock.pass_us(2 * SECOND_US)
+    [task] = await bench.claimed()
+    await disturbed(bench, attempts.send_again, after=others_go_on).run(task)
+    assert (await bench.states(order.id), await kinds(bench)) == ([AttemptState.PENDING], [attempt_facts.RESOLVE])
+    assert bench.channel.count("create") == 2
 
 
 async def test_authorisation_beside_a_live_attempt_is_voided(bench: Bench) -> None:

@@ -2,12 +2,13 @@
 
 import pytest
 
-from hub.domain.payments import Result, Source
+from hub.domain.payments import SEND_WITHIN_US, Result, Source
 from hub.domain.requests import RequestKey
 from hub.flows import notices, refund_sending, refunds
 from hub.flows.refund_plans import abilities
 from hub.flows.refunds import RefundRequest
-from tests.flows.benches import Bench
+from hub.store.tasks import LEASE_US
+from tests.flows.benches import Bench, disturbed
 from tests.flows.refunding import ask, figures, given, now, reservations, sold
 from tests.flows.scripted import (
     DECLINED,
@@ -158,6 +159,31 @@ async def test_late_word_about_an_earlier_call_does_not_make_a_later_one_free_to
     shop.channel.then("refund", late_word)
     refund = await refund_sending.ask_once(shop.hub, first)
     assert (refund.state, refund.calls) == ("PENDING", 2)
+
+
+async def test_a_refund_whose_call_is_late_is_written_down_anew_and_asked_for_once(shop: Bench) -> None:
+    order, seller = await sold(shop)
+
+    async def stands_still() -> None:
+        shop.clock.pass_us(SEND_WITHIN_US)
+
+    refund = await given(disturbed(shop, refund_sending.submit_refund, after=stands_still), seller, order)
+    assert (refund.state, refund.calls, shop.channel.count("refund")) == ("SUCCEEDED", 2, 1)
+
+
+async def test_a_late_refund_that_was_called_off_meanwhile_is_not_asked_for(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    rival = shop.rival()
+    shop.channel.then("query_refund", NEVER_SEEN).then("refund", NOT_SENT)
+
+    async def others_go_on() -> None:
+        shop.clock.pass_us(2 * LEASE_US)
+        await rival.work()
+        [[refund_id]] = await shop.rows("SELECT id FROM refund")
+        await refunds.cancel(rival.hub, seller, refund_id=refund_id, idempotency_key="c-1")
+
+    refund = await given(disturbed(shop, refund_sending.submit_refund, after=others_go_on), seller, order)
+    assert (refund.state, shop.channel.count("refund")) == ("CANCELED", 1)
 
 
 async def test_a_refund_that_was_called_off_and_comes_through_after_all_is_shown_to_a_person(shop: Bench) -> None:
