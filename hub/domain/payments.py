@@ -2,7 +2,7 @@
 
 A channel's words are facts, kept for ever. The state of an attempt is a projection of the *set* of its facts: the
 greatest by (rank, provider time, key) wins, whatever the order of arrival. Our own words (NOT_SENT, UNKNOWN) count
-only while the channel has said nothing, and then those about the latest call alone.
+only while the channel has said nothing, and then those about the latest call alone, as does a call's being rejected.
 
     captured > voided, lapsed > authorised > declined > rejected > pending, action      (> not sent, unknown: ours)
 """
@@ -399,7 +399,7 @@ def _kind_done(result: Result, source: Source) -> FactKind | None:
 
 def _key(kind: FactKind, attempt_key: str, call: int, result: Result) -> str:
     """One movement, one key, whoever tells it. What may repeat with another time has the time in it."""
-    if kind in (FactKind.NOT_SENT, FactKind.UNKNOWN):
+    if kind in (FactKind.NOT_SENT, FactKind.UNKNOWN, FactKind.REJECTED):
         return f"{kind}/{attempt_key}/{call}"
     if kind in (FactKind.PENDING, FactKind.ACTION):
         return f"{kind}/{attempt_key}/{result.provider_at_us or ''}"
@@ -423,6 +423,8 @@ def reduce(attempt: PaymentAttempt, fact: Fact) -> PaymentAttempt:
     """The attempt after one more fact; the same object if the fact changes nothing. Monotone: any order, same end."""
     if fact.rank == 0:
         return _own_word(attempt, fact)
+    if fact.kind is FactKind.REJECTED and fact.call != attempt.calls:
+        return attempt  # that call was not executed; one has been made since
     heard = (attempt.heard_rank, _time(attempt.heard_at_us), attempt.heard_key)
     if (fact.rank, _time(fact.provider_at_us), fact.key) <= heard:
         return attempt

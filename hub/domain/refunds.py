@@ -195,7 +195,7 @@ def _kind(result: Result, source: Source) -> RefundFactKind | None:
 
 def _key(kind: RefundFactKind, refund: Refund, result: Result) -> str:
     """A refund is one movement, known by our own key. What may repeat with another time has the time in it."""
-    if kind in (_K.NOT_SENT, _K.UNKNOWN):
+    if kind in (_K.NOT_SENT, _K.UNKNOWN, _K.REJECTED):
         return f"{kind}/{refund.key}/{refund.calls}"
     if kind is _K.PENDING:
         return f"{kind}/{refund.key}/{result.provider_at_us or ''}"
@@ -212,6 +212,8 @@ def reduce(refund: Refund, fact: RefundFact) -> Refund:
     """
     if fact.rank == 0:
         return _own_word(refund, fact)
+    if fact.kind is _K.REJECTED and fact.call != refund.calls:
+        return refund  # that call was not executed; one has been made since
     if fact.amount is not None and fact.amount != refund.amount:
         return refund
     is_called_off = refund.state is _S.CANCELED and not refund.heard_rank  # by us: until its money has moved, or failed

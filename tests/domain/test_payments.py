@@ -54,7 +54,8 @@ def told(start: PaymentAttempt, *facts: Fact) -> PaymentAttempt:
 
 def meaning(facts: list[Fact], calls: int) -> AttemptState:
     """The state that 02 §3 gives a set of facts, by its definition: no arrival in it."""
-    channel = [each for each in facts if each.kind in RANK]
+    is_latest = [each.kind is not FactKind.REJECTED or each.call == calls for each in facts]
+    channel = [each for each, counts in zip(facts, is_latest, strict=True) if counts and each.kind in RANK]
     if channel:
         greatest = max(
             channel, key=lambda each: (RANK[each.kind], each.provider_at_us is not None, each.provider_at_us, each.key)

@@ -65,6 +65,7 @@ def told(start: Refund, *facts: RefundFact) -> Refund:
 
 def meaning(facts: list[RefundFact], calls: int) -> RefundState:
     """The state that 02 §3 gives a set of facts, by its definition: no arrival in it."""
+    facts = [each for each in facts if each.kind is not RefundFactKind.REJECTED or each.call == calls]
     kinds = {each.kind for each in facts}
     bad = [each for each in facts if RANK.get(each.kind) == 4]
     if bad:

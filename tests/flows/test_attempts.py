@@ -156,7 +156,7 @@ async def test_attempt_is_sent_again_by_one_of_two_workers(bench: Bench) -> None
     assert bench.channel.count("create") == 2
 
 
-@pytest.mark.parametrize("late", [NOT_SENT, UNKNOWN], ids=lambda told: str(told.outcome))
+@pytest.mark.parametrize("late", [NOT_SENT, UNKNOWN, REJECTED], ids=lambda told: str(told.outcome))
 async def test_late_answer_to_an_earlier_call_says_nothing_of_a_later_one(bench: Bench, late: Result) -> None:
     """Three processes, each given up by the next: the second's answer comes while the third's call is under way."""
     order, _ = await bench.waiting(told=UNKNOWN)

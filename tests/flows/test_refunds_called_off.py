@@ -138,7 +138,7 @@ async def test_a_refund_that_was_called_off_meanwhile_is_not_sent(shop: Bench) -
     assert shop.channel.count("refund") == 1
 
 
-@pytest.mark.parametrize("late", [NOT_SENT, NEVER_SEEN], ids=["answer", "query"])
+@pytest.mark.parametrize("late", [NOT_SENT, REJECTED, NEVER_SEEN], ids=["not sent", "rejected", "never seen"])
 async def test_late_word_about_an_earlier_call_does_not_make_a_later_one_free_to_be_called_off(
     shop: Bench, late: Result
 ) -> None:
@@ -148,7 +148,7 @@ async def test_late_word_about_an_earlier_call_does_not_make_a_later_one_free_to
 
     async def late_word(_: object) -> Result:
         draw = shop.hub.draw()
-        if late is NOT_SENT:
+        if late is not NEVER_SEEN:
             await shop.store.write(refund_sending.record_refund, first, late, Source.ANSWER, draw, shop.vault)
         else:
             await shop.store.write(refund_sending.record_refund_query, first, late, draw, shop.vault)
