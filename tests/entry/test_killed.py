@@ -22,7 +22,7 @@ from tests.entry.hubs import LIST, House, put_on_sale, until
 from tests.entry.plays.chain import change_back, go_on_reading
 from tests.entry.plays.scene import Scene, sale
 from tests.entry.plays.scenes import SCENES, points, written_units
-from tests.entry.plays.stage import AFTER_A_DAY_S, AFTER_LEASES_S, DEAD, HONOURER, Play, Stage, named
+from tests.entry.plays.stage import AFTER_A_DAY_S, AFTER_LEASES_S, AFTER_PAUSES_S, DEAD, HONOURER, Play, Stage, named
 from tests.servers import open_postgres
 
 DIES_WITHIN_S = 90.0  # on PostgreSQL it may first have to wait for a lease of the process that died before it
@@ -209,7 +209,7 @@ async def test_killed_once_per_class_of_step_and_then_restarted(tmp_path: Path) 
     async with staged(tmp_path / "data", None, list(IN_THE_DEFAULT_RUN)) as stage:
         for point in IN_THE_DEFAULT_RUN:
             await die_at(stage, point)
-        await live_on(stage, list(IN_THE_DEFAULT_RUN), ahead_s=AFTER_LEASES_S)
+        await live_on(stage, list(IN_THE_DEFAULT_RUN), ahead_s=AFTER_PAUSES_S)
         paid = await stage.house.rows("SELECT status, count(*) FROM order_ GROUP BY status")
         assert paid == [("PAID", len(IN_THE_DEFAULT_RUN))]
 
@@ -239,7 +239,7 @@ async def test_killed_at_every_point_and_then_restarted(engine: str, is_late: bo
         for point in chosen:
             await die_at(stage, point)
             print(f"died at {point}")  # noqa: T201  # which one it was, should the next not be reached
-        await live_on(stage, chosen, ahead_s=AFTER_A_DAY_S + 7200 if is_late else AFTER_LEASES_S)
+        await live_on(stage, chosen, ahead_s=AFTER_A_DAY_S + 7200 if is_late else AFTER_PAUSES_S)
 
 
 SALES = 150  # at most: each is put on sale before the first death
@@ -276,7 +276,7 @@ async def test_killed_at_random_times_and_then_restarted(engine: str, tmp_path: 
             stage.hub = await stage.house.serve()
         await stage.hub.kill()
         print(f"{deaths} deaths over {len(begun)} sales")  # noqa: T201  # the seed is for whoever reads a failure
-        stage.hub = await stage.house.serve(ahead_s=AFTER_LEASES_S)
+        stage.hub = await stage.house.serve(ahead_s=AFTER_PAUSES_S)
         stage.is_last = True
         await _each(begun, lambda name: _until_done(stage, sale, named(name)))
         await come_to_rest(stage)

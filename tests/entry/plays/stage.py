@@ -13,6 +13,8 @@ from tests.entry.hubs import House, Sandbox, Serving, Sold
 HONOURER = "folio"
 # Beyond every lease (a task's 45 s, a request's 40 s) and the sandbox's own 60 s before "never seen" is believed.
 AFTER_LEASES_S = 75.0
+# Beyond the longest pause between the first questions about a payment, too: 300 s, where several have died over it.
+AFTER_PAUSES_S = 400.0
 # Beyond an order's deadline and the time after which an unknown outcome is shown to a person, a day each.
 AFTER_A_DAY_S = 25 * 3600.0
 DEAD = (httpx.HTTPError, DemoFailed, WebSocketException, ConnectionError)  # what a client sees of a hub that dies
