@@ -43,7 +43,7 @@ METHODS: dict[str, tuple[str, str]] = {
 }
 CAPABILITIES = Capabilities(
     currencies={words.CURRENCY: AmountRange(1, 10_000_000_000)},  # 0.01 to 100 000 000 yuan
-    not_found_after_ms=60_000,  # said only of what no buyer was given: see `words.not_there`
+    not_found_after_ms=65_000,  # said only of what no buyer was given: see `words.not_there`
     is_dated=False,
     can_refund=True,
     can_refund_partly=True,

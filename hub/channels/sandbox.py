@@ -53,7 +53,7 @@ MINIMUM_MINOR = {
 }  # fmt: skip
 CAPABILITIES = Capabilities(
     currencies={currency: AmountRange(minimum, MAXIMUM_MINOR) for currency, minimum in MINIMUM_MINOR.items()},
-    not_found_after_ms=60_000,  # a slow first call may still land before
+    not_found_after_ms=65_000,  # a slow first call may still land before
     is_dated=True,
     can_authorize=True,
     can_capture_partly=True,

@@ -33,7 +33,7 @@ H5_LIFE_US = 5 * 60 * 1_000_000  # after which WeChat's page refuses, by WeChat'
 CAPABILITIES = Capabilities(
     # One fen; the other end is the merchant's contract, and below what any of its products takes.
     currencies={CURRENCY: AmountRange(1, 99_999_999)},
-    not_found_after_ms=60_000,  # a slow first call may still land before
+    not_found_after_ms=65_000,  # a slow first call may still land before
     is_dated=True,
     can_refund=True,
     can_refund_partly=True,

@@ -2,7 +2,7 @@
 
 A channel's words are facts, kept for ever. The state of an attempt is a projection of the *set* of its facts: the
 greatest by (rank, provider time, key) wins, whatever the order of arrival. Our own words (NOT_SENT, UNKNOWN) count
-only while the channel has said nothing, and then those about the latest call alone, as does a call's being rejected.
+only while the channel has said nothing. They, and that a call was rejected, are about one call: the latest, or nothing.
 
     captured > voided, lapsed > authorised > declined > rejected > pending, action      (> not sent, unknown: ours)
 """
@@ -157,9 +157,9 @@ TRANSITIONS: frozenset[tuple[AttemptState, FactKind, AttemptState]] = frozenset(
 MAX_ATTEMPTS = 10
 # Under one reference a write is not repeated after this: providers forget their keys after about a day.
 RESEND_WITHIN_US = 24 * 3600 * 1_000_000
-# A call that was written down is begun within this, or written down anew: with the longest that it may take, 35 s, it
-# has landed before any channel's "never saw it" is believed (`Capabilities.not_found_after_ms`, 60 s).
-SEND_WITHIN_US = 20 * 1_000_000
+# A call that was written down is begun within this, or written down anew. A channel's "never saw it" is believed a
+# minute after that at the earliest (`Capabilities.not_found_after_ms`).
+SEND_WITHIN_US = 5 * 1_000_000
 # When UNKNOWN attempts are asked about, after the call; then hourly until UNRESOLVED_AFTER_US.
 QUERY_AFTER_S = (2, 5, 15, 60, 300)
 QUERY_EVERY_S = 3600
@@ -257,7 +257,7 @@ class Fact:
     observed_at_us: int
     amount: Money | None = None
     provider_at_us: int | None = None
-    call: int = 1  # for our own words: about which call
+    call: int = 1  # about which call it is, where it is about one alone
 
     @property
     def rank(self) -> int:
@@ -399,7 +399,7 @@ def _kind_done(result: Result, source: Source) -> FactKind | None:
 
 def _key(kind: FactKind, attempt_key: str, call: int, result: Result) -> str:
     """One movement, one key, whoever tells it. What may repeat with another time has the time in it."""
-    if kind in (FactKind.NOT_SENT, FactKind.UNKNOWN, FactKind.REJECTED):
+    if kind in _OF_ONE_CALL:
         return f"{kind}/{attempt_key}/{call}"
     if kind in (FactKind.PENDING, FactKind.ACTION):
         return f"{kind}/{attempt_key}/{result.provider_at_us or ''}"
@@ -421,10 +421,10 @@ def charge_key(result: Result) -> str | None:
 
 def reduce(attempt: PaymentAttempt, fact: Fact) -> PaymentAttempt:
     """The attempt after one more fact; the same object if the fact changes nothing. Monotone: any order, same end."""
+    if is_of_another_call(attempt, fact):
+        return attempt
     if fact.rank == 0:
         return _own_word(attempt, fact)
-    if fact.kind is FactKind.REJECTED and fact.call != attempt.calls:
-        return attempt  # that call was not executed; one has been made since
     heard = (attempt.heard_rank, _time(attempt.heard_at_us), attempt.heard_key)
     if (fact.rank, _time(fact.provider_at_us), fact.key) <= heard:
         return attempt
@@ -438,8 +438,16 @@ def reduce(attempt: PaymentAttempt, fact: Fact) -> PaymentAttempt:
     )
 
 
+def is_of_another_call(attempt: PaymentAttempt, fact: Fact) -> bool:
+    """Whether a fact is about a call that is not the latest, and so says nothing of the attempt."""
+    return fact.kind in _OF_ONE_CALL and fact.call != attempt.calls
+
+
+_OF_ONE_CALL = frozenset({FactKind.NOT_SENT, FactKind.UNKNOWN, FactKind.REJECTED})
+
+
 def _own_word(attempt: PaymentAttempt, fact: Fact) -> PaymentAttempt:
-    if attempt.heard_rank or fact.call != attempt.calls:
+    if attempt.heard_rank:
         return attempt
     state = STATE_OF[fact.kind]
     if state is attempt.state or attempt.state is AttemptState.NOT_SENT:
@@ -493,7 +501,7 @@ def reassured(attempt: PaymentAttempt) -> PaymentAttempt:
 
 
 def resent(attempt: PaymentAttempt, now_us: int) -> PaymentAttempt:
-    """NOT_SENT → SUBMITTED: the same key and body once more, as one more call."""
+    """SUBMITTED: the same key and body once more, as one more call."""
     return replace(attempt, state=AttemptState.SUBMITTED, calls=attempt.calls + 1, sent_at_us=now_us)
 
 

@@ -4,7 +4,8 @@ captured - refunded - reserved >= amount, or there is no refund
 
 What a channel says of a refund is a fact, kept for ever, and the state is a projection of the *set* of facts: `failed`
 outranks `succeeded`, and both together, in any order, are REVERSED. Our own words count only while the channel has said
-nothing, and then those about the latest call alone: NOT_SENT is REQUESTED again, with the same key.
+nothing: NOT_SENT is REQUESTED again, with the same key. They, and `rejected`, are about one call: the latest, or
+nothing.
 
     failed, canceled > succeeded > rejected > pending      (> not sent, unknown: ours)
 
@@ -138,7 +139,7 @@ class RefundFact:
     observed_at_us: int
     amount: Money | None = None  # of SUCCEEDED alone
     provider_at_us: int | None = None
-    call: int = 1  # for our own words: about which call
+    call: int = 1  # about which call it is, where it is about one alone
 
     @property
     def rank(self) -> int:
@@ -195,7 +196,7 @@ def _kind(result: Result, source: Source) -> RefundFactKind | None:
 
 def _key(kind: RefundFactKind, refund: Refund, result: Result) -> str:
     """A refund is one movement, known by our own key. What may repeat with another time has the time in it."""
-    if kind in (_K.NOT_SENT, _K.UNKNOWN, _K.REJECTED):
+    if kind in _OF_ONE_CALL:
         return f"{kind}/{refund.key}/{refund.calls}"
     if kind is _K.PENDING:
         return f"{kind}/{refund.key}/{result.provider_at_us or ''}"
@@ -210,10 +211,10 @@ def reduce(refund: Refund, fact: RefundFact) -> Refund:
 
     A success over another amount than was asked moves nothing: it is a Break, and the money stays reserved.
     """
+    if is_of_another_call(refund, fact):
+        return refund
     if fact.rank == 0:
         return _own_word(refund, fact)
-    if fact.kind is _K.REJECTED and fact.call != refund.calls:
-        return refund  # that call was not executed; one has been made since
     if fact.amount is not None and fact.amount != refund.amount:
         return refund
     is_called_off = refund.state is _S.CANCELED and not refund.heard_rank  # by us: until its money has moved, or failed
@@ -231,6 +232,14 @@ def reduce(refund: Refund, fact: RefundFact) -> Refund:
     return refund if after == refund else after
 
 
+def is_of_another_call(refund: Refund, fact: RefundFact) -> bool:
+    """Whether a fact is about a call that is not the latest, and so says nothing of the refund."""
+    return fact.kind in _OF_ONE_CALL and fact.call != refund.calls
+
+
+_OF_ONE_CALL = frozenset({_K.NOT_SENT, _K.UNKNOWN, _K.REJECTED})
+
+
 def _state(refund: Refund, fact: RefundFact, *, is_greater: bool) -> RefundState:
     has_succeeded = refund.state in (_S.SUCCEEDED, _S.REVERSED) or fact.kind is _K.SUCCEEDED
     has_failed = max(refund.heard_rank, fact.rank) == RANK[_K.FAILED]
@@ -240,7 +249,7 @@ def _state(refund: Refund, fact: RefundFact, *, is_greater: bool) -> RefundState
 
 
 def _own_word(refund: Refund, fact: RefundFact) -> Refund:
-    if refund.heard_rank or fact.call != refund.calls or refund.state not in (_S.SUBMITTED, _S.UNKNOWN):
+    if refund.heard_rank or refund.state not in (_S.SUBMITTED, _S.UNKNOWN):
         return refund
     state = STATE_OF[fact.kind]
     if state is refund.state:
@@ -265,7 +274,7 @@ def is_as_asked(refund: Refund, fact: RefundFact) -> bool:
 
 
 def submitted(refund: Refund, now_us: int) -> Refund:
-    """REQUESTED becomes SUBMITTED: the same key and body, as one more call."""
+    """SUBMITTED: the same key and body, as one more call."""
     return replace(refund, state=_S.SUBMITTED, calls=refund.calls + 1, sent_at_us=now_us, unknown_since_us=None)
 
 

@@ -30,7 +30,7 @@ async def verified(hub: Hub, *, with_chain: bool, progress: Callable[[str], None
         ("refunds follow from facts", refund_checks.refunds),
         ("promises end once", refund_checks.promises),
         ("disputes follow from facts", dispute_checks.disputes),
-        ("whatever is open has a Task", task_checks.open_ends),
+        ("what is open has a Task", task_checks.open_ends),
         ("one right per paid order", _rights),
         ("log dense", _log),
         ("one leaf per ended request", _leaves),

@@ -25,6 +25,7 @@ from hub.domain.payments import (
     Source,
     asked_amount,
     is_as_asked,
+    is_of_another_call,
     next_query_after_s,
     reassured,
     reduce,
@@ -55,7 +56,7 @@ async def apply_fact(
     if fact is None:
         return await _noted(tx, before, result)
     heard = await tx.payments.add_fact(attempt_id, fact)
-    attempt = _informed(reduce(before, fact), result)
+    attempt = before if is_of_another_call(before, fact) else _informed(reduce(before, fact), result)
     if fact.kind is FactKind.AUTHORIZED and fact.source is Source.QUERY:
         attempt = reassured(attempt)
     others = [other for other in await attempts_of(tx, order, before) if other.id != attempt_id]

@@ -35,6 +35,7 @@ from hub.flows.asking import ask, asked
 from hub.flows.attempt_facts import ANEW, RESOLVE, VOID, apply_fact, attempts_of, tell_attempt
 from hub.flows.breaks import open_break
 from hub.flows.entitlements import audiences_of
+from hub.flows.tasks import holds, take_over
 from hub.ports import Channel, Hub, Vault
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
         return None  # one that is NOT_SENT may have lost its process before it was sent again
     channel = hub.channels.get(attempt.channel)
     if channel is None:
-        log.error("attempt %s is live on channel %s, which is not configured", attempt.id, attempt.channel)
-        await _report_if_late(hub, attempt)
-        return hub.clock.now_us() + 60 * 1_000_000
+        return await _without_channel(hub, attempt)
     was_settled = attempt.is_settled
     attempt, retry_after_ms = await _asked_round(hub, channel, attempt, task)
     if was_settled and attempt.state is not AttemptState.CHARGED and retry_after_ms:
@@ -63,6 +62,13 @@ async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
         return None
     await _report_if_late(hub, attempt)
     return _ask_again_at(hub, attempt, task, retry_after_ms)
+
+
+async def _without_channel(hub: Hub, attempt: PaymentAttempt) -> int:
+    """Looked at again in a minute, maybe by a process that has its channel."""
+    log.error("attempt %s is open on channel %s, which is not configured", attempt.id, attempt.channel)
+    await _report_if_late(hub, attempt)
+    return hub.clock.now_us() + 60 * 1_000_000
 
 
 async def ask_once(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> PaymentAttempt:
@@ -89,20 +95,20 @@ async def _asked_round(
         return attempt, after_ms
     attempt = await hub.store.write(record_query, attempt, told, hub.draw(), hub.vault)
     if attempt.is_instructed and attempt.state is AttemptState.AUTHORIZED:
-        return await carry_out(hub, channel, attempt)
+        return await carry_out(hub, channel, attempt, task)
     if attempt.state is not AttemptState.NOT_SENT or now_us - attempt.created_at_us > RESEND_WITHIN_US:
         return attempt, after_ms
     again, is_ours = await hub.store.write(send_again, attempt, task, hub.draw(), hub.vault)
     if not is_ours:
         return again, after_ms
-    again, answer = await sent(hub, channel, again, task)
+    again, answer = await send(hub, channel, again, task)
     if answer is None:
         return again, after_ms
     again = await hub.store.write(record_answer, again, answer, hub.draw(), hub.vault)
     return again, answer.retry_after_ms or 0
 
 
-async def sent(
+async def send(
     hub: Hub, channel: Channel, attempt: PaymentAttempt, task: "LeasedTask | None" = None
 ) -> tuple[PaymentAttempt, Result | None]:
     """Ask a channel to take the money, as was written down a moment ago. A process that has stood still since writes
@@ -114,15 +120,25 @@ async def sent(
     return attempt, await asked(hub, attempt.channel, "create", partial(channel.create, attempt))
 
 
-async def carry_out(hub: Hub, channel: Channel, attempt: PaymentAttempt) -> tuple[PaymentAttempt, int]:
-    """Tell the channel what its merchant wants done with held money: once or again, it is one capture or one void."""
+async def carry_out(
+    hub: Hub, channel: Channel, attempt: PaymentAttempt, task: "LeasedTask | None" = None
+) -> tuple[PaymentAttempt, int]:
+    """Tell the channel what its merchant wants done with held money: once or again, it is one capture or one void.
+    Whoever comes to it late makes sure first that it is still wanted, and for them to tell."""
     instruction = attempt.instruction
     assert instruction is not None, attempt.id
+    since_us = instruction.at_us
+    while hub.clock.now_us() - since_us >= SEND_WITHIN_US:
+        draw = hub.draw()
+        attempt, is_ours = await hub.store.write(hold_on, attempt, task, draw)
+        if not is_ours:
+            return attempt, 0
+        since_us = draw.now_us
     if instruction.kind is InstructionKind.CAPTURE:
         told = await asked(hub, attempt.channel, "capture", partial(channel.capture, attempt, instruction.amount))
     else:
         told = await asked(hub, attempt.channel, "void", partial(channel.void, attempt))
-    attempt = await hub.store.write(record_instructed, attempt.id, told, hub.draw(), hub.vault)
+    attempt = await hub.store.write(record_instructed, attempt, told, task, hub.draw(), hub.vault)
     return attempt, told.retry_after_ms or 0
 
 
@@ -144,23 +160,42 @@ def _may_be_believed(channel: Channel, attempt: PaymentAttempt, now_us: int) -> 
 
 async def record_query(tx: "Tx", known: PaymentAttempt, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
     """`known`: as it was when its channel was asked. That it never saw it is about the latest call of then."""
-    attempt = await _held(tx, known.id)
-    if is_denied(attempt, result):
-        detail = f"{attempt.channel} told of {attempt.key} and says now that it never saw it"
-        await open_break(tx, BreakKind.STATUS, attempt.id, attempt.order_id, detail, draw)
-        return attempt
+    if is_denied(known, result):
+        detail = f"{known.channel} told of {known.key} and says now that it never saw it"
+        await open_break(tx, BreakKind.STATUS, known.id, known.order_id, detail, draw)
+        return await _held(tx, known.id)
     return await apply_fact(tx, known.id, result, fact_of(known, result, Source.QUERY), draw, vault)
 
 
-async def record_instructed(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
-    """The answer to a capture or a void of held money: an end is a fact like any other, the rest is asked about."""
-    attempt = await _held(tx, attempt_id)
-    fact = void_fact_of(attempt, result)
+async def hold_on(
+    tx: "Tx", known: PaymentAttempt, task: "LeasedTask | None", draw: Draw
+) -> tuple[PaymentAttempt, bool]:
+    """Before a channel is told what is to become of held money: whether that is still wanted, and for the caller to
+    tell. Who is no worker (`task` None) takes over from whoever has its Task."""
+    held = await tx.orders.lock_with(known.id)
+    assert held is not None
+    _, attempt = held
+    if not attempt.is_instructed or attempt.instruction != known.instruction:
+        return attempt, False
+    if task is not None:
+        return attempt, await holds(tx, RESOLVE, attempt.id, task, draw)
+    await take_over(tx, RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
+    return attempt, True
+
+
+async def record_instructed(
+    tx: "Tx", known: PaymentAttempt, result: Result, task: "LeasedTask | None", draw: Draw, vault: Vault
+) -> PaymentAttempt:
+    """The answer to a capture or a void of held money: an end is a fact like any other, the rest is asked about. What
+    is no end counts only from who still has the Task: others have told the channel since, and it may have done it."""
+    fact = void_fact_of(known, result)
     if fact is not None:
-        return await apply_fact(tx, attempt_id, result, fact, draw, vault)
-    held = await tx.orders.lock_with(attempt_id)
+        return await apply_fact(tx, known.id, result, fact, draw, vault)
+    held = await tx.orders.lock_with(known.id)
     assert held is not None
     order, before = held
+    if before.instruction != known.instruction or not await holds(tx, RESOLVE, before.id, task, draw):
+        return before
     after = instruction_told(before, result)
     if result.outcome is Outcome.DECLINED and after != before:
         detail = f"{before.channel} held {before.key} and does not pay it out ({result.code}): it is voided"
@@ -187,8 +222,8 @@ async def record_void(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vau
     return await apply_fact(tx, attempt_id, result, void_fact_of(attempt, result), draw, vault)
 
 
-async def record_answer(tx: "Tx", sent: PaymentAttempt, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
-    return await apply_fact(tx, sent.id, result, fact_of(sent, result, Source.ANSWER), draw, vault)
+async def record_answer(tx: "Tx", known: PaymentAttempt, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
+    return await apply_fact(tx, known.id, result, fact_of(known, result, Source.ANSWER), draw, vault)
 
 
 async def _held(tx: "Tx", attempt_id: str) -> PaymentAttempt:
@@ -209,12 +244,12 @@ async def send_again(
     order, attempt = held
     others = [other for other in await attempts_of(tx, order, attempt) if other.id != attempt.id]
     is_as_known = (attempt.state, attempt.calls) == (known.state, known.calls) and attempt.state in _NOT_MADE
-    if not is_as_known or any(other.is_live for other in others) or order.status is not OrderStatus.AWAITING_PAYMENT:
+    is_wanted = order.status is OrderStatus.AWAITING_PAYMENT and draw.now_us < order.deadline_us
+    if not is_as_known or not is_wanted or any(other.is_live for other in others):
         return attempt, False
     if task is None:
-        await tx.tasks.drop(RESOLVE, attempt.id)
-        tx.tasks.lease(RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
-    elif not await tx.tasks.renew(task, draw):
+        await take_over(tx, RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
+    elif not await holds(tx, RESOLVE, attempt.id, task, draw):
         return attempt, False
     return await _moved(tx, order, attempt, resent(attempt, draw.now_us), "sent again", draw, vault), True
 
@@ -257,9 +292,11 @@ async def void(hub: Hub, task: "LeasedTask") -> int | None:
     """The Task that closes an attempt which came to life beside another one."""
     async with hub.store.reading() as rx:
         attempt = await rx.payments.by_id(task.body["attempt"])
-    channel = hub.channels.get(attempt.channel) if attempt else None
-    if attempt is None or channel is None or attempt.state in (AttemptState.CHARGED, AttemptState.VOIDED):
+    if attempt is None or attempt.state in (AttemptState.CHARGED, AttemptState.VOIDED):
         return None
+    channel = hub.channels.get(attempt.channel)
+    if channel is None:
+        return await _without_channel(hub, attempt)
     result = await asked(hub, attempt.channel, "void", partial(channel.void, attempt))
     attempt = await hub.store.write(record_void, attempt.id, result, hub.draw(), hub.vault)
     if result.outcome is Outcome.DONE and not attempt.is_live:

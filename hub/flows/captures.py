@@ -19,6 +19,7 @@ from hub.flows import audit
 from hub.flows.attempt_facts import RESOLVE
 from hub.flows.attempts import ask_once, carry_out
 from hub.flows.keys import key_ended
+from hub.flows.tasks import take_over
 from hub.ports import Capabilities, Hub
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ async def instruct(
     told = await tx.payments.update(replace(attempt, instruction=Instruction(kind, asked, draw.now_us)))
     made = [told if one.id == told.id else one for one in await tx.payments.of_order(order.id)]
     await tx.orders.update(settled(order, made, draw.now_us))
-    await tx.tasks.drop(RESOLVE, told.id)  # its next look may be an hour away: should this process die, others go on
-    tx.tasks.lease(RESOLVE, told.id, {"attempt": told.id}, draw)
+    # Its next look may be an hour away: should this process die, others go on.
+    await take_over(tx, RESOLVE, told.id, {"attempt": told.id}, draw)
     await audit.note(
         tx, viewer, key.operation, told.id, draw, platform_id=order.platform_id, amount=asked.amount_minor,
         currency=asked.currency,

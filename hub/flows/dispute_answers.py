@@ -13,6 +13,7 @@ from hub.domain.requests import Answer, RequestKey
 from hub.flows import audit, disputes
 from hub.flows.asking import asked
 from hub.flows.keys import key_ended
+from hub.flows.tasks import holds, take_over
 from hub.ports import AnswersDisputes, DisputeReply, Hub, Vault
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ async def _answer(
     if opened.attempt is None or opened.dispute is None:
         return Answer(opened.dispute, opened.refusal, opened.is_replay)
     reply = await _send(hub, opened.attempt, opened.dispute)
-    dispute, refusal = await hub.store.write(record_dispute_answer, opened.dispute, reply, key, hub.draw(), hub.vault)
+    dispute, refusal = await hub.store.write(
+        record_dispute_answer, opened.dispute, reply, key, None, hub.draw(), hub.vault
+    )
     return Answer(dispute, refusal)
 
 
@@ -86,6 +89,8 @@ async def open_dispute_answer(
     if seen is not None:
         is_resumed = seen.is_dead and dispute.answer is not None and dispute.answer.state is AnswerState.SUBMITTED
         attempt = await tx.payments.by_id(dispute.attempt_id) if is_resumed else None
+        if is_resumed:
+            await take_over(tx, SEND, dispute.answer_key, _task_of(dispute), draw)
         return Opened(dispute, attempt, seen.refusal, is_replay=not is_resumed)
     refusal: Refusal | None = None
     if not dispute.needs_answer:
@@ -96,9 +101,13 @@ async def open_dispute_answer(
         await tx.requests.finish(key, refusal)
         return Opened(dispute, refusal=refusal)
     dispute = await tx.disputes.update(replace(dispute, answer=said, answers=dispute.answers + 1))
-    tx.tasks.lease(SEND, dispute.answer_key, {"dispute": dispute.id, "number": dispute.answers}, draw)
+    tx.tasks.lease(SEND, dispute.answer_key, _task_of(dispute), draw)
     await audit.note_staff(tx, viewer, key.operation, dispute.id, draw, platform_id=order.platform_id)
     return Opened(dispute, await tx.payments.by_id(dispute.attempt_id))
+
+
+def _task_of(dispute: Dispute) -> dict[str, object]:
+    return {"dispute": dispute.id, "number": dispute.answers}
 
 
 async def _held(tx: "Tx", dispute_id: str) -> Dispute | None:
@@ -137,17 +146,24 @@ _NOT_TAKEN = frozenset({Outcome.DECLINED, Outcome.REJECTED})
 
 
 async def record_dispute_answer(
-    tx: "Tx", sent: Dispute, reply: DisputeReply, key: RequestKey | None, draw: Draw, vault: Vault
+    tx: "Tx",
+    known: Dispute,
+    reply: DisputeReply,
+    key: RequestKey | None,
+    task: "LeasedTask | None",
+    draw: Draw,
+    vault: Vault,
 ) -> tuple[Dispute, Refusal | None]:
-    """Taken, refused, or to be sent again by the Task. What the channel says of the dispute itself is a fact."""
-    dispute = await _held(tx, sent.id)
-    assert dispute is not None, sent.id
+    """Taken, refused, or to be sent again by the Task. What the channel says of the dispute itself is a fact. A refusal
+    counts only from who still has the Task: others have sent the same since, and it may have been taken."""
+    dispute = await _held(tx, known.id)
+    assert dispute is not None, known.id
     said, outcome = dispute.answer, reply.result.outcome
     refusal: Refusal | None = None
-    if dispute.answers == sent.answers and said is not None and said.state is AnswerState.SUBMITTED:
+    if dispute.answers == known.answers and said is not None and said.state is AnswerState.SUBMITTED:
         if outcome is Outcome.DONE:
             said = replace(said, state=AnswerState.TAKEN, evidence=None)
-        elif outcome in _NOT_TAKEN:
+        elif outcome in _NOT_TAKEN and await holds(tx, SEND, dispute.answer_key, task, draw):
             said = replace(said, state=AnswerState.REFUSED, evidence=None, code=reply.result.code)
             refusal = AnswerRefused(dispute.channel, reply.result.code)
         if said != dispute.answer:
@@ -156,8 +172,7 @@ async def record_dispute_answer(
             if said.state is AnswerState.TAKEN:
                 await disputes.forget_deadline(tx, dispute)
         elif key is not None:
-            body = {"dispute": dispute.id, "number": dispute.answers}
-            await tx.tasks.put_back(SEND, dispute.answer_key, body, draw.now_us + FIRST_LOOK_US, draw)
+            await tx.tasks.put_back(SEND, dispute.answer_key, _task_of(dispute), draw.now_us + FIRST_LOOK_US, draw)
     if reply.word is not None:
         dispute = await disputes.apply_word(
             tx, dispute.attempt_id, reply.word, Source.ANSWER, reply.result, draw, vault
@@ -175,7 +190,7 @@ async def send_again(hub: Hub, task: "LeasedTask") -> int | None:
     if dispute is None or attempt is None or not _is_waiting(dispute, task.body["number"]):
         return None
     reply = await _send(hub, attempt, dispute)
-    told, _ = await hub.store.write(record_dispute_answer, dispute, reply, None, hub.draw(), hub.vault)
+    told, _ = await hub.store.write(record_dispute_answer, dispute, reply, None, task, hub.draw(), hub.vault)
     if not _is_waiting(told, task.body["number"]):
         return None
     return hub.clock.now_us() + next_query_after_s(max(task.attempts - 1, 0)) * 1_000_000

@@ -41,7 +41,7 @@ from hub.domain.requests import Answer, RequestKey, Seen
 from hub.domain.routing import may_go_on, why_no_failover
 from hub.flows import access, anchors, records
 from hub.flows.attempt_facts import RESOLVE, apply_fact, tell_attempt
-from hub.flows.attempts import ask_once, sent
+from hub.flows.attempts import ask_once, send
 from hub.flows.entitlements import audiences_of, grant_purchase
 from hub.flows.merchants import admit
 from hub.flows.wallets import holder_of
@@ -254,7 +254,7 @@ async def _ask_and_record(
         await hub.store.write(finish_request, key)
         return Answer(attempt)
     while True:
-        attempt, result = await sent(hub, hub.channels[attempt.channel], attempt)
+        attempt, result = await send(hub, hub.channels[attempt.channel], attempt)
         if result is None:
             await hub.store.write(finish_request, key)
             return Answer(attempt)
@@ -268,7 +268,7 @@ async def _ask_and_record(
 
 async def record_result(
     tx: "Tx",
-    asked: PaymentAttempt,
+    known: PaymentAttempt,
     result: Result,
     key: RequestKey,
     draw: Draw,
@@ -278,12 +278,12 @@ async def record_result(
 ) -> Answer[PaymentAttempt]:
     """G 支付结果: everything that follows from the channel's answer, in one transaction. Where nothing was done at all
     and the hub chose the channel, the answer is the next channel's attempt, which is to be sent."""
-    fact = fact_of(asked, result, Source.ANSWER)
-    attempt = await apply_fact(tx, asked.id, result, fact, draw, vault)
+    fact = fact_of(known, result, Source.ANSWER)
+    attempt = await apply_fact(tx, known.id, result, fact, draw, vault)
     if attempt.is_live:
         await tx.tasks.put_back(RESOLVE, attempt.id, {"attempt": attempt.id}, draw.now_us + FIRST_LOOK_US, draw)
     else:
-        await tx.tasks.drop(RESOLVE, attempt.id)
+        await tx.tasks.let_go(RESOLVE, attempt.id, draw)
     if following := await _following(tx, attempt, key, draw, vault, request, way):
         return Answer(following)
     await tx.requests.finish(key, None)

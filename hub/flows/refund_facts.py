@@ -22,6 +22,7 @@ from hub.domain.refunds import (
     RefundState,
     fact_of,
     is_as_asked,
+    is_of_another_call,
     parts_now,
     reduce,
     refunded,
@@ -39,19 +40,19 @@ if TYPE_CHECKING:
 RESOLVE = "resolve_refund"
 
 
-async def apply_fact(tx: "Tx", asked: Refund, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
-    """Lock the order, keep the fact, reduce, and write all that follows from it. `asked`: as it was when its channel
-    was asked; our own words are about the latest call of then."""
-    order, before, attempt = await locked(tx, asked.id)
-    fact = fact_of(asked, attempt.channel, result, source)
+async def apply_fact(tx: "Tx", known: Refund, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
+    """Lock the order, keep the fact, reduce, and write all that follows from it. `known`: as it was when its channel
+    was asked, or told of it; what is about one call is about the latest of then."""
+    order, before, attempt = await locked(tx, known.id)
+    fact = fact_of(known, attempt.channel, result, source)
     if fact is None:
         informed = _informed(before, result)
         return before if informed == before else await tx.refunds.update(informed)
-    heard = await tx.refunds.add_fact(asked.id, fact)
+    heard = await tx.refunds.add_fact(known.id, fact)
     await _break_on(tx, before, fact, heard, draw)
     if fact.kind is RefundFactKind.PENDING and _is_given_up(before):
         await _break_on_given_up(tx, before, fact, draw)
-    after = _informed(reduce(before, fact), result)
+    after = before if is_of_another_call(before, fact) else _informed(reduce(before, fact), result)
     if after == before:
         return before
     if after.state is not before.state:

@@ -68,9 +68,9 @@ async def submit_refund(tx: "Tx", known: Refund, draw: Draw, vault: Vault) -> tu
     return refund, attempt
 
 
-async def record_refund(tx: "Tx", sent: Refund, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
+async def record_refund(tx: "Tx", known: Refund, result: Result, source: Source, draw: Draw, vault: Vault) -> Refund:
     """What an answer or a query says; the Task that asks stays as long as there is something to ask."""
-    refund = await apply_fact(tx, sent, result, source, draw, vault)
+    refund = await apply_fact(tx, known, result, source, draw, vault)
     if not refund.is_open:
         await tx.tasks.drop(RESOLVE, refund.id)
     else:
@@ -140,8 +140,8 @@ async def expire_refund(tx: "Tx", refund_id: str, draw: Draw, vault: Vault) -> R
     return refund
 
 
-async def record_refund_query(tx: "Tx", asked: Refund, result: Result, draw: Draw, vault: Vault) -> Refund:
-    return await apply_fact(tx, asked, result, Source.QUERY, draw, vault)
+async def record_refund_query(tx: "Tx", known: Refund, result: Result, draw: Draw, vault: Vault) -> Refund:
+    return await apply_fact(tx, known, result, Source.QUERY, draw, vault)
 
 
 def _was_never_there(result: Result) -> bool:

@@ -53,6 +53,18 @@ async def renew(tx: "Tx", task: "LeasedTask", draw: Draw) -> bool:
     return await tx.tasks.renew(task, draw)
 
 
+async def holds(tx: "Tx", kind: str, key: str, task: "LeasedTask | None", draw: Draw) -> bool:
+    """Whether the caller is who works on this: a worker by its fence, or the process that leased the task as it made it
+    (`task` None). Its lease begins anew."""
+    return await (tx.tasks.renew_inline(kind, key, draw) if task is None else tx.tasks.renew(task, draw))
+
+
+async def take_over(tx: "Tx", kind: str, key: str, body: "dict[str, object]", draw: Draw) -> None:
+    """Lease a task to this process, whoever has it: that one cannot end it any more."""
+    await tx.tasks.drop(kind, key)
+    tx.tasks.lease(kind, key, body, draw)
+
+
 async def bury_task(hub: Hub, task: "LeasedTask", error: str) -> bool:
     """Out of tries: kept for a person."""
     return await hub.store.write(bury, task, error, hub.draw())

@@ -37,7 +37,7 @@ from hub.store.chain_transactions import chain_transaction, replaced_transaction
 from hub.store.metadata import blob, inserted, integer, is_one_of, metadata, text
 from hub.store.orders import order
 from hub.store.payments import payment_attempt
-from hub.store.tasks import Open, open_of, task, with_task
+from hub.store.tasks import OpenEnd, open_end_of, task, with_task
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -204,9 +204,9 @@ class Anchors:
         """A page of all, in the order of their ids, which is that of their making; `after` '' is the first."""
         return await self._rx.many(_BATCHES, batch_of, after_id=after, most=most)
 
-    async def placed_nowhere(self, kinds: Sequence[str]) -> list[Open]:
+    async def open_ends(self, kinds: Sequence[str]) -> list[OpenEnd]:
         """All that no block holds, by their ids, and whether a Task of these kinds sees to each."""
-        return await self._rx.many(_PLACED_NOWHERE, open_of, kinds=list(kinds))
+        return await self._rx.many(_PLACED_NOWHERE, open_end_of, kinds=list(kinds))
 
     async def batches_at(self, contract: str) -> list[AnchorBatch]:
         """All that this contract holds, or may: also what is not sent yet, as others may have brought it there."""

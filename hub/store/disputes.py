@@ -31,7 +31,7 @@ from hub.domain.disputes import (
 from hub.domain.money import Money
 from hub.domain.payments import Source
 from hub.store.metadata import Serial, inserted, integer, is_one_of, metadata, text
-from hub.store.tasks import Open, open_of, with_task
+from hub.store.tasks import OpenEnd, open_end_of, with_task
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -112,9 +112,10 @@ class Disputes:
         """The order's first open dispute: while there is one, its money is not refunded."""
         return next((one for one in await self.of_order(order_id) if one.is_open), None)
 
-    async def answering(self, kinds: Sequence[str]) -> list[Open]:
-        """All whose answer nobody has taken or refused yet, by their answers' keys, likewise."""
-        return await self._rx.many(_ANSWERING, open_of, kinds=list(kinds))
+    async def open_ends(self, kinds: Sequence[str]) -> list[OpenEnd]:
+        """All whose answer nobody has taken or refused yet, by their answers' keys, and whether a Task of these kinds
+        sees to each."""
+        return await self._rx.many(_ANSWERING, open_end_of, kinds=list(kinds))
 
     async def update(self, changed: Dispute) -> Dispute:
         """Store a new state under the next version, which is returned."""

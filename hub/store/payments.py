@@ -33,7 +33,7 @@ from hub.domain.payments import (
 )
 from hub.store.facts import Heard, fact_table, keep_fact
 from hub.store.metadata import Serial, inserted, integer, is_one_of, metadata, text
-from hub.store.tasks import Open, open_of, with_task
+from hub.store.tasks import OpenEnd, open_end_of, with_task
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -74,7 +74,7 @@ payment_attempt = Table(
     UniqueConstraint("channel", "key"),
 )
 Index("ix_payment_attempt_channel", payment_attempt.c.channel, payment_attempt.c.created_at_us)
-_is_live = payment_attempt.c.state.in_(sorted(LIVE))
+_is_live = payment_attempt.c.state.in_([literal_column(f"'{state}'") for state in sorted(LIVE)])
 Index(
     "one_live_attempt",
     payment_attempt.c.order_id,
@@ -122,9 +122,9 @@ class Payments:
         """Those of a channel that may still take the money."""
         return await self._rx.many(_LIVE_ON, attempt_of, channel_=channel)
 
-    async def live(self, kinds: Sequence[str]) -> list[Open]:
+    async def open_ends(self, kinds: Sequence[str]) -> list[OpenEnd]:
         """All that may still take the money, by their keys, and whether a Task of these kinds sees to each."""
-        return await self._rx.many(_LIVE, open_of, kinds=list(kinds))
+        return await self._rx.many(_LIVE, open_end_of, kinds=list(kinds))
 
     async def of_purchase(self, channel: str, channel_ref: str, since_us: int) -> PaymentAttempt | None:
         """The attempt whose money moved under a channel's own reference; or the one made since then that waits for it
@@ -216,11 +216,10 @@ _plain = attrgetter(*_PLAIN)
 _INSERT = inserted(payment_attempt).on_conflict_do_nothing().returning(_c.id)
 _OF_ORDER = select(payment_attempt).where(_c.order_id == bindparam("order_id")).order_by(_c.number)
 _BY_ID = select(payment_attempt).where(_c.id == bindparam("attempt_id"))
-_is_in_live_state = _c.state.in_([literal_column(f"'{state}'") for state in sorted(LIVE)])
-_LIVE = with_task(_c.key, _c.state, _c.id).where(_is_in_live_state).order_by(_c.id)
+_LIVE = with_task(_c.key, _c.state, _c.id).where(_is_live).order_by(_c.id)
 _LIVE_ON = (
     select(payment_attempt)
-    .where(_is_in_live_state)
+    .where(_is_live)
     .where(_c.channel == bindparam("channel_"))
     .order_by(_c.id)
 )

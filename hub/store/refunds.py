@@ -26,7 +26,7 @@ from hub.store.catalogue import merchant
 from hub.store.facts import Heard, fact_table, keep_fact
 from hub.store.metadata import Serial, inserted, integer, is_one_of, metadata, text
 from hub.store.payments import attempt_of, channel_fact, payment_attempt
-from hub.store.tasks import Open, open_of, with_task
+from hub.store.tasks import OpenEnd, open_end_of, with_task
 
 if TYPE_CHECKING:
     from hub.store.transactions import Rx
@@ -116,9 +116,9 @@ class Refunds:
         """All refunds of an order, first to last."""
         return await self._rx.many(_OF_ORDER, refund_of, order_id=order_id)
 
-    async def open(self, kinds: Sequence[str]) -> list[Open]:
+    async def open_ends(self, kinds: Sequence[str]) -> list[OpenEnd]:
         """All that may still give money back, by their keys, and whether a Task of these kinds sees to each."""
-        return await self._rx.many(_OPEN, open_of, kinds=list(kinds))
+        return await self._rx.many(_OPEN, open_end_of, kinds=list(kinds))
 
     async def with_attempt(self, refund_id: str) -> tuple[Refund, PaymentAttempt] | None:
         """A refund and the charge that it gives back, as an adapter takes them."""

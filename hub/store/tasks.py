@@ -136,6 +136,15 @@ class Tasks:
         binds = {"kind_": kind, "key_": key, "run_at": run_at_us, "body_": text_body, "owner_": draw.owner}
         return await self._rx.run(_PUT_BACK, **binds) == 1
 
+    async def let_go(self, kind: str, key: str, draw: Draw) -> bool:
+        """End a task that this process has leased inline. False: it is not there, or another's by now."""
+        return await self._rx.run(_LET_GO, kind_=kind, key_=key, owner_=draw.owner) == 1
+
+    async def renew_inline(self, kind: str, key: str, draw: Draw) -> bool:
+        """Renew what `lease` has given to this process. False: a worker has taken it over, maybe its own."""
+        binds = {"kind_": kind, "key_": key, "owner_": draw.owner, "until": draw.now_us + LEASE_US}
+        return await self._rx.run(_RENEW_INLINE, **binds) == 1
+
     async def again(self, kind: str, key: str, body: dict[str, Any], run_at_us: int) -> None:
         """Have it done from then on, also one that is just being worked on: what its worker has seen is no longer so,
         and it cannot finish what it holds."""
@@ -185,7 +194,7 @@ class Tasks:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenEnd:
     """One thing that may still change, and whether there is a Task that sees to it."""
 
     name: str
@@ -194,13 +203,13 @@ class Open:
 
 
 def with_task(name: ColumnElement[str], state: ColumnElement[str], key: ColumnElement[str]) -> Select[Any]:
-    """The columns of an `Open`: `key` is that of its Task, whose kind is one of `kinds`."""
+    """The columns of an `OpenEnd`: `key` is that of its Task, whose kind is one of `kinds`."""
     seen_to = exists().where((_c.key == key) & is_one_of(_c.kind, "kinds"))
     return select(name, state, case((seen_to, literal_column("1", Integer)), else_=literal_column("0", Integer)))
 
 
-def open_of(name: str, state: str, is_seen_to: int) -> Open:
-    return Open(name, state, bool(is_seen_to))
+def open_end_of(name: str, state: str, is_seen_to: int) -> OpenEnd:
+    return OpenEnd(name, state, bool(is_seen_to))
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,10 +311,15 @@ _FINISH = delete(task).where(_fenced)
 _DROP = delete(task).where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")))
 _free = {"lease_until_us": null(), "owner": null(), "run_at_us": bindparam("run_at"), "body": bindparam("body_")}
 _RETRY = update(task).where(_fenced).values(last_error=bindparam("error"), **_free)
-_PUT_BACK = (
+_is_leased_here = (
+    (_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")) & (_c.owner == bindparam("owner_"))
+)
+_PUT_BACK = update(task).where(_is_leased_here).values(**_free)
+_LET_GO = delete(task).where(_is_leased_here)
+_RENEW_INLINE = (
     update(task)
-    .where((_c.kind == bindparam("kind_")) & (_c.key == bindparam("key_")) & (_c.owner == bindparam("owner_")))
-    .values(**_free)
+    .where(_is_leased_here & (_c.attempts == literal_column("1")))
+    .values(lease_until_us=bindparam("until", type_=BigInteger()))
 )
 _AGAIN = (
     update(task)

@@ -12,7 +12,7 @@ from hub.domain.disputes import DisputeState, DisputeWord
 from hub.domain.money import Money
 from hub.domain.payments import PaymentAttempt
 from hub.entry.verification import verified
-from hub.flows import deliveries, notices, refunds, webhooks
+from hub.flows import deliveries, notices, purchase, refunds, webhooks
 from hub.flows.refunds import RefundRequest
 from hub.ports import LeafClaim
 from hub.store.database import open_store
@@ -94,7 +94,7 @@ async def test_money_of_another_currency_that_a_dispute_took_was_none_of_the_esc
 
 
 DISPUTES = "disputes and the rights they touch follow from facts"
-OPEN_ENDS = "whatever is open has a Task that sees to it"
+OPEN_ENDS = "open payments, refunds, answers and batches have a Task"
 REFUNDS, PROMISES = "refunds follow from facts, within what was captured", "each promise of the books ends once"
 
 
@@ -144,6 +144,22 @@ async def test_each_lie_is_found_by_its_check(bench: Bench, sqlite_url: str, lie
         assert database.execute(lie).rowcount > 0
     database.close()
     assert set(await wrong(bench)) == found
+
+
+async def test_what_is_open_and_has_no_task_is_found(bench: Bench) -> None:
+    _, attempt = await bench.waiting(told=PENDING)
+    await bench.buy(await bench.world.learner(), await bench.world.listing(), "not yet on chain")
+    await bench.store.stamp()
+    await purchase.record_on_chain(bench.hub)
+    batch_id = await bench.one("SELECT id FROM anchor_batch WHERE block_number IS NULL")
+    assert await wrong(bench) == {}
+
+    async def forget(tx: Any) -> None:
+        await tx.run(text("DELETE FROM task WHERE kind IN ('resolve_attempt', 'anchor_batch')"))
+
+    await bench.store.write(forget)
+    told = [f"{attempt.key} is PENDING, and no Task sees to it", f"{batch_id} is QUEUED, and no Task sees to it"]
+    assert await wrong(bench) == {OPEN_ENDS: told}
 
 
 async def test_a_log_that_was_pruned_is_still_true_and_an_archive_that_overlaps_it_is_not(bench: Bench) -> None:

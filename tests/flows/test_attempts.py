@@ -142,20 +142,6 @@ async def test_attempt_whose_task_an_earlier_answer_has_ended_is_not_sent_again(
     assert bench.channel.count("create") == 1
 
 
-async def test_attempt_is_sent_again_by_one_of_two_workers(bench: Bench) -> None:
-    order, attempt = await bench.waiting(told=UNKNOWN)
-    bench.clock.pass_us(2 * SECOND_US)
-    [task] = await bench.claimed()
-    bench.channel.then("query", NEVER_SEEN, NEVER_SEEN).then("create", PENDING, PENDING)
-
-    async def other_sends() -> None:
-        await attempts.ask_once(bench.hub, bench.channel, attempt)  # type: ignore[arg-type]  # as much as is called
-
-    await disturbed(bench, attempts.send_again, before=other_sends).run(task)
-    assert (await bench.states(order.id), await kinds(bench)) == ([AttemptState.PENDING], [attempt_facts.RESOLVE])
-    assert bench.channel.count("create") == 2
-
-
 @pytest.mark.parametrize("late", [NOT_SENT, UNKNOWN, REJECTED], ids=lambda told: str(told.outcome))
 async def test_late_answer_to_an_earlier_call_says_nothing_of_a_later_one(bench: Bench, late: Result) -> None:
     """Three processes, each given up by the next: the second's answer comes while the third's call is under way."""
@@ -194,6 +180,21 @@ async def test_late_denial_of_an_earlier_call_says_nothing_of_a_later_one(bench:
     assert (is_ours, again.calls) == (True, held.calls + 1)
     await bench.store.write(attempts.record_query, attempt, NEVER_SEEN, bench.hub.draw(), bench.vault)
     assert await bench.states(order.id) == [AttemptState.SUBMITTED]
+    await told(bench, attempt, charged(attempt))
+    await bench.store.write(attempts.record_query, attempt, NEVER_SEEN, bench.hub.draw(), bench.vault)
+    assert await bench.break_kinds() == [], "it was true when it was said"
+
+
+async def test_late_rejection_of_an_earlier_call_does_not_explain_what_became_of_a_later_one(bench: Bench) -> None:
+    order, attempt = await bench.waiting(told=UNKNOWN)
+    await bench.store.write(attempts.record_query, attempt, NEVER_SEEN, bench.hub.draw(), bench.vault)
+    [held] = await bench.attempts(order.id)
+    again, _ = await bench.store.write(attempts.send_again, held, None, bench.hub.draw(), bench.vault)
+    lost = replace(UNKNOWN, code="timeout")
+    for known, answer in ((again, lost), (attempt, REJECTED)):
+        await bench.store.write(attempts.record_answer, known, answer, bench.hub.draw(), bench.vault)
+    [after] = await bench.attempts(order.id)
+    assert (after.state, after.code) == (AttemptState.UNKNOWN, "timeout")
 
 
 # ---- a process that stands still between writing a call down and making it -------------------------------------------
@@ -231,6 +232,44 @@ async def test_late_call_that_others_have_taken_for_lost_is_not_made(bench: Benc
         assert answer.value is not None
         assert answer.value.state is AttemptState.REJECTED
     assert (bench.channel.count("create"), await kinds(bench)) == (1, [])
+
+
+async def test_late_call_is_not_made_while_that_of_others_is_under_way(bench: Bench) -> None:
+    viewer, rival, is_called, is_time = await bench.world.learner(), bench.rival(), asyncio.Event(), asyncio.Event()
+    order = await bench.order(viewer, await bench.world.listing())
+    working: list[asyncio.Task[int]] = []
+
+    async def under_way(_: PaymentAttempt) -> Result:
+        is_called.set()
+        await is_time.wait()
+        return PENDING
+
+    async def others_go_on() -> None:
+        bench.clock.pass_us(STILL_US)
+        working.append(asyncio.create_task(rival.work()))
+        await is_called.wait()
+
+    bench.channel.then("query", NEVER_SEEN).then("create", under_way)
+    answer = await disturbed(bench, purchase.open_attempt, after=others_go_on).pay(viewer, order)
+    assert answer.value is not None
+    assert (answer.value.state, answer.value.calls) == (AttemptState.SUBMITTED, 2)
+    is_time.set()
+    await working[0]
+    assert (await bench.states(order.id), await kinds(bench)) == ([AttemptState.PENDING], [attempt_facts.RESOLVE])
+    assert bench.channel.count("create") == 1
+
+
+async def test_late_call_for_an_order_whose_time_is_over_is_not_made(bench: Bench) -> None:
+    viewer = await bench.world.learner()
+    order = await bench.order(viewer, await bench.world.listing())
+
+    async def stands_still() -> None:
+        bench.clock.at_us = order.deadline_us
+
+    await disturbed(bench, purchase.open_attempt, after=stands_still).pay(viewer, order)
+    bench.channel.then("query", NEVER_SEEN)
+    await bench.work()
+    assert (bench.channel.count("create"), await bench.states(order.id)) == (0, [AttemptState.NOT_SENT])
 
 
 async def test_worker_that_stands_still_leaves_the_second_call_to_who_took_over(bench: Bench) -> None:
@@ -275,6 +314,17 @@ async def test_attempt_that_may_still_take_money_is_closed_until_its_channel_say
     await bench.work()
     assert (await bench.states(order.id))[0] is AttemptState.VOIDED
     assert attempt_facts.VOID not in await kinds(bench)
+
+
+async def test_attempt_is_closed_by_a_process_that_has_its_channel(bench: Bench) -> None:
+    viewer = await bench.world.learner()
+    order, first = await bench.waiting(viewer, told=DECLINED)
+    await bench.pay(viewer, order, key="pay-2", channel="other")
+    await told(bench, first, authorised(first))
+    [task] = [one for one in await bench.claimed() if one.kind == attempt_facts.VOID]
+    without = replace(bench.hub, channels={})
+    assert await attempts.void(without, task) == bench.clock.now_us() + 60 * SECOND_US
+    assert (await bench.states(order.id))[0] is AttemptState.AUTHORIZED
 
 
 async def test_authorisation_on_an_order_that_is_paid_is_voided(bench: Bench) -> None:

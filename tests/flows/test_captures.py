@@ -21,7 +21,8 @@ from hub.domain.people import Viewer
 from hub.domain.refusals import ChannelUnavailable, InvalidInput, NotFound, StateConflict
 from hub.domain.requests import Answer, InProgress
 from hub.flows import attempts, captures, notices
-from tests.flows.benches import Bench
+from hub.store.tasks import LEASE_US
+from tests.flows.benches import Bench, disturbed
 from tests.flows.scripted import (
     DECLINED,
     NEVER_SEEN,
@@ -288,6 +289,64 @@ async def test_what_cannot_be_captured_is_refused_before_any_call(holding: Bench
     await capture(holding, seller, attempt, key="take-all")
     refusal = (await capture(holding, seller, attempt, key="take-again")).refusal
     assert refusal == StateConflict(AttemptState.CHARGED, "paymentCapture")
+
+
+# ---- a process that stands still over a capture ----------------------------------------------------------------------
+
+
+STILL_US = 2 * LEASE_US
+
+
+@pytest.mark.parametrize("late", [REJECTED, DECLINED, UNKNOWN], ids=lambda told: str(told.outcome))
+async def test_late_word_about_a_capture_does_not_undo_what_others_have_told_the_channel_since(
+    holding: Bench, late: Result
+) -> None:
+    order, attempt, seller = await held(holding)
+    rival = holding.rival()
+    holding.channel.then("capture", late, UNKNOWN).then("query", authorised)
+
+    async def others_go_on() -> None:
+        holding.clock.pass_us(STILL_US)
+        for task in await rival.claimed():
+            await rival.run(task)
+
+    await capture(disturbed(holding, attempts.record_instructed, before=others_go_on), seller, attempt, PART)
+    [after] = await holding.attempts(order.id)
+    assert (after.state, after.instruction and after.instruction.amount) == (AttemptState.UNKNOWN, PART)
+    assert holding.channel.captured == [PART, PART]
+    holding.channel.then("query", lambda a: charged(a, amount=PART))
+    holding.clock.pass_us(300 * SECOND_US)
+    await holding.work()
+    assert ((await holding.order_now(order.id)).status, await holding.break_kinds()) == (OrderStatus.PAID, [])
+
+
+async def test_late_capture_that_is_not_wanted_any_more_is_not_made(holding: Bench) -> None:
+    order, attempt, seller = await held(holding)
+    rival = holding.rival()
+    holding.channel.then("capture", REJECTED).then("query", authorised)
+
+    async def others_go_on() -> None:
+        holding.clock.pass_us(STILL_US)
+        for task in await rival.claimed():
+            await rival.run(task)
+        await capture(rival, seller, attempt, PART, key="less")
+
+    answer = await capture(disturbed(holding, captures.instruct, after=others_go_on), seller, attempt)
+    assert answer.value is not None
+    assert answer.value.state is AttemptState.CHARGED
+    assert holding.channel.captured == [attempt.amount, PART]
+    assert (await holding.order_now(order.id)).received_minor == PART.amount_minor
+
+
+async def test_late_capture_that_is_still_wanted_is_made_once(holding: Bench) -> None:
+    order, attempt, seller = await held(holding)
+
+    async def stands_still() -> None:
+        holding.clock.pass_us(STILL_US)
+
+    await capture(disturbed(holding, captures.instruct, after=stands_still), seller, attempt)
+    assert (holding.channel.captured, await holding.states(order.id)) == ([attempt.amount], [AttemptState.CHARGED])
+    assert await holding.rows("SELECT kind FROM task WHERE kind = 'resolve_attempt'") == []
 
 
 async def test_channel_that_holds_nothing_is_refused_before_there_is_an_attempt(bench: Bench) -> None:

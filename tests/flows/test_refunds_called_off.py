@@ -1,5 +1,8 @@
 """Refunds that no channel takes, and refunds that are called off."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from hub.domain.payments import SEND_WITHIN_US, Result, Source
@@ -184,6 +187,29 @@ async def test_a_late_refund_that_was_called_off_meanwhile_is_not_asked_for(shop
 
     refund = await given(disturbed(shop, refund_sending.submit_refund, after=others_go_on), seller, order)
     assert (refund.state, shop.channel.count("refund")) == ("CANCELED", 1)
+
+
+async def test_a_late_refund_is_not_asked_for_while_others_ask_for_it(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    rival, is_called, is_time = shop.rival(), asyncio.Event(), asyncio.Event()
+    working: list[asyncio.Task[int]] = []
+
+    async def under_way(refund: Any) -> Result:
+        is_called.set()
+        await is_time.wait()
+        return given_back(refund)
+
+    async def others_go_on() -> None:
+        shop.clock.pass_us(2 * LEASE_US)
+        working.append(asyncio.create_task(rival.work()))
+        await is_called.wait()
+
+    shop.channel.then("query_refund", NEVER_SEEN).then("refund", under_way)
+    refund = await given(disturbed(shop, refund_sending.submit_refund, after=others_go_on), seller, order)
+    assert (refund.state, refund.calls) == ("SUBMITTED", 2)
+    is_time.set()
+    await working[0]
+    assert ((await now(shop, refund)).state, shop.channel.count("refund")) == ("SUCCEEDED", 1)
 
 
 async def test_a_refund_that_was_called_off_and_comes_through_after_all_is_shown_to_a_person(shop: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Processes that die over a piece of work, or stand still until its lease has ended: others take it up meanwhile.
+"""Processes that die over a piece of work, or stand still, mostly until its lease has ended and others take it up.
 
 It may happen before and after every commit, and so at each await of a flow: what is between two commits is a call.
 """
@@ -18,7 +18,7 @@ LEASE_S = LEASE_US / 1_000_000
 TROUBLED_OF_1000 = 120  # pieces of work that are due to meet one of these
 HOW = {"dies": 60, "stands still": 40}
 MOST_STEPS = 8  # of which the fatal one is drawn: work of fewer goes well
-STILL_S = (LEASE_S + 1, 6 * LEASE_S)
+STILL_S = (1.0, 6 * LEASE_S)
 
 
 class Died(BaseException):

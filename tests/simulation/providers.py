@@ -43,14 +43,14 @@ MANNERS = (
     Manner(
         "sandbox",
         True,
-        60_000,
+        65_000,
         {"TAKEN": 50, "OPEN": 38, "DECLINED": 8, "PENDING": 4},
         can_authorize=True,
         can_be_answered=True,
     ),
-    Manner("stripe", True, 60_000, {"TAKEN": 55, "OPEN": 25, "DECLINED": 15, "PENDING": 5}, True, True, True),
+    Manner("stripe", True, 65_000, {"TAKEN": 55, "OPEN": 25, "DECLINED": 15, "PENDING": 5}, True, True, True),
     Manner("alipay", False, 2 * 3_600_000, {"OPEN": 100}),  # a shown code may still be paid before
-    Manner("wechat", True, 60_000, {"OPEN": 97, "DECLINED": 3}),
+    Manner("wechat", True, 65_000, {"OPEN": 97, "DECLINED": 3}),
 )
 FAULTS = {
     "capture": {"": 76, "lost before": 7, "lost after": 8, "refused": 4, "raises": 1, "slow": 4},

@@ -79,6 +79,17 @@ TAKE = """mutation($input: PaymentCaptureInput!) {
   paymentCapture(input: $input) { paymentAttempt { id state } userErrors { code } } }"""
 
 
+async def taken_and_died(stage: Stage, name: str) -> None:
+    """Before the death that is meant: another one, between the merchant's word and the call that carries it out."""
+    await stage.hub.kill()
+    stage.hub = await stage.house.serve(failpoint="instruct: after commit", ahead_s=stage.ahead_s)
+    try:
+        await held(stage, name)
+    except DEAD:
+        pass
+    assert await stage.hub.ended() == EXIT_CODE
+
+
 async def ruled(stage: Stage, name: str) -> None:
     """A merchant makes a rule and takes it back. Its currency is nobody's here: it chooses for no other play."""
     async with stage.partner() as partner:
@@ -171,6 +182,7 @@ PURCHASES: dict[str, Scene] = {
     "send_again": Scene(in_two_steps, before=lost, ahead_s=AFTER_LEASES_S),
     "record_answer": Scene(in_two_steps, before=lost, ahead_s=AFTER_LEASES_S),
     "instruct": Scene(held),
+    "hold_on": Scene(held, before=taken_and_died, ahead_s=AFTER_LEASES_S),
     "record_instructed": Scene(held),
     "finish_instructed": Scene(held),
     "keep_rule": Scene(ruled),

@@ -11,7 +11,7 @@ from hub.entry.demo_client import Client, DemoFailed
 from tests.entry.hubs import House, Sandbox, Serving, Sold
 
 HONOURER = "folio"
-# Beyond every lease (a task's 45 s, a request's 40 s) and the sandbox's own 60 s before "never seen" is believed.
+# Beyond every lease (a task's 45 s, a request's 40 s) and the sandbox's own 65 s before "never seen" is believed.
 AFTER_LEASES_S = 75.0
 # Beyond the longest pause between the first questions about a payment, too: 300 s, where several have died over it.
 AFTER_PAUSES_S = 400.0

@@ -15,7 +15,7 @@ from hub.store.facts import Heard
 from hub.store.ledger import Balance, Ledger
 from hub.store.reconciliation import Breaks
 from hub.store.refunds import Refunds
-from hub.store.tasks import Open
+from hub.store.tasks import OpenEnd
 from hub.store.transactions import Store, Tx
 from tests.store.verbs.calls import left_out
 from tests.world import START_US, World
@@ -75,10 +75,10 @@ async def test_disputes(store: Store, world: World, called: set[str]) -> None:
         answer = DisputeAnswer(AnswerKind.EVIDENCE, AnswerState.SUBMITTED, "a receipt")
         opened = replace(first, state=DisputeState.UNDER_REVIEW, fee=order.total, answer=answer, answers=1)
         assert await tx.disputes.update(opened) == replace(opened, version=2) == await tx.disputes.by_id(first.id)
-        assert await tx.disputes.answering(["answer_dispute"]) == [Open(opened.answer_key, "SUBMITTED", False)]
+        assert await tx.disputes.open_ends(["answer_dispute"]) == [OpenEnd(opened.answer_key, "SUBMITTED", False)]
         tx.tasks.add("answer_dispute", opened.answer_key, {}, START_US)
         await tx.flush()
-        assert await tx.disputes.answering(["answer_dispute"]) == [Open(opened.answer_key, "SUBMITTED", True)]
+        assert await tx.disputes.open_ends(["answer_dispute"]) == [OpenEnd(opened.answer_key, "SUBMITTED", True)]
         assert await tx.disputes.of_order(order.id) == [await tx.disputes.open_of(order.id)]
         assert await tx.disputes.of_orders([order.id]) == await tx.disputes.of_order(order.id)
         assert await tx.disputes.add_fact(first.id, fact)
@@ -106,7 +106,7 @@ async def test_refunds(store: Store, world: World, called: set[str]) -> None:
         await tx.refunds.insert(first)
         assert await tx.refunds.charges(order.id) == [replace(charge, reserved_minor=900, refunds=1)]
         assert await tx.refunds.by_id(first.id) == first
-        assert await tx.refunds.open(["resolve_refund"]) == [Open(first.key, first.state, False)]
+        assert await tx.refunds.open_ends(["resolve_refund"]) == [OpenEnd(first.key, first.state, False)]
         assert await tx.refunds.by_key("sandbox", first.key) == first
         assert await tx.refunds.by_key("other", first.key) is None
         assert await tx.refunds.with_attempt(first.id) == (first, attempt)
@@ -122,7 +122,7 @@ async def test_refunds(store: Store, world: World, called: set[str]) -> None:
         done = await tx.refunds.update(replace(first, state=RefundState.SUCCEEDED))
         assert (done.version, done.state) == (2, "SUCCEEDED")
         assert await tx.refunds.charges(order.id) == [replace(charge, refunded_minor=900, refunds=1)]
-        assert await tx.refunds.open(["resolve_refund"]) == []
+        assert await tx.refunds.open_ends(["resolve_refund"]) == []
         assert await tx.refunds.seller_of(order.merchant_id) == order.platform_id
         assert await tx.refunds.seller_of("mer_none") is None
         assert await tx.refunds.late_money(order.merchant_id) is LateMoney.REFUND

@@ -18,7 +18,7 @@ from hub.store.orders import Orders
 from hub.store.payments import Payments
 from hub.store.requests import Requests
 from hub.store.routing import Payable, Routing
-from hub.store.tasks import Open
+from hub.store.tasks import OpenEnd
 from hub.store.transactions import Store, Tx
 from tests.store.verbs.calls import left_out
 from tests.world import START_US, World
@@ -125,15 +125,15 @@ async def test_payments(store: Store, world: World, called: set[str]) -> None:
         assert await tx.payments.references("stablecoin", [attempt.id]) == {}
         assert await tx.payments.live_on("sandbox") == [attempt]
         assert await tx.payments.live_on("stablecoin") == []
-        assert await tx.payments.live(["resolve_attempt"]) == [Open(attempt.key, attempt.state, False)]
+        assert await tx.payments.open_ends(["resolve_attempt"]) == [OpenEnd(attempt.key, attempt.state, False)]
         tx.tasks.add("resolve_attempt", attempt.id, {}, START_US)
         await tx.flush()
-        assert await tx.payments.live(["resolve_attempt"]) == [Open(attempt.key, attempt.state, True)]
-        assert await tx.payments.live(["void_attempt"]) == [Open(attempt.key, attempt.state, False)]
+        assert await tx.payments.open_ends(["resolve_attempt"]) == [OpenEnd(attempt.key, attempt.state, True)]
+        assert await tx.payments.open_ends(["void_attempt"]) == [OpenEnd(attempt.key, attempt.state, False)]
         charged = replace(attempt, state=AttemptState.CHARGED, heard_rank=6)
         assert await tx.payments.update(charged) == replace(charged, version=2)
         assert await tx.payments.by_id(attempt.id) == replace(charged, version=2)
-        assert await tx.payments.live_on("sandbox") == await tx.payments.live(["resolve_attempt"]) == []
+        assert await tx.payments.live_on("sandbox") == await tx.payments.open_ends(["resolve_attempt"]) == []
         assert await tx.payments.of_purchase("sandbox", "pi_1", START_US) is None
         assert await tx.payments.add_fact(attempt.id, fact) is Heard.NEW
         found = await tx.payments.of_purchase("sandbox", "pi_1", START_US)

@@ -23,7 +23,7 @@ from hub.store.anchors import leaf as leaf_table
 from hub.store.chain_log import ChainLog, moved
 from hub.store.chain_transactions import ChainTransactions
 from hub.store.entitlements import Entitlements, platform_access
-from hub.store.tasks import Open
+from hub.store.tasks import OpenEnd
 from hub.store.tokens import Tokens
 from hub.store.transactions import Store, Tx
 from tests.store.verbs.calls import left_out
@@ -134,10 +134,10 @@ async def test_anchors(store: Store, world: World, called: set[str]) -> None:
         sent = await tx.anchors.update_batch(replace(held, state=BatchState.SUBMITTED, chain_id=1337))
         assert await tx.anchors.batch(batch.id) == sent
         assert await tx.anchors.batches("", 10) == [sent]
-        assert await tx.anchors.placed_nowhere(["anchor_batch"]) == [Open(sent.id, "SUBMITTED", False)]
+        assert await tx.anchors.open_ends(["anchor_batch"]) == [OpenEnd(sent.id, "SUBMITTED", False)]
         tx.tasks.add("anchor_batch", f"{sent.first_position}-{sent.last_position}", {}, START_US)
         await tx.flush()
-        assert await tx.anchors.placed_nowhere(["anchor_batch"]) == [Open(sent.id, "SUBMITTED", True)]
+        assert await tx.anchors.open_ends(["anchor_batch"]) == [OpenEnd(sent.id, "SUBMITTED", True)]
         assert await tx.anchors.batches_at("0xelsewhere") == ([sent] if sent.contract == "" else [])
         assert await tx.anchors.batches_at(sent.contract) == [sent]
         assert await tx.chain_transactions.next_nonce(1337, "0xgate") == 0

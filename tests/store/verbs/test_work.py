@@ -99,6 +99,13 @@ async def test_tasks(store: Store, world: World, called: set[str]) -> None:
         assert [(row.is_dead, row.kind, row.last_error) for row in await tx.tasks.listed()] == [
             (0, "resolve", None), (0, "resolve", None), (0, "webhook", None), (1, "anchor", "no answer"),
         ]  # fmt: skip
+        assert await tx.tasks.renew_inline("resolve", "pat_2", draw)
+        other = replace(draw, owner="worker-2")
+        assert not await tx.tasks.renew_inline("resolve", "pat_2", other)
+        assert not await tx.tasks.let_go("resolve", "pat_2", other)
+        tx.tasks.lease("resolve", "pat_3", {}, other)
+        await tx.flush()
+        assert await tx.tasks.let_go("resolve", "pat_3", other)
         assert await tx.tasks.put_back("resolve", "pat_1", {"again": 1}, START_US, world.draw())
         [task] = await tx.tasks.claim(draw, 10)
         assert task.body == {"again": 1}
