@@ -42,7 +42,8 @@ async def _endpoint_of(partner: Client, name: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-HOOK_DOCUMENT = "subscription { events { id kind payload { ... on ListingChanged { externalId } } } }"
+HOOK_DOCUMENT = """subscription { events(kinds: [LISTING_CHANGED]) {
+  id kind payload { ... on ListingChanged { externalId } } } }"""
 HOOK_CREATE = """mutation($input: WebhookEndpointCreateInput!) {
   webhookEndpointCreate(input: $input) { secret userErrors { message } } }"""
 HOOK_UPDATE = """mutation($input: WebhookEndpointUpdateInput!) {
