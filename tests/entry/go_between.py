@@ -46,12 +46,15 @@ class GoBetween:
         return len({raw for one, raw in self.held if one == sender})
 
     async def let_go(self) -> None:
-        """Have all that was held mined, in the order in which it came."""
+        """Have all that was held mined, in the order in which it came. What is sent again meanwhile is held too, so
+        that the node sees each once."""
+        node, sent = Node(self.data), set[str]()
+        while self.held:
+            _, raw = self.held.pop(0)
+            if raw not in sent:
+                sent.add(raw)
+                await node.ask("eth_sendRawTransaction", raw)
         self.holds.clear()
-        node = Node(self.data)
-        for _, raw in dict.fromkeys(self.held):
-            await node.ask("eth_sendRawTransaction", raw)
-        self.held.clear()
 
     async def answer(self, request: Request) -> JSONResponse:
         asked = await request.json()

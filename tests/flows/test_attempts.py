@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -270,6 +271,25 @@ async def test_late_call_for_an_order_whose_time_is_over_is_not_made(bench: Benc
     bench.channel.then("query", NEVER_SEEN)
     await bench.work()
     assert (bench.channel.count("create"), await bench.states(order.id)) == (0, [AttemptState.NOT_SENT])
+
+
+async def test_late_answer_leaves_a_task_that_asks_anew_where_it_is(bench: Bench) -> None:
+    viewer = await bench.world.learner()
+    order = await bench.order(viewer, await bench.world.listing())
+    bench.channel.then("create", DECLINED)
+
+    async def somebody_heard_of_money() -> None:
+        [attempt] = await bench.attempts(order.id)
+
+        async def ask_anew(tx: Any) -> None:
+            body = {"attempt": attempt.id, attempt_facts.ANEW: True}
+            await tx.tasks.again(attempt_facts.RESOLVE, attempt.id, body, bench.clock.now_us())
+
+        await bench.store.write(ask_anew)
+
+    await disturbed(bench, purchase.record_result, before=somebody_heard_of_money).pay(viewer, order)
+    await bench.work()
+    assert (await bench.order_now(order.id)).status is OrderStatus.PAID
 
 
 async def test_worker_that_stands_still_leaves_the_second_call_to_who_took_over(bench: Bench) -> None:

@@ -42,6 +42,7 @@ async def _endpoint_of(partner: Client, name: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
+# Only what the play waits for: all that all plays do is more than two cores post in its time.
 HOOK_DOCUMENT = """subscription { events(kinds: [LISTING_CHANGED]) {
   id kind payload { ... on ListingChanged { externalId } } } }"""
 HOOK_CREATE = """mutation($input: WebhookEndpointCreateInput!) {
