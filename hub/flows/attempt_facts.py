@@ -144,6 +144,20 @@ async def attempts_of(tx: "Tx", order: Order, known: PaymentAttempt) -> Sequence
     return [known] if order.attempts == 1 else await tx.payments.of_order(order.id)
 
 
+async def moved(
+    tx: "Tx", order: Order, before: PaymentAttempt, after: PaymentAttempt, cause: str, draw: Draw, vault: Vault
+) -> PaymentAttempt:
+    """An attempt of a locked order in another state by our own doing, with all who are told of it."""
+    others = [other for other in await attempts_of(tx, order, before) if other.id != after.id]
+    after = await tx.payments.update(after)
+    if after.state is not before.state:
+        tell_attempt(tx, before.state, after, cause, await audiences_of(tx, order, vault), draw)
+    moved = settled(order, [*others, after], draw.now_us)
+    if moved != order:
+        await tx.orders.update(moved)
+    return after
+
+
 async def _book(tx: "Tx", order: Order, attempt: PaymentAttempt, fact: Fact, draw: Draw) -> None:
     """The posting of what the channel really took."""
     assert fact.amount is not None

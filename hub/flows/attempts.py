@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hub.domain.ids import Draw
-from hub.domain.orders import Order, OrderStatus, settled
+from hub.domain.orders import OrderStatus
 from hub.domain.payments import (
     MOST_RETRY_AFTER_MS,
     RANK,
@@ -17,14 +17,12 @@ from hub.domain.payments import (
     UNRESOLVED_AFTER_US,
     AttemptState,
     FactKind,
-    InstructionKind,
     Outcome,
     PaymentAttempt,
     Result,
     Source,
     Stage,
     fact_of,
-    instruction_told,
     is_denied,
     next_query_after_s,
     resent,
@@ -32,9 +30,9 @@ from hub.domain.payments import (
 )
 from hub.domain.reconciliation import BreakKind
 from hub.flows.asking import ask, asked
-from hub.flows.attempt_facts import ANEW, RESOLVE, VOID, apply_fact, attempts_of, tell_attempt
+from hub.flows.attempt_facts import ANEW, RESOLVE, VOID, apply_fact, attempts_of, moved
 from hub.flows.breaks import open_break
-from hub.flows.entitlements import audiences_of
+from hub.flows.instructions import carry_out
 from hub.flows.tasks import holds, take_over
 from hub.ports import Channel, Hub, Vault
 
@@ -120,28 +118,6 @@ async def send(
     return attempt, await asked(hub, attempt.channel, "create", partial(channel.create, attempt))
 
 
-async def carry_out(
-    hub: Hub, channel: Channel, attempt: PaymentAttempt, task: "LeasedTask | None" = None
-) -> tuple[PaymentAttempt, int]:
-    """Tell the channel what its merchant wants done with held money: once or again, it is one capture or one void.
-    Whoever comes to it late makes sure first that it is still wanted, and for them to tell."""
-    instruction = attempt.instruction
-    assert instruction is not None, attempt.id
-    since_us = instruction.at_us
-    while hub.clock.now_us() - since_us >= SEND_WITHIN_US:
-        draw = hub.draw()
-        attempt, is_ours = await hub.store.write(hold_on, attempt, task, draw)
-        if not is_ours:
-            return attempt, 0
-        since_us = draw.now_us
-    if instruction.kind is InstructionKind.CAPTURE:
-        told = await asked(hub, attempt.channel, "capture", partial(channel.capture, attempt, instruction.amount))
-    else:
-        told = await asked(hub, attempt.channel, "void", partial(channel.void, attempt))
-    attempt = await hub.store.write(record_instructed, attempt, told, task, hub.draw(), hub.vault)
-    return attempt, told.retry_after_ms or 0
-
-
 VOIDABLE = frozenset({AttemptState.ACTION, AttemptState.PENDING, AttemptState.AUTHORIZED})
 
 
@@ -165,56 +141,6 @@ async def record_query(tx: "Tx", known: PaymentAttempt, result: Result, draw: Dr
         await open_break(tx, BreakKind.STATUS, known.id, known.order_id, detail, draw)
         return await _held(tx, known.id)
     return await apply_fact(tx, known.id, result, fact_of(known, result, Source.QUERY), draw, vault)
-
-
-async def hold_on(
-    tx: "Tx", known: PaymentAttempt, task: "LeasedTask | None", draw: Draw
-) -> tuple[PaymentAttempt, bool]:
-    """Before a channel is told what is to become of held money: whether that is still wanted, and for the caller to
-    tell. Who is no worker (`task` None) takes over from whoever has its Task."""
-    held = await tx.orders.lock_with(known.id)
-    assert held is not None
-    _, attempt = held
-    if not attempt.is_instructed or attempt.instruction != known.instruction:
-        return attempt, False
-    if task is not None:
-        return attempt, await holds(tx, RESOLVE, attempt.id, task, draw)
-    await take_over(tx, RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
-    return attempt, True
-
-
-async def record_instructed(
-    tx: "Tx", known: PaymentAttempt, result: Result, task: "LeasedTask | None", draw: Draw, vault: Vault
-) -> PaymentAttempt:
-    """The answer to a capture or a void of held money: an end is a fact like any other, the rest is asked about. What
-    is no end counts only from who still has the Task: others have told the channel since, and it may have done it."""
-    fact = void_fact_of(known, result)
-    if fact is not None:
-        return await apply_fact(tx, known.id, result, fact, draw, vault)
-    held = await tx.orders.lock_with(known.id)
-    assert held is not None
-    order, before = held
-    if before.instruction != known.instruction or not await holds(tx, RESOLVE, before.id, task, draw):
-        return before
-    after = instruction_told(before, result)
-    if result.outcome is Outcome.DECLINED and after != before:
-        detail = f"{before.channel} held {before.key} and does not pay it out ({result.code}): it is voided"
-        await open_break(tx, BreakKind.STATUS, before.id, order.id, detail, draw)
-    return before if after == before else await _moved(tx, order, before, after, "capture", draw, vault)
-
-
-async def _moved(
-    tx: "Tx", order: Order, before: PaymentAttempt, after: PaymentAttempt, cause: str, draw: Draw, vault: Vault
-) -> PaymentAttempt:
-    """An attempt of a locked order in another state by our own doing, with all who are told of it."""
-    others = [other for other in await attempts_of(tx, order, before) if other.id != after.id]
-    after = await tx.payments.update(after)
-    if after.state is not before.state:
-        tell_attempt(tx, before.state, after, cause, await audiences_of(tx, order, vault), draw)
-    moved = settled(order, [*others, after], draw.now_us)
-    if moved != order:
-        await tx.orders.update(moved)
-    return after
 
 
 async def record_void(tx: "Tx", attempt_id: str, result: Result, draw: Draw, vault: Vault) -> PaymentAttempt:
@@ -251,7 +177,7 @@ async def send_again(
         await take_over(tx, RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
     elif not await holds(tx, RESOLVE, attempt.id, task, draw):
         return attempt, False
-    return await _moved(tx, order, attempt, resent(attempt, draw.now_us), "sent again", draw, vault), True
+    return await moved(tx, order, attempt, resent(attempt, draw.now_us), "sent again", draw, vault), True
 
 
 _NOT_MADE = frozenset({AttemptState.NOT_SENT, AttemptState.SUBMITTED})

@@ -17,7 +17,8 @@ from hub.domain.requests import Answer, RequestKey
 from hub.domain.routing import StandingState
 from hub.flows import audit
 from hub.flows.attempt_facts import RESOLVE
-from hub.flows.attempts import ask_once, carry_out
+from hub.flows.attempts import ask_once
+from hub.flows.instructions import carry_out
 from hub.flows.keys import key_ended
 from hub.flows.tasks import take_over
 from hub.ports import Capabilities, Hub

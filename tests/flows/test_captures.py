@@ -20,7 +20,7 @@ from hub.domain.payments import (
 from hub.domain.people import Viewer
 from hub.domain.refusals import ChannelUnavailable, InvalidInput, NotFound, StateConflict
 from hub.domain.requests import Answer, InProgress
-from hub.flows import attempts, captures, notices
+from hub.flows import attempts, captures, instructions, notices
 from hub.store.tasks import LEASE_US
 from tests.flows.benches import Bench, disturbed
 from tests.flows.scripted import (
@@ -310,7 +310,7 @@ async def test_late_word_about_a_capture_does_not_undo_what_others_have_told_the
         for task in await rival.claimed():
             await rival.run(task)
 
-    await capture(disturbed(holding, attempts.record_instructed, before=others_go_on), seller, attempt, PART)
+    await capture(disturbed(holding, instructions.record_instructed, before=others_go_on), seller, attempt, PART)
     [after] = await holding.attempts(order.id)
     assert (after.state, after.instruction and after.instruction.amount) == (AttemptState.UNKNOWN, PART)
     assert holding.channel.captured == [PART, PART]
