@@ -12,6 +12,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from statistics import median
+
+import httpx
 
 from hub.channels.sandbox import SIGNATURE_HEADER, SandboxChannel
 from hub.channels.sandbox_words import verified_at
@@ -56,13 +59,17 @@ async def run(*, quick: bool) -> AsyncIterator[Figure]:
         at_once, slow_s = (QUICK_AT_ONCE, QUICK_SLOW_S) if quick else (AT_ONCE, SLOW_S)
         crowd = await open_shop(f"sqlite:///{folder}/crowd.sqlite3", at_once + 1)
         async with provider(slow_s) as url:
-            taken = [await crowd_s(crowd, url) for _ in range(1 if quick else 3)]
+            bare, taken = [], []
+            for _ in range(1 if quick else 3):
+                bare.append(await bare_crowd_s(url, at_once))
+                taken.append(await crowd_s(crowd, url))
             figure = Figure.of(
                 f"engine_{at_once}_at_once",
                 taken,
                 unit="s",
                 bar="ratio at most 1.2",
                 answers_after_s=slow_s,
+                bare_httpx_s=round(median(bare), 2),
             )
             yield replace(figure, beside=slow_s, ratio=figure.ours / slow_s)
 
@@ -126,12 +133,24 @@ async def engine_ms(shop: Shop, url: str, spent: list[tuple[float, float]]) -> f
 async def bare_ms(url: str, payments: int) -> float:
     """CPU of a call that does nothing but sign, send, receive and verify."""
     async with wiring._client() as client:
-        headers = {"Authorization": "Bearer key", "Idempotency-Key": str(BODY["reference"])}
         began_s = time.thread_time()
         for _ in range(payments):
-            answer = await client.post(f"{url}/v1/payment_intents", json=BODY, headers=headers)
-            assert verified_at(answer.headers[SIGNATURE_HEADER], answer.content, (SECRET,)) is not None
+            await bare_call(client, url)
         return (time.thread_time() - began_s) * 1000 / payments
+
+
+async def bare_crowd_s(url: str, payments: int) -> float:
+    """So many of them at once, until the last is answered: what nobody who calls by httpx gets below."""
+    async with wiring._client() as client:
+        began_s = time.perf_counter()
+        await asyncio.gather(*(bare_call(client, url) for _ in range(payments)))
+        return time.perf_counter() - began_s
+
+
+async def bare_call(client: httpx.AsyncClient, url: str) -> None:
+    headers = {"Authorization": "Bearer key", "Idempotency-Key": str(BODY["reference"])}
+    answer = await client.post(f"{url}/v1/payment_intents", json=BODY, headers=headers)
+    assert verified_at(answer.headers[SIGNATURE_HEADER], answer.content, (SECRET,)) is not None
 
 
 async def crowd_s(shop: Shop, url: str) -> float:
