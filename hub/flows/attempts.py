@@ -33,7 +33,7 @@ from hub.flows.asking import ask, asked
 from hub.flows.attempt_facts import ANEW, RESOLVE, VOID, apply_fact, attempts_of, moved
 from hub.flows.breaks import open_break
 from hub.flows.instructions import carry_out
-from hub.flows.tasks import holds, take_over
+from hub.flows.tasks import keeps_or_takes
 from hub.ports import Channel, Hub, Vault
 
 if TYPE_CHECKING:
@@ -173,9 +173,7 @@ async def send_again(
     is_wanted = order.status is OrderStatus.AWAITING_PAYMENT and draw.now_us < order.deadline_us
     if not is_as_known or not is_wanted or any(other.is_live for other in others):
         return attempt, False
-    if task is None:
-        await take_over(tx, RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
-    elif not await holds(tx, RESOLVE, attempt.id, task, draw):
+    if not await keeps_or_takes(tx, RESOLVE, attempt.id, {"attempt": attempt.id}, task, draw):
         return attempt, False
     return await moved(tx, order, attempt, resent(attempt, draw.now_us), "sent again", draw, vault), True
 

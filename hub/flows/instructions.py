@@ -17,7 +17,7 @@ from hub.domain.reconciliation import BreakKind
 from hub.flows.asking import asked
 from hub.flows.attempt_facts import RESOLVE, apply_fact, moved
 from hub.flows.breaks import open_break
-from hub.flows.tasks import holds, take_over
+from hub.flows.tasks import holds, keeps_or_takes
 from hub.ports import Channel, Hub, Vault
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ async def hold_on(
     _, attempt = held
     if not attempt.is_instructed or attempt.instruction != known.instruction:
         return attempt, False
-    if task is not None:
-        return attempt, await holds(tx, RESOLVE, attempt.id, task, draw)
-    await take_over(tx, RESOLVE, attempt.id, {"attempt": attempt.id}, draw)
-    return attempt, True
+    return attempt, await keeps_or_takes(tx, RESOLVE, attempt.id, {"attempt": attempt.id}, task, draw)
 
 
 async def record_instructed(

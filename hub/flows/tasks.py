@@ -65,6 +65,17 @@ async def take_over(tx: "Tx", kind: str, key: str, body: "dict[str, object]", dr
     tx.tasks.lease(kind, key, body, draw)
 
 
+async def keeps_or_takes(
+    tx: "Tx", kind: str, key: str, body: "dict[str, object]", task: "LeasedTask | None", draw: Draw
+) -> bool:
+    """Whether the caller may go on with this: a worker who still has the task, or anybody else (`task` None), who takes
+    it over."""
+    if task is not None:
+        return await tx.tasks.renew(task, draw)
+    await take_over(tx, kind, key, body, draw)
+    return True
+
+
 async def bury_task(hub: Hub, task: "LeasedTask", error: str) -> bool:
     """Out of tries: kept for a person."""
     return await hub.store.write(bury, task, error, hub.draw())
