@@ -310,3 +310,23 @@ def disturbed(
 ) -> Bench:
     """The same process, while something else happens before it begins this unit, or after its commit; once."""
     return replace(bench, store=cast(Store, DisturbedStore(bench.store, unit, before, after)))
+
+
+def standing_still(bench: Bench, still_us: int) -> Disturbance:
+    """It does nothing for so long, and nobody else does."""
+
+    async def stands_still() -> None:
+        bench.clock.pass_us(still_us)
+
+    return stands_still
+
+
+def taken_up(rival: Bench, still_us: int) -> Disturbance:
+    """It does nothing for so long, and another process does what is due by then, once."""
+
+    async def others_go_on() -> None:
+        rival.clock.pass_us(still_us)
+        for task in await rival.claimed():
+            await rival.run(task)
+
+    return others_go_on

@@ -23,7 +23,7 @@ from hub.domain.people import Viewer
 from hub.domain.refusals import AttemptIsLive, Refusal, StateConflict
 from hub.flows import attempt_facts, attempts, notices, orders, purchase, tasks
 from hub.store.tasks import LEASE_US
-from tests.flows.benches import Bench, disturbed
+from tests.flows.benches import Bench, disturbed, standing_still, taken_up
 from tests.flows.scripted import (
     DECLINED,
     NEVER_SEEN,
@@ -208,11 +208,7 @@ STILL_US = 2 * LEASE_US
 async def test_call_that_is_late_is_written_down_anew_and_made_once(bench: Bench, still_us: int) -> None:
     viewer = await bench.world.learner()
     order = await bench.order(viewer, await bench.world.listing())
-
-    async def stands_still() -> None:
-        bench.clock.pass_us(still_us)
-
-    answer = await disturbed(bench, purchase.open_attempt, after=stands_still).pay(viewer, order)
+    answer = await disturbed(bench, purchase.open_attempt, after=standing_still(bench, still_us)).pay(viewer, order)
     assert answer.value is not None
     assert (answer.value.state, answer.value.calls) == (AttemptState.CHARGED, 1 if still_us < SEND_WITHIN_US else 2)
     assert (bench.channel.count("create"), await kinds(bench)) == (1, [])
@@ -294,17 +290,10 @@ async def test_late_answer_leaves_a_task_that_asks_anew_where_it_is(bench: Bench
 
 async def test_worker_that_stands_still_leaves_the_second_call_to_who_took_over(bench: Bench) -> None:
     order, _ = await bench.waiting(told=UNKNOWN)
-    rival = bench.rival()
     bench.channel.then("query", NEVER_SEEN, NEVER_SEEN).then("create", PENDING)
-
-    async def others_go_on() -> None:
-        bench.clock.pass_us(STILL_US)
-        for task in await rival.claimed():
-            await rival.run(task)
-
     bench.clock.pass_us(2 * SECOND_US)
     [task] = await bench.claimed()
-    await disturbed(bench, attempts.send_again, after=others_go_on).run(task)
+    await disturbed(bench, attempts.send_again, after=taken_up(bench.rival(), STILL_US)).run(task)
     assert (await bench.states(order.id), await kinds(bench)) == ([AttemptState.PENDING], [attempt_facts.RESOLVE])
     assert bench.channel.count("create") == 2
 
@@ -322,11 +311,17 @@ async def test_authorisation_beside_a_live_attempt_is_voided(bench: Bench) -> No
     assert attempt_facts.VOID not in await kinds(bench)
 
 
-async def test_attempt_that_may_still_take_money_is_closed_until_its_channel_says_how_it_ended(bench: Bench) -> None:
+async def authorised_after_another_has_paid(bench: Bench) -> Order:
+    """An order that is paid, and whose first attempt, which was declined, holds money after all."""
     viewer = await bench.world.learner()
     order, first = await bench.waiting(viewer, told=DECLINED)
     await bench.pay(viewer, order, key="pay-2", channel="other")
     await told(bench, first, authorised(first))
+    return order
+
+
+async def test_attempt_that_may_still_take_money_is_closed_until_its_channel_says_how_it_ended(bench: Bench) -> None:
+    order = await authorised_after_another_has_paid(bench)
     bench.channel.then("void", NEVER_SEEN)
     await bench.work()
     assert (await bench.states(order.id))[0] is AttemptState.AUTHORIZED
@@ -337,10 +332,7 @@ async def test_attempt_that_may_still_take_money_is_closed_until_its_channel_say
 
 
 async def test_attempt_is_closed_by_a_process_that_has_its_channel(bench: Bench) -> None:
-    viewer = await bench.world.learner()
-    order, first = await bench.waiting(viewer, told=DECLINED)
-    await bench.pay(viewer, order, key="pay-2", channel="other")
-    await told(bench, first, authorised(first))
+    order = await authorised_after_another_has_paid(bench)
     [task] = [one for one in await bench.claimed() if one.kind == attempt_facts.VOID]
     without = replace(bench.hub, channels={})
     assert await attempts.void(without, task) == bench.clock.now_us() + 60 * SECOND_US
@@ -348,10 +340,7 @@ async def test_attempt_is_closed_by_a_process_that_has_its_channel(bench: Bench)
 
 
 async def test_authorisation_on_an_order_that_is_paid_is_voided(bench: Bench) -> None:
-    viewer = await bench.world.learner()
-    order, first = await bench.waiting(viewer, told=DECLINED)
-    await bench.pay(viewer, order, key="pay-2", channel="other")
-    await told(bench, first, authorised(first))
+    order = await authorised_after_another_has_paid(bench)
     await bench.work()
     assert await bench.states(order.id) == [AttemptState.VOIDED, AttemptState.CHARGED]
     assert (await bench.order_now(order.id)).intent_status is IntentStatus.SUCCEEDED

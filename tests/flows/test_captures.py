@@ -22,7 +22,7 @@ from hub.domain.refusals import ChannelUnavailable, InvalidInput, NotFound, Stat
 from hub.domain.requests import Answer, InProgress
 from hub.flows import attempts, captures, instructions, notices
 from hub.store.tasks import LEASE_US
-from tests.flows.benches import Bench, disturbed
+from tests.flows.benches import Bench, disturbed, standing_still, taken_up
 from tests.flows.scripted import (
     DECLINED,
     NEVER_SEEN,
@@ -302,15 +302,9 @@ async def test_late_word_about_a_capture_does_not_undo_what_others_have_told_the
     holding: Bench, late: Result
 ) -> None:
     order, attempt, seller = await held(holding)
-    rival = holding.rival()
     holding.channel.then("capture", late, UNKNOWN).then("query", authorised)
-
-    async def others_go_on() -> None:
-        holding.clock.pass_us(STILL_US)
-        for task in await rival.claimed():
-            await rival.run(task)
-
-    await capture(disturbed(holding, instructions.record_instructed, before=others_go_on), seller, attempt, PART)
+    slow = disturbed(holding, instructions.record_instructed, before=taken_up(holding.rival(), STILL_US))
+    await capture(slow, seller, attempt, PART)
     [after] = await holding.attempts(order.id)
     assert (after.state, after.instruction and after.instruction.amount) == (AttemptState.UNKNOWN, PART)
     assert holding.channel.captured == [PART, PART]
@@ -326,9 +320,7 @@ async def test_late_capture_that_is_not_wanted_any_more_is_not_made(holding: Ben
     holding.channel.then("capture", REJECTED, UNKNOWN).then("query", authorised)
 
     async def others_go_on() -> None:
-        holding.clock.pass_us(STILL_US)
-        for task in await rival.claimed():
-            await rival.run(task)
+        await taken_up(rival, STILL_US)()
         await capture(rival, seller, attempt, PART, key="less")
 
     answer = await capture(disturbed(holding, captures.instruct, after=others_go_on), seller, attempt)
@@ -339,11 +331,7 @@ async def test_late_capture_that_is_not_wanted_any_more_is_not_made(holding: Ben
 
 async def test_late_capture_that_is_still_wanted_is_made_once(holding: Bench) -> None:
     order, attempt, seller = await held(holding)
-
-    async def stands_still() -> None:
-        holding.clock.pass_us(STILL_US)
-
-    await capture(disturbed(holding, captures.instruct, after=stands_still), seller, attempt)
+    await capture(disturbed(holding, captures.instruct, after=standing_still(holding, STILL_US)), seller, attempt)
     assert (holding.channel.captured, await holding.states(order.id)) == ([attempt.amount], [AttemptState.CHARGED])
     assert await holding.rows("SELECT kind FROM task WHERE kind = 'resolve_attempt'") == []
 

@@ -9,7 +9,7 @@ from hub.domain.people import Viewer
 from hub.domain.requests import Answer
 from hub.flows import dispute_answers
 from hub.ports import DisputeReply
-from tests.flows.benches import Bench, disturbed
+from tests.flows.benches import Bench, disturbed, taken_up
 from tests.flows.scripted import UNKNOWN, ScriptedChannel, result
 from tests.flows.test_disputes import bought, tell, word
 from tests.world import SECOND_US, operator, partner
@@ -110,13 +110,7 @@ async def test_an_answer_that_the_channel_refuses_may_be_given_anew_under_anothe
 
 async def test_a_late_refusal_does_not_end_an_answer_that_others_have_sent_since(bench: Bench) -> None:
     channel, id_, seller = await disputed(bench, DisputeReply(result(Outcome.REJECTED)), DisputeReply(UNKNOWN))
-    rival = bench.rival()
-
-    async def others_go_on() -> None:
-        bench.clock.pass_us(60 * SECOND_US)
-        for task in await rival.claimed():
-            await rival.run(task)
-
+    others_go_on = taken_up(bench.rival(), 60 * SECOND_US)
     slow = disturbed(bench, dispute_answers.record_dispute_answer, before=others_go_on)
     assert (await submit(slow, seller, id_)).refusal is None
     assert await bench.rows("SELECT answer_state FROM dispute") == [("SUBMITTED",)]

@@ -11,7 +11,7 @@ from hub.flows import notices, refund_sending, refunds
 from hub.flows.refund_plans import abilities
 from hub.flows.refunds import RefundRequest
 from hub.store.tasks import LEASE_US
-from tests.flows.benches import Bench, disturbed
+from tests.flows.benches import Bench, disturbed, standing_still
 from tests.flows.refunding import ask, figures, given, now, reservations, sold
 from tests.flows.scripted import (
     DECLINED,
@@ -166,11 +166,8 @@ async def test_late_word_about_an_earlier_call_does_not_make_a_later_one_free_to
 
 async def test_a_refund_whose_call_is_late_is_written_down_anew_and_asked_for_once(shop: Bench) -> None:
     order, seller = await sold(shop)
-
-    async def stands_still() -> None:
-        shop.clock.pass_us(SEND_WITHIN_US)
-
-    refund = await given(disturbed(shop, refund_sending.submit_refund, after=stands_still), seller, order)
+    slow = disturbed(shop, refund_sending.submit_refund, after=standing_still(shop, SEND_WITHIN_US))
+    refund = await given(slow, seller, order)
     assert (refund.state, refund.calls, shop.channel.count("refund")) == ("SUCCEEDED", 2, 1)
 
 

@@ -6,7 +6,7 @@ from hub.entry.demo_client import pay_by_card
 from hub.entry.failpoints import EXIT_CODE
 from tests.entry.hubs import BREAKS, CANCEL, CHECKOUT, CREATE, PAY, order_of, reached, until
 from tests.entry.plays.scene import Scene, completed, in_two_steps, sale
-from tests.entry.plays.stage import AFTER_A_DAY_S, AFTER_LEASES_S, DEAD, Stage, number_of
+from tests.entry.plays.stage import AFTER_A_DAY_S, AFTER_LEASES_S, DEAD, Play, Stage, number_of
 
 
 async def undecided(stage: Stage, name: str) -> None:
@@ -81,13 +81,7 @@ TAKE = """mutation($input: PaymentCaptureInput!) {
 
 async def taken_and_died(stage: Stage, name: str) -> None:
     """Before the death that is meant: another one, between the merchant's word and the call that carries it out."""
-    await stage.hub.kill()
-    stage.hub = await stage.house.serve(failpoint="instruct: after commit", ahead_s=stage.ahead_s)
-    try:
-        await held(stage, name)
-    except DEAD:
-        pass
-    assert await stage.hub.ended() == EXIT_CODE
+    await _die_before(stage, name, "instruct: after commit", held)
 
 
 async def ruled(stage: Stage, name: str) -> None:
@@ -156,10 +150,14 @@ async def unresolved(stage: Stage, name: str) -> None:
 
 async def resumed_after_a_death(stage: Stage, name: str) -> None:
     """Before the death that is meant: another one, over the call, so that the client's next try resumes."""
+    await _die_before(stage, name, "channel.create: after answer", sale)
+
+
+async def _die_before(stage: Stage, name: str, point: str, play: Play) -> None:
     await stage.hub.kill()
-    stage.hub = await stage.house.serve(failpoint="channel.create: after answer", ahead_s=stage.ahead_s)
+    stage.hub = await stage.house.serve(failpoint=point, ahead_s=stage.ahead_s)
     try:
-        await sale(stage, name)
+        await play(stage, name)
     except DEAD:
         pass
     assert await stage.hub.ended() == EXIT_CODE
