@@ -9,6 +9,7 @@ only while the channel has said nothing. They, and that a call was rejected, are
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any, Literal
 
 from hub.domain.disputes import DisputeWord
@@ -513,3 +514,12 @@ def is_denied(attempt: PaymentAttempt, result: Result) -> bool:
 def next_query_after_s(asked: int) -> int:
     """How long to wait before asking again, after having asked `asked` times."""
     return QUERY_AFTER_S[asked] if asked < len(QUERY_AFTER_S) else QUERY_EVERY_S
+
+
+def next_query_at_us(asked: int, since_us: int, now_us: int) -> int:
+    """When to ask again about what is open since then, after having asked `asked` times. A process that died while it
+    asked counts too: so the age has a say, and what is young does not wait an hour for it."""
+    soon_us = now_us + QUERY_AFTER_S[0] * 1_000_000
+    ages = (since_us + age_s * 1_000_000 for age_s in accumulate(QUERY_AFTER_S))
+    by_age_us = next((at_us for at_us in ages if at_us >= soon_us), now_us + QUERY_EVERY_S * 1_000_000)
+    return min(by_age_us, now_us + next_query_after_s(asked) * 1_000_000)

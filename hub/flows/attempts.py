@@ -25,6 +25,7 @@ from hub.domain.payments import (
     fact_of,
     is_denied,
     next_query_after_s,
+    next_query_at_us,
     resent,
     void_fact_of,
 )
@@ -184,7 +185,8 @@ _NOT_MADE = frozenset({AttemptState.NOT_SENT, AttemptState.SUBMITTED})
 def _ask_again_at(hub: Hub, attempt: PaymentAttempt, task: "LeasedTask", retry_after_ms: int) -> int:
     """The schedule: soon at first, then hourly; at its deadline in any case; never before the channel allows it."""
     now_us = hub.clock.now_us()
-    at_us = now_us + next_query_after_s(max(task.attempts - 1, 0)) * 1_000_000
+    since_us = attempt.created_at_us if attempt.instruction is None else attempt.instruction.at_us
+    at_us = next_query_at_us(max(task.attempts - 1, 0), since_us, now_us)
     if now_us < attempt.due_at_us:
         at_us = min(at_us, attempt.due_at_us)
     return max(at_us, now_us + min(retry_after_ms, MOST_RETRY_AFTER_MS) * 1_000)

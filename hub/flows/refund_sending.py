@@ -16,7 +16,7 @@ from hub.domain.payments import (
     Result,
     Source,
     Stage,
-    next_query_after_s,
+    next_query_at_us,
 )
 from hub.domain.reconciliation import BreakKind
 from hub.domain.refunds import Refund, RefundFactKind, RefundState, given_up, is_too_old, submitted
@@ -91,7 +91,7 @@ async def resolve(hub: Hub, task: "LeasedTask") -> int | None:
     now_us = hub.clock.now_us()
     if now_us - (refund.sent_at_us or refund.created_at_us) >= UNRESOLVED_AFTER_US:
         await hub.store.write(report_refund_unresolved, refund, hub.draw())
-    return now_us + next_query_after_s(max(task.attempts - 1, 0)) * 1_000_000
+    return next_query_at_us(max(task.attempts - 1, 0), refund.created_at_us, now_us)
 
 
 async def ask_once(hub: Hub, refund: Refund) -> Refund:

@@ -366,6 +366,22 @@ def test_each_state_is_live_or_ended_or_waits_to_be_sent_again() -> None:
 
 def test_unknown_is_asked_about_at_growing_times_then_hourly() -> None:
     assert [payments.next_query_after_s(asked) for asked in range(7)] == [2, 5, 15, 60, 300, 3600, 3600]
+    at_us, pauses_s = 0, []
+    for asked in range(7):
+        later_us = payments.next_query_at_us(asked, 0, at_us)
+        pauses_s.append((later_us - at_us) / 1_000_000)
+        at_us = later_us
+    assert pauses_s == [2, 5, 15, 60, 300, 3600, 3600]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "asked_again_at_s"),
+    [(0, 2), (0.5, 7), (21, 82), (61, 82), (80, 82), (81, 382), (381, 3981), (382, 3982)],
+)
+def test_what_is_young_is_asked_about_soon_however_many_have_died_over_it(age_s: float, asked_again_at_s: int) -> None:
+    opened_us = 1_000_000_000
+    now_us = opened_us + int(age_s * 1_000_000)
+    assert payments.next_query_at_us(20, opened_us, now_us) == opened_us + asked_again_at_s * 1_000_000
 
 
 def test_a_request_is_the_same_by_what_it_asks_and_not_by_its_key() -> None:

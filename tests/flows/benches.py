@@ -213,6 +213,12 @@ class Bench:
                 done += 1
         raise AssertionError("the tasks do not come to rest")
 
+    async def die(self, times: int) -> None:
+        """So many processes claim what is due, and die over it."""
+        for _ in range(times):
+            await self.claimed()
+            await tasks.reclaim_leases(self.hub)
+
     async def record(self) -> None:
         """Close a batch if one is due, tell the platforms, and do all that follows."""
         await self.store.stamp()

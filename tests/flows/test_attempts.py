@@ -522,6 +522,15 @@ async def test_never_seen_is_not_believed_too_early(bench: Bench) -> None:
     assert bench.channel.count("create") == 2
 
 
+async def test_one_over_which_processes_died_is_asked_about_again_by_its_age(bench: Bench) -> None:
+    _, attempt = await bench.waiting(told=PENDING)
+    bench.channel.then("query", PENDING)
+    bench.clock.pass_us(61 * SECOND_US)
+    await bench.die(times=6)
+    [task] = await bench.claimed()
+    assert await bench.run(task) == attempt.created_at_us + (2 + 5 + 15 + 60) * SECOND_US
+
+
 async def test_unknown_stays_unknown_whatever_time_passes_and_opens_a_break_after_a_day(bench: Bench) -> None:
     viewer = await bench.world.learner()
     order, attempt = await bench.waiting(viewer, told=TimeoutError())

@@ -181,6 +181,16 @@ async def test_never_seen_is_not_believed_too_soon(shop: Bench) -> None:
     assert ((await now(shop, refund)).state, shop.channel.count("refund")) == ("UNKNOWN", 1)
 
 
+async def test_one_over_which_processes_died_is_asked_about_again_by_its_age(shop: Bench) -> None:
+    order, seller = await sold(shop)
+    shop.channel.then("refund", UNKNOWN).then("query_refund", PENDING)
+    refund = await given(shop, seller, order)
+    shop.clock.pass_us(61 * SECOND_US)
+    await shop.die(times=6)
+    [task] = await shop.claimed()
+    assert await shop.run(task) == refund.created_at_us + (2 + 5 + 15 + 60) * SECOND_US
+
+
 async def test_success_over_another_amount_moves_nothing_and_is_shown_to_a_person(shop: Bench) -> None:
     order, seller = await sold(shop)
     shop.channel.then("refund", lambda r: given_back(r, amount=Money(600, "CNY")))  # type: ignore[arg-type]  # a script's step takes the refund that it answers
