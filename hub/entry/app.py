@@ -5,6 +5,7 @@
     /channels/{code}/notices    channels' later word            /metrics   what it counts
     /.well-known/jwks.json      the key that signs receipts
     /proofs/{order}.json .svg   an order's proof bundle as a file, and as a QR code
+    /tokens/{id}.json           what a wallet shows of a token
     /oauth/token                a partner's signed word about a learner becomes a token of the hub
 
 It is given its hub and opens nothing itself, so a test has one in a line.
@@ -45,6 +46,7 @@ from hub.entry.settings import Settings
 from hub.entry.sign_in import SignIn
 from hub.entry.throttling import Buckets, Rate, Throttle, per_minute
 from hub.entry.token_exchange import token_routes
+from hub.entry.token_metadata import token_metadata_routes
 from hub.entry.viewers import Viewers
 from hub.entry.visitors import for_viewers
 from hub.ports import Hub
@@ -95,6 +97,7 @@ def create_app(
         notice_route(hub, counted),
         *token_routes(hub, settings, counted),
         *proof_routes(hub, schema, settings.public_url),
+        *token_metadata_routes(settings.public_url),
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(is_ready or Readiness(hub)), methods=["GET"]),
         *([metrics_route(hub, counted)] if settings.metrics_port is None else []),

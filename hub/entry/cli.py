@@ -27,6 +27,7 @@ CONTRACT_ACTS = (
     ("accept-owner", "", "become the owner with the deployer's key"),
     ("set-successor", "CONTRACT", "name the contract that carries on after this one"),
     ("revoke-root", "ROOT", "end every right under a root that is none of this hub's, by the revoker's key"),
+    ("set-uri", "URI", "say where wallets find what a token is; if not said: HUB_PUBLIC_URL/tokens/{id}.json"),
 )
 
 

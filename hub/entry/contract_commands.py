@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from eth_utils.address import is_checksum_address, to_checksum_address
+from eth_utils.address import is_address, is_checksum_address, to_checksum_address
 
 from contracts import abi
 from hub.chain.calls import said
@@ -22,6 +22,7 @@ from hub.entry.chain import ChainSide, bring_up
 from hub.entry.commands import opened
 from hub.entry.complaints import Complaint
 from hub.entry.settings import Settings
+from hub.entry.token_metadata import metadata_uri, uri_in
 from hub.flows.sending import finished
 from hub.ports import ChainReceipt, ChainUnavailable, Hub
 
@@ -38,6 +39,8 @@ ASK_EVERY_S: Final = 0.25
 async def act(settings: Settings, action: str, words: Sequence[str], *, at: str | None, prints: bool) -> int:
     """One call of a contract by whose it is: of the EntitlementHub in use, or of the recorded one `at` an address.
     `prints` shows where to send what, and sends nothing."""
+    if action == "set-uri" and not words:
+        words = [metadata_uri(settings.public_url)]
     async with opened(settings) as (hub, side):
         present = await bring_up(hub, side)
         contract = present if at is None else await _recorded(hub, address_in(at))
@@ -87,6 +90,8 @@ def call_of(action: str, words: Sequence[str], contract: str = ENTITLEMENT_HUB) 
             return _call("setSuccessor", address_in(account))
         case "revoke-root", [root]:
             return _call("revokeRoot", root_in(root))
+        case "set-uri", [uri]:
+            return _call("setUri", uri_in(uri))
     raise Complaint(f"`hub contracts {action}` takes other words: see `hub contracts --help`")
 
 
@@ -164,7 +169,8 @@ async def _roles_of(side: ChainSide, contract: str) -> list[str]:
     chain = side.client
     views = ("owner", "proposedOwner", "successor", "paused")
     owner, proposed, successor, paused = [await _said(chain, contract, ENTITLEMENT_HUB, view) for view in views]
-    lines = [f"owner    {owner}", f"paused   {'yes' if paused else 'no'}"]
+    uri = await _said(chain, contract, ENTITLEMENT_HUB, "uri", 0) or "no address for wallets"
+    lines = [f"owner    {owner}", f"paused   {'yes' if paused else 'no'}", f"tokens   {uri}"]
     lines += [f"{name:<8} {who}" for name, who in (("proposed", proposed), ("followed", successor)) if who != NOBODY]
     for address, names in chain.senders.items():
         held = await _roles_at(chain, contract, ENTITLEMENT_HUB, address) or "no role"
@@ -191,8 +197,8 @@ async def _roles_at(chain: JsonRpcChain, contract: str, name: str, account: str)
     return " ".join(role_names(name, await chain.roles_of(account, contract))).lower()
 
 
-async def _said(chain: JsonRpcChain, contract: str, name: str, view: str) -> Any:
-    call = {"to": contract, "data": "0x" + abi.call(name, view).hex()}
+async def _said(chain: JsonRpcChain, contract: str, name: str, view: str, *arguments: object) -> Any:
+    call = {"to": contract, "data": "0x" + abi.call(name, view, *arguments).hex()}
     (answer,) = await chain.look_up(Question("eth_call", (call, "latest")))
     told = said(name, view, answer)
-    return to_checksum_address(told) if isinstance(told, str) else told
+    return to_checksum_address(told) if isinstance(told, str) and is_address(told) else told

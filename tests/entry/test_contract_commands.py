@@ -35,6 +35,7 @@ STOLEN = b"\x5e" * 32
         ("propose-owner", [BOB], "proposeOwner", (BOB,)),
         ("set-successor", [BOB], "setSuccessor", (BOB,)),
         ("revoke-root", ["0x" + "AB" * 32], "revokeRoot", (b"\xab" * 32,)),
+        ("set-uri", ["https://hub.example/tokens/{id}.json"], "setUri", ("https://hub.example/tokens/{id}.json",)),
     ],
 )
 def test_an_act_is_a_call_of_the_contract(
@@ -53,6 +54,8 @@ def test_an_act_is_a_call_of_the_contract(
         ("propose-owner", [ALICE.lower()], "checksum"),
         ("set-successor", ["0x00"], "checksum"),
         ("revoke-root", ["0x" + "ab" * 20], "no root"),
+        ("set-uri", ["hub.example/tokens"], "no address that wallets follow"),
+        ("set-uri", ["https://hub.example/" + "x" * 240], "at most 256"),
     ],
 )
 def test_words_that_do_not_fit_are_named(action: str, words: list[str], why: str) -> None:
@@ -86,6 +89,8 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         assert paused.startswith("hub: pause is done in block ")
         told = await done(house, "contracts", "status")
         assert "paused   yes" in told
+        assert "tokens   no address for wallets" in told
+        await done(house, "contracts", "set-uri")
         assert await refused(house, "contracts", "pause") != "", "twice reverts, and is said"
         await done(house, "contracts", "unpause")
         root = await anchored_by_a_thief(house)
@@ -125,6 +130,7 @@ async def test_an_operator_pauses_gives_roles_rotates_a_signer_and_hands_the_con
         await done(house, "contracts", "propose-owner", ALICE)
         told = await done(house, "contracts", "status")
         assert "paused   no" in told
+        assert "tokens   http://127.0.0.1:8000/tokens/{id}.json" in told
         assert f"proposed {ALICE}" in told
         place = next(number for number, line in enumerate(told) if line.startswith(f"contract {splitter}"))
         owner = next(line.split()[1] for line in told if line.startswith("owner"))
