@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from eth_utils import keccak
+from vyper.ast import FunctionDef
+from vyper.ast.parse import parse_to_ast
 
 from contracts import artifact, build
 from tests.contracts import gas
@@ -23,6 +25,18 @@ def test_each_artifact_names_the_sources_and_the_compiler_that_there_are() -> No
 def test_a_committed_artifact_equals_a_fresh_compile() -> None:
     committed = (build.ARTIFACTS / "test_usd.json").read_text(encoding="utf-8")
     assert build.compile_artifact(build.SOURCES / "test_usd.vy") == committed
+
+
+@pytest.mark.parametrize("source", sorted(build.SOURCES.rglob("*.vy")), ids=lambda source: source.stem)
+def test_every_external_function_says_what_it_does_takes_and_gives(source: Path) -> None:
+    unsaid = []
+    for function in parse_to_ast(source.read_text(encoding="utf-8")).get_children(FunctionDef):
+        if "external" in [decorator.node_source_code for decorator in function.decorator_list]:
+            said = getattr(function, "doc_string", None)
+            wanted = ["@notice ", *(f"@param {argument.arg} " for argument in function.args.args)]
+            wanted += ["@return "] if function.returns is not None else []
+            unsaid += [f"{function.name}: {tag}" for tag in wanted if said is None or tag not in said.value]
+    assert unsaid == []
 
 
 @pytest.mark.parametrize(

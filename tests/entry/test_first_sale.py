@@ -1,17 +1,23 @@
 """The first sale on a whole hub, from outside: real processes, HTTP and WebSockets, by every kind of caller."""
 
 import asyncio
+import hashlib
+import json
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from eth_utils.crypto import keccak
 
+from hub.chain.embedded import EmbeddedNode
 from hub.entry.demo_client import Client, pay_by_card
+from hub.store.metadata import metadata
 from tests.entry.hubs import (
     CANCEL,
     CHECKOUT,
@@ -233,6 +239,53 @@ async def test_commands_beside_the_server_corrupt_nothing_and_reclaim_no_lease(s
     await shop.house.verified()
     held = await shop.house.rows("SELECT owner, attempts, lease_until_us FROM task WHERE kind = 'nobodys'")
     assert held == [("another process", 1, 9000000000000000)]
+
+
+async def test_06_25_nothing_that_the_books_say_in_words_is_on_chain_as_it_is_or_hashed(
+    shop: Shop, sale: tuple[str, list[tuple[str, str, str]]]
+) -> None:
+    words = {word for table in metadata.sorted_tables for row in await shop.house.rows(f"SELECT * FROM {table.name}")
+             for value in row for word in words_in(value)}  # fmt: skip
+    order = await order_of(shop.learner, sale[0])
+    assert {order["id"], order["number"], shop.sold.course_id, READER, OPENED, "folio"} <= words
+    on_chain = await everything_said_on_chain(shop.house)
+    assert bytes.fromhex(order["anchorBatch"]["root"][2:]) in on_chain
+    found = {
+        word
+        for word in words
+        for said in (word.encode(), hashlib.sha256(word.encode()).digest(), keccak(word.encode()))
+        if said in on_chain
+    }
+    assert found == set()
+
+
+def words_in(value: object) -> Iterator[str]:
+    """Every text of four or more characters in a column's value: also in its JSON."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        yield from words_in(json.loads(value))
+    elif isinstance(value, str) and len(value) >= 4:
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from words_in(part)
+
+
+async def everything_said_on_chain(house: House) -> bytes:
+    """What every transaction brought, but for the contracts' own code, and what every log tells."""
+    url = EmbeddedNode(house.data).url()
+    async with httpx.AsyncClient(trust_env=False) as node:
+
+        async def asked(method: str, *words: object) -> Any:
+            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": words}
+            return (await node.post(url, json=body)).json()["result"]
+
+        head = int(await asked("eth_blockNumber"), 16)
+        blocks = [await asked("eth_getBlockByNumber", hex(number), True) for number in range(head + 1)]
+        logs = await asked("eth_getLogs", {"fromBlock": "0x0", "toBlock": hex(head)})
+    said = [sent["input"] for block in blocks for sent in block["transactions"] if sent["to"] is not None]
+    said += [part for log in logs for part in (*log["topics"], log["data"])]
+    assert len(said) > len(logs) > 0
+    return b"|".join(bytes.fromhex(part[2:]) for part in said)
 
 
 @pytest.mark.chaos
