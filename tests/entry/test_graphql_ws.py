@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from hub.entry import wires
+from hub.entry import serving, wires
 from hub.entry.graphql_http import HubGraphQL
 from hub.entry.graphql_ws import MAX_OPERATIONS
 from tests.entry.toys import SECRET, USER, ToyHub, app_of, served
@@ -360,3 +360,17 @@ async def test_reader_of_nothing_gets_no_more_than_its_buffers_and_is_not_read_f
             document = "query ($text: String!) { echo(text: $text, times: 20) }"
             await send(ws, operation(str(number), document, variables={"text": long}))
         await until(lambda: app.state.metrics.value("hub_slow_consumers_total") > 0)
+
+
+async def test_who_is_gone_without_a_word_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half-open: over there nothing is read any more, no ping is answered, and nothing was closed."""
+    monkeypatch.setattr(serving, "PING_S", 0.2)
+    toys = ToyHub()
+    async with socket_of(toys, ping_interval=None) as ws:
+        await begin(ws)
+        await send(ws, operation("s", "subscription { forever }"))
+        await got(ws)
+        ws.transport.pause_reading()
+        assert toys.followers == 1
+        await until(lambda: toys.followers == 0)
+        ws.transport.abort()
