@@ -38,6 +38,7 @@ from hub.sandbox.tables import Tables
 from hub.sandbox.time import Clock
 from hub.sandbox.wire import BODY_LIMIT, Peer
 
+KEEP_ALIVE_S = 30  # an idle connection
 STOP_WITHIN_S = 1  # whoever still waits for an answer then gets none
 PORT_SETTING = "port"
 
@@ -236,6 +237,7 @@ async def _running(app: Starlette, listener: socket.socket, courier: Courier) ->
         lifespan="off",
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         date_header=False,  # uvicorn refreshes it in the loop that we do not run
     )
     server = _Server(config)
