@@ -8,7 +8,7 @@ from tests.entry.hubs import CHECKOUT
 from tests.entry.plays.rights import ended
 from tests.entry.plays.scene import Scene
 from tests.entry.plays.scenes import SCENES
-from tests.entry.plays.stage import AFTER_PAUSES_S, Stage
+from tests.entry.plays.stage import AFTER_LEASES_S, Stage
 from tests.entry.plays.wallets import linked, wallet_of
 from tests.entry.test_killed import database_of, die_at, live_on, staged
 
@@ -33,7 +33,7 @@ async def settled(stage: Stage, name: str) -> None:
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 async def test_killed_around_each_step_of_a_settlement_and_then_restarted(
     engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -46,7 +46,7 @@ async def test_killed_around_each_step_of_a_settlement_and_then_restarted(
     ):
         for point in POINTS:
             await die_at(stage, point)
-        await live_on(stage, POINTS, ahead_s=AFTER_PAUSES_S)
+        await live_on(stage, POINTS, ahead_s=AFTER_LEASES_S)
         assert await stage.house.rows("SELECT is_settlement, count, state FROM anchor_batch") == [
             (1, 1, "FINALIZED")
         ] * len(POINTS)

@@ -60,6 +60,9 @@ def test_code_holds_the_text_it_is_drawn_of_and_the_largest_bundle_fits() -> Non
     largest = {"proof": ["0x" + "ab" * 32] * 10, "root": "0x" + "cd" * 32, "rest": "x" * 560}
     text = json.dumps(largest, separators=(",", ":"))
     assert len(text) < MAX_QR
+    assert ElementTree.fromstring(drawn(text)).tag.endswith("svg")
+    code = segno.make(text.encode(), error="l", boost_error=False, micro=False)
+    assert (code.mode, code.error) == ("byte", "L")
     [read] = zxingcpp.read_barcodes(screen(drawn(text)))
     assert (read.text, read.format) == (text, zxingcpp.BarcodeFormat.QRCode)
     assert segno.make(b"x" * MAX_QR, error="l", boost_error=False, micro=False).version == 40

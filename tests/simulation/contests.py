@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EVIDENCE = "they watched every lecture"
 # What a merchant does who is asked to respond.
-MERCHANTS = {"sends evidence": 35, "gives in": 15, "says both at once": 10, "says nothing": 40}
+MERCHANTS = {"sends evidence": 30, "gives in": 30, "says both at once": 15, "says nothing": 25}
 
 
 class AnsweredProvider(Provider):

@@ -73,7 +73,7 @@ DISPUTES = {"WON": 35, "LOST": 40, "ACCEPTED": 10, "PREVENTED": 15}
 CONTESTED_OF_1000 = 40
 FEE_MINOR = 1_500
 # What becomes of held money when it is to be taken.
-CAPTURES = {"TAKEN": 88, "DECLINED": 6, "DECLINED, and let go": 6}
+CAPTURES = {"TAKEN": 84, "DECLINED": 8, "DECLINED, and let go": 8}
 # How a notice comes.
 FATES = {"during": 20, "soon": 40, "late": 15, "hours later": 5, "lost": 20}
 DELAYS_S = {"soon": (0.0, 4.0), "late": (60.0, 900.0), "hours later": (HOUR_S, 20 * HOUR_S)}

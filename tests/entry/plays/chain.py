@@ -7,7 +7,7 @@ from hub.flows.looks import LOOK
 from tests.entry.hubs import CHECKOUT, reached, until
 from tests.entry.plays.rights import revoked
 from tests.entry.plays.scene import Scene, paid_order, sale, waiting
-from tests.entry.plays.stage import AFTER_LEASES_S, KNOWN_WITHIN_S, Stage
+from tests.entry.plays.stage import AFTER_LEASES_S, Stage
 
 READ = ("chain_watch", "chain_event", "chain_block", "chain_cursor")  # what was read of the chain is in these
 
@@ -65,7 +65,7 @@ async def halted(stage: Stage, name: str) -> None:
         return
     async with stage.learner() as learner:
         bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
-        await reached(learner, bought["order"]["id"], status="PAID", chainStatus="FINALIZED", within_s=KNOWN_WITHIN_S)
+        await reached(learner, bought["order"]["id"], status="PAID", chainStatus="FINALIZED")
 
 
 async def go_on_reading(stage: Stage) -> None:
@@ -81,7 +81,7 @@ async def refused_for_a_while(stage: Stage, name: str) -> None:
         bought = await learner.mutate(CHECKOUT, stage.listings[name].bought(name))
         if not stage.is_last:
             await stage.hub.ended()
-        await reached(learner, bought["order"]["id"], status="PAID", chainStatus="FINALIZED", within_s=KNOWN_WITHIN_S)
+        await reached(learner, bought["order"]["id"], status="PAID", chainStatus="FINALIZED", within_s=90)
 
 
 def refuse_to_anchor() -> None:
@@ -132,7 +132,7 @@ async def found_gone(stage: Stage, name: str) -> None:
     async def is_held_back() -> bool:
         return [state for _, state in await stage.house.rows(states)] == ["SUSPENDED"]
 
-    await until(is_held_back, within_s=KNOWN_WITHIN_S, what="held back")
+    await until(is_held_back, within_s=60, what="held back")
     [(attempt_id, _)] = await stage.house.rows(states)
     assert await stage.house.rows(f"SELECT kind FROM break_ WHERE subject_id = '{attempt_id}'") == [("CHAIN",)]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.entry.hubs import CHECKOUT, reached, until
 from tests.entry.plays.scene import Scene
-from tests.entry.plays.stage import KNOWN_WITHIN_S, Stage
+from tests.entry.plays.stage import Stage
 
 
 async def contested(stage: Stage, name: str) -> None:
@@ -20,15 +20,15 @@ async def contested(stage: Stage, name: str) -> None:
             disputes[:] = order["disputes"] if order else []
             return bool(disputes)
 
-        await until(is_disputed, within_s=KNOWN_WITHIN_S, what="the dispute told")
+        await until(is_disputed, within_s=60, what="the dispute told")
         answer = {"disputeId": disputes[0]["id"], "evidence": "they opened it daily", "idempotencyKey": name}
         await seller.mutate(SUBMIT_EVIDENCE, answer)
 
         async def is_taken() -> bool:
             return await is_disputed() and disputes[0]["answerState"] == "TAKEN"
 
-        await until(is_taken, within_s=KNOWN_WITHIN_S, what="the evidence taken")
-        await reached(learner, order_id, status="PAID", chainStatus="FINALIZED", within_s=KNOWN_WITHIN_S)
+        await until(is_taken, within_s=90, what="the evidence taken")
+        await reached(learner, order_id, status="PAID", chainStatus="FINALIZED", within_s=60)
 
 
 DISPUTES_OF = "query($id: ID!) { order(id: $id) { disputes { id state answerState } } }"

@@ -6,7 +6,7 @@ from hub.entry.demo_client import pay_by_card
 from hub.entry.failpoints import EXIT_CODE
 from tests.entry.hubs import BREAKS, CANCEL, CHECKOUT, CREATE, PAY, order_of, reached, until
 from tests.entry.plays.scene import Scene, completed, in_two_steps, sale
-from tests.entry.plays.stage import AFTER_A_DAY_S, AFTER_LEASES_S, DEAD, KNOWN_WITHIN_S, Play, Stage, number_of
+from tests.entry.plays.stage import AFTER_A_DAY_S, AFTER_LEASES_S, DEAD, Play, Stage, number_of
 
 
 async def undecided(stage: Stage, name: str) -> None:
@@ -18,7 +18,7 @@ async def undecided(stage: Stage, name: str) -> None:
         order = await order_of(learner, asked["order"]["id"])
         if order["status"] != "PAID":
             action = asked["paymentAttempt"]["nextAction"]
-            async with asyncio.timeout(KNOWN_WITHIN_S):
+            async with asyncio.timeout(60):
                 while action is None:  # sent, and its answer lost: the hub learns of the page by asking
                     asked = await learner.mutate(CHECKOUT, stage.listings[name].bought(name, method=None))
                     action = asked["paymentAttempt"]["nextAction"]
@@ -37,7 +37,7 @@ async def given_up(stage: Stage, name: str) -> None:
             answer = await learner.query(CANCEL, {"input": {"orderId": order_id, "idempotencyKey": name}})
             return bool((await order_of(learner, order_id))["status"] == "CANCELED" or not answer)
 
-        await until(canceled, within_s=KNOWN_WITHIN_S, what="canceled")
+        await until(canceled, what="canceled")
     [movement] = await stage.sandbox.find(f"{asked['order']['number']}-1")
     assert (movement["status"], movement["amount_received"]) == ("canceled", 0)
 
@@ -54,7 +54,7 @@ async def replaced(stage: Stage, name: str) -> None:
             await learner.query(PAY, {"input": sold.paid(order_id, f"{name} again") | {"replaces": first}})
             return bool((await order_of(learner, order_id))["status"] == "PAID")
 
-        await until(is_paid, within_s=KNOWN_WITHIN_S, what="paid by the other")
+        await until(is_paid, within_s=60, what="paid by the other")
         await completed(stage, learner, order_id)
 
 
@@ -69,7 +69,7 @@ async def held(stage: Stage, name: str) -> None:
             return order["paymentIntent"]["status"] in ("REQUIRES_CAPTURE", "SUCCEEDED")
 
         if (await order_of(learner, asked["order"]["id"]))["status"] != "PAID":
-            await until(is_held, within_s=KNOWN_WITHIN_S, what="held")
+            await until(is_held, within_s=60, what="held")
             taken = {"input": {"paymentAttemptId": attempt_id, "idempotencyKey": name}}
             await partner.query(TAKE, taken)  # refused where the money was taken by the hub's own second try
         await completed(stage, learner, asked["order"]["id"])
@@ -129,7 +129,7 @@ async def expired(stage: Stage, name: str) -> None:
     async with stage.operator() as operator:
         number = await number_of(stage, name)
         order = (await operator.query("query($n: String) { order(number: $n) { id } }", {"n": number}))["order"]
-        await reached(operator, order["id"], status="EXPIRED", chainStatus="NOT_RECORDED", within_s=KNOWN_WITHIN_S)
+        await reached(operator, order["id"], status="EXPIRED", chainStatus="NOT_RECORDED")
 
 
 async def unresolved(stage: Stage, name: str) -> None:
@@ -143,9 +143,9 @@ async def unresolved(stage: Stage, name: str) -> None:
             return ("UNRESOLVED", order["id"]) in [(one["kind"], (one["order"] or {}).get("id")) for one in breaks]
 
         if not stage.is_last:
-            await until(is_shown, within_s=KNOWN_WITHIN_S, what="a Break")
+            await until(is_shown, what="a Break")
         else:
-            await reached(operator, order["id"], status="PAID", chainStatus="FINALIZED", within_s=KNOWN_WITHIN_S)
+            await reached(operator, order["id"], status="PAID", chainStatus="FINALIZED")
 
 
 async def resumed_after_a_death(stage: Stage, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from tests.entry.hubs import BREAKS, CANCEL, CHECKOUT, order_of, reached, until
 from tests.entry.plays.scene import Scene, paid_order
-from tests.entry.plays.stage import AFTER_A_DAY_S, KNOWN_WITHIN_S, Stage, number_of
+from tests.entry.plays.stage import AFTER_A_DAY_S, Stage, number_of
 
 
 async def given_back(stage: Stage, name: str) -> None:
@@ -10,7 +10,7 @@ async def given_back(stage: Stage, name: str) -> None:
     order_id = await paid_order(stage, name)
     async with stage.partner() as seller:
         await seller.mutate(REFUND, {"orderId": order_id, "idempotencyKey": name})
-        await reached(seller, order_id, status="REFUNDED", fulfilmentStatus="REVOKED", within_s=KNOWN_WITHIN_S)
+        await reached(seller, order_id, status="REFUNDED", fulfilmentStatus="REVOKED", within_s=60)
 
 
 async def given_back_in_silence(stage: Stage, name: str) -> None:
@@ -57,9 +57,9 @@ async def refund_unresolved(stage: Stage, name: str) -> None:
             return ("UNRESOLVED", order_id) in [(one["kind"], (one["order"] or {}).get("id")) for one in breaks]
 
         if not stage.is_last:
-            await until(is_shown, within_s=KNOWN_WITHIN_S, what="a Break")
+            await until(is_shown, what="a Break")
         else:
-            await reached(operator, order_id, status="REFUNDED", within_s=KNOWN_WITHIN_S)
+            await reached(operator, order_id, status="REFUNDED", within_s=90)
 
 
 async def refund_unsent(stage: Stage, name: str) -> None:
@@ -81,7 +81,7 @@ async def refund_expired(stage: Stage, name: str) -> None:
             refunds = (await operator.query(REFUNDS_OF, {"id": order["id"]}))["order"]["refunds"]
             return [one["state"] for one in refunds] == ["CANCELED"]
 
-        await until(is_called_off, within_s=KNOWN_WITHIN_S, what="called off")
+        await until(is_called_off, within_s=60, what="called off")
 
 
 async def paid_late(stage: Stage, name: str) -> None:
@@ -94,7 +94,7 @@ async def paid_late(stage: Stage, name: str) -> None:
             answer = await learner.query(CANCEL, {"input": {"orderId": order_id, "idempotencyKey": name}})
             return bool((await order_of(learner, order_id))["status"] == "CANCELED" or not answer)
 
-        await until(is_given_up, within_s=KNOWN_WITHIN_S, what="given up")
+        await until(is_given_up, what="given up")
         [movement] = await stage.sandbox.find(reference)
         if movement["status"] == "canceled":
             await stage.sandbox.charge(reference)
@@ -103,7 +103,7 @@ async def paid_late(stage: Stage, name: str) -> None:
             order = (await learner.query(REFUNDS_OF, {"id": order_id}))["order"]
             return [(one["state"], one["isAutomatic"]) for one in order["refunds"]] == [("SUCCEEDED", True)]
 
-        await until(is_back, within_s=KNOWN_WITHIN_S, what="the money back")
+        await until(is_back, within_s=60, what="the money back")
 
 
 async def policed(stage: Stage, name: str) -> None:

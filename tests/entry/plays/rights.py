@@ -2,7 +2,7 @@
 
 from tests.entry.hubs import CHECKOUT, REVOKE, order_of, reached, until
 from tests.entry.plays.scene import Scene, sale
-from tests.entry.plays.stage import HONOURER, KNOWN_WITHIN_S, Stage
+from tests.entry.plays.stage import HONOURER, Stage
 
 
 async def revoked(stage: Stage, name: str) -> None:
@@ -16,10 +16,10 @@ async def revoked(stage: Stage, name: str) -> None:
 async def ended(stage: Stage, order_id: str, name: str) -> None:
     """Staff end the right of an order, once it is on chain, and there too."""
     async with stage.operator() as operator:
-        order = await reached(operator, order_id, chainStatus="FINALIZED", within_s=KNOWN_WITHIN_S)
+        order = await reached(operator, order_id, chainStatus="FINALIZED", within_s=60)
         asked = {"entitlementId": order["entitlement"]["id"], "reason": "a mistake", "idempotencyKey": name}
         await operator.mutate(REVOKE, asked)
-        await reached(operator, order_id, fulfilmentStatus="REVOKED", within_s=KNOWN_WITHIN_S)
+        await reached(operator, order_id, fulfilmentStatus="REVOKED")
 
         async def is_closed() -> bool:
             accesses = (await order_of(operator, order_id))["entitlement"]["accesses"]
@@ -27,7 +27,7 @@ async def ended(stage: Stage, order_id: str, name: str) -> None:
             states = {access["platform"]["slug"]: access["state"] for access in accesses}
             return states[HONOURER] == "CLOSED" and left == [(0,)]
 
-        await until(is_closed, within_s=KNOWN_WITHIN_S, what="revoked everywhere")
+        await until(is_closed, within_s=60, what="revoked everywhere")
 
 
 PLATFORMS: dict[str, Scene] = {

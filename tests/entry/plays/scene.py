@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hub.entry.demo_client import Client
 from tests.entry.hubs import CHECKOUT, CREATE, PAY, order_of, reached, until
-from tests.entry.plays.stage import KNOWN_WITHIN_S, Play, Stage
+from tests.entry.plays.stage import Play, Stage
 
 
 async def sale(stage: Stage, name: str) -> None:
@@ -33,7 +33,7 @@ async def paid_order(stage: Stage, name: str) -> str:
         async def is_paid() -> bool:
             return (await order_of(learner, order_id))["status"] != "AWAITING_PAYMENT"
 
-        await until(is_paid, within_s=KNOWN_WITHIN_S, what="paid")
+        await until(is_paid, within_s=60, what="paid")
     return order_id
 
 
@@ -45,8 +45,7 @@ async def waiting(stage: Stage, name: str) -> None:
 
 async def completed(stage: Stage, learner: Client, order_id: str) -> None:
     """Everything that a sale leads to."""
-    ends = {"status": "PAID", "chargeStatus": "FULL", "chainStatus": "FINALIZED"}
-    order = await reached(learner, order_id, within_s=KNOWN_WITHIN_S, **ends)
+    order = await reached(learner, order_id, status="PAID", chargeStatus="FULL", chainStatus="FINALIZED", within_s=60)
     assert len(order["entitlement"]["grants"]) == 1
     assert order["entitlement"]["id"]
 
@@ -54,7 +53,7 @@ async def completed(stage: Stage, learner: Client, order_id: str) -> None:
         sql = f"SELECT count(*) FROM platform_access WHERE entitlement_id = '{order['entitlement']['id']}'"
         return await stage.house.rows(sql) != [(0,)]
 
-    await until(is_told, within_s=KNOWN_WITHIN_S, what="the platform told")
+    await until(is_told, what="the platform told")
 
 
 @dataclass(frozen=True)

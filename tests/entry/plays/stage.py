@@ -17,9 +17,6 @@ AFTER_LEASES_S = 75.0
 AFTER_PAUSES_S = 400.0
 # Beyond an order's deadline and the time after which an unknown outcome is shown to a person, a day each.
 AFTER_A_DAY_S = 25 * 3600.0
-# What becomes of a call is known by then, whatever happens to its answer: at 82 s a channel's "never seen" is believed,
-# and the call is made again.
-KNOWN_WITHIN_S = 120.0
 DEAD = (httpx.HTTPError, DemoFailed, WebSocketException, ConnectionError)  # what a client sees of a hub that dies
 
 

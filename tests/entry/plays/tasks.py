@@ -9,7 +9,7 @@ from tests.entry.hubs import until
 from tests.entry.plays.catalogue import catalogue_file
 from tests.entry.plays.purchases import undecided
 from tests.entry.plays.scene import Scene, sale, waiting
-from tests.entry.plays.stage import HONOURER, KNOWN_WITHIN_S, Stage
+from tests.entry.plays.stage import HONOURER, Stage
 
 
 async def asked_if_ready(stage: Stage, name: str) -> None:
@@ -51,7 +51,7 @@ async def _buried(stage: Stage, name: str) -> None:
         rows = await stage.house.rows(f"SELECT id FROM dead_task WHERE key = '{name}'")
         return len(rows) > 0
 
-    await until(is_dead, within_s=KNOWN_WITHIN_S, what="a dead task")
+    await until(is_dead, what="a dead task")
     [(dead_id,)] = await stage.house.rows(f"SELECT id FROM dead_task WHERE key = '{name}'")
     stage.house.data.with_name(f"dead-{name}").write_text(str(dead_id))
 

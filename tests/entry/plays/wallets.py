@@ -9,7 +9,7 @@ import orjson
 from hub.entry.demo_client import DemoFailed
 from tests.entry.hubs import CHECKOUT, MEMBER, order_of, until
 from tests.entry.plays.scene import Scene, sale
-from tests.entry.plays.stage import KNOWN_WITHIN_S, Stage
+from tests.entry.plays.stage import Stage
 from tests.wallets import account, signed
 
 
@@ -36,7 +36,7 @@ async def challenged(learner: Any, number: int) -> str:
                 raise
             return None
 
-    return str(await until(text, within_s=KNOWN_WITHIN_S, what="the chain's id"))
+    return str(await until(text, within_s=30, what="the chain's id"))
 
 
 async def walleted(stage: Stage, name: str) -> None:
@@ -64,7 +64,7 @@ async def claimed(stage: Stage, name: str) -> None:
             left = await stage.house.rows("SELECT count(*) FROM task WHERE kind IN ('revoke_leaf', 'follow_claim')")
             return bool(token and token["holder"] == account(number).address and left == [(0,)])
 
-        await until(is_held, within_s=KNOWN_WITHIN_S, what="the token for the wallet")
+        await until(is_held, within_s=60, what="the token for the wallet")
 
 
 async def handed_on(stage: Stage, name: str) -> None:
@@ -85,7 +85,7 @@ async def handed_on(stage: Stage, name: str) -> None:
     async def is_on_its_way() -> bool:
         return await stage.house.rows("SELECT count(*) FROM task WHERE kind = 'place_leaf'") == [(0,)]
 
-    await until(is_on_its_way, within_s=KNOWN_WITHIN_S, what="the end of the former holder's leaf")
+    await until(is_on_its_way, within_s=60, what="the end of the former holder's leaf")
 
 
 COURSE_POLICY = """mutation($input: CoursePolicySetInput!) { coursePolicySet(input: $input) {

@@ -7,7 +7,7 @@ from typing import Any
 from hub.entry.demo_client import Client
 from tests.entry.hubs import LIST, until
 from tests.entry.plays.scene import Scene, waiting
-from tests.entry.plays.stage import KNOWN_WITHIN_S, Stage
+from tests.entry.plays.stage import Stage
 from tests.entry.receivers import receiving
 
 
@@ -26,10 +26,10 @@ async def hooked(stage: Stage, name: str) -> None:
         await partner.mutate(HOOK_UPDATE, {**endpoint, "url": f"{url}?again"})
         for number in (1, 2):
             await partner.mutate(LIST, {"externalId": f"{name}-hooked", "title": f"{name} {number} {stage.ahead_s}"})
-        await until(lambda: receiver.has(f"{name}-hooked"), within_s=KNOWN_WITHIN_S, what="the event posted")
+        await until(lambda: receiver.has(f"{name}-hooked"), within_s=60, what="the event posted")
         before = receiver.count
         await partner.mutate(HOOK_REDELIVER, {**endpoint, "after": held["cursor"]})
-        await until(lambda: receiver.has_more_than(before), within_s=KNOWN_WITHIN_S, what="the event posted again")
+        await until(lambda: receiver.has_more_than(before), within_s=60, what="the event posted again")
         if not stage.is_last:
             await asyncio.sleep(1)  # what is left of the lane
         await partner.mutate(HOOK_DELETE, endpoint)
