@@ -15,7 +15,7 @@ from hub.flows import anchors, indexing
 from hub.ports import Hub
 from hub.store.database import open_store
 from tests.chain.keyring import keyring
-from tests.chain.nodes import SENDERS, Peer
+from tests.chain.nodes import SENDERS, Peer, anvil_running
 from tests.flows.benches import Bench
 from tests.world import START_US, World
 
@@ -62,6 +62,13 @@ class OnChain(Bench):
             await self.work()
         self.mine(BEYOND_FINALITY)
         await self.read()
+
+    async def take_back(self, depth: int, branch: list[list[Any]]) -> None:
+        """The node's newest blocks are others now, with these transactions (raw, and in which of the new blocks)."""
+        self.node.rpc("anvil_reorg", depth, branch)
+        self.mine(1)
+        await self.read()
+        await self.assert_is_that_of_the_node()
 
     async def raw_of(self, order_id: str) -> str:
         raw: str = await self.one(
@@ -113,3 +120,11 @@ async def on_chain(node: Peer, url: str) -> AsyncIterator[OnChain]:
     finally:
         await client.aclose()
         await store.aclose()
+
+
+@asynccontextmanager
+async def on_anvil(url: str) -> AsyncIterator[OnChain]:
+    """Likewise, on anvil, where an epoch has so few slots that finality is near."""
+    with anvil_running(slots_in_an_epoch=EPOCH) as node:
+        async with on_chain(node, url) as bench:
+            yield bench

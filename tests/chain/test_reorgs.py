@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.chain.nodes import anvil_running, running, signed
-from tests.chain.on_chain import BEYOND_FINALITY, CONFIRMATIONS, EPOCH, GATEWAY, STRANGER, OnChain, on_chain
+from tests.chain.nodes import running, signed
+from tests.chain.on_chain import BEYOND_FINALITY, CONFIRMATIONS, EPOCH, GATEWAY, STRANGER, OnChain, on_anvil, on_chain
 
 
 @pytest.fixture
 async def anvil_bench(sqlite_url: str) -> AsyncIterator[OnChain]:
-    with anvil_running(slots_in_an_epoch=EPOCH) as node:
-        async with on_chain(node, sqlite_url) as bench:
-            yield bench
+    async with on_anvil(sqlite_url) as bench:
+        yield bench
 
 
 @pytest.fixture
@@ -45,10 +44,7 @@ async def test_reorgs_of_one_to_twelve_blocks_end_in_one_final_record_each(anvil
             "other": [[signed(GATEWAY, nonce, to=STRANGER.address), 0]],  # the very nonce, for something else
             "none": [],
         }[branch]
-        node.rpc("anvil_reorg", depth, pairs)
-        bench.mine(1)
-        await bench.read()
-        await bench.assert_is_that_of_the_node()
+        await bench.take_back(depth, pairs)
         assert await bench.status(order_id) != "CONFIRMED" or branch == "same"
         await bench.finished()
         assert await bench.status(order_id) == "FINALIZED", f"depth {depth}"

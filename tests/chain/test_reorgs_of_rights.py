@@ -10,8 +10,8 @@ from hub.domain.contracts import ENTITLEMENT_HUB
 from hub.domain.orders import Order
 from hub.flows import entitlements
 from hub.ports import LeafClaim
-from tests.chain.nodes import anvil_running, signed
-from tests.chain.on_chain import BEYOND_FINALITY, EPOCH, GATEWAY, STRANGER, OnChain, on_chain
+from tests.chain.nodes import signed
+from tests.chain.on_chain import BEYOND_FINALITY, GATEWAY, STRANGER, OnChain, on_anvil
 from tests.flows.test_claims import right_of
 from tests.flows.test_wallets import linked
 from tests.world import operator
@@ -19,9 +19,8 @@ from tests.world import operator
 
 @pytest.fixture
 async def bench(sqlite_url: str) -> AsyncIterator[OnChain]:
-    with anvil_running(slots_in_an_epoch=EPOCH) as node:
-        async with on_chain(node, sqlite_url) as bench:
-            yield bench
+    async with on_anvil(sqlite_url) as bench:
+        yield bench
 
 
 async def bought(bench: OnChain, number: int, *, has_wallet: bool) -> Order:
@@ -130,10 +129,7 @@ async def test_reorgs_of_one_to_twelve_blocks_settle_claim_and_end_each_right_on
             "other": [[signed(GATEWAY, last - 1), 0], [signed(GATEWAY, last), 0], [signed(STRANGER, claims), 0]],
             "none": [],
         }[branch]
-        node.rpc("anvil_reorg", depth, pairs)
-        bench.mine(1)
-        await bench.read()
-        await bench.assert_is_that_of_the_node()
+        await bench.take_back(depth, pairs)
         is_same = branch == "same"
         assert await made.told() == ((1, 1, 1) if is_same else (0, 0, 0)), f"depth {depth}"
         if not is_same:

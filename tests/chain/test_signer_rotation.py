@@ -10,8 +10,8 @@ from hub.chain.client import JsonRpcChain
 from hub.chain.offices import owner_calls
 from hub.entry.contract_commands import GRACE_S, call_of
 from tests.chain.keyring import keyring
-from tests.chain.nodes import SENDERS, anvil_running
-from tests.chain.on_chain import BEYOND_FINALITY, DEPLOYER, EPOCH, GATEWAY, KEYS, SIGNER, OnChain, on_chain
+from tests.chain.nodes import SENDERS
+from tests.chain.on_chain import BEYOND_FINALITY, DEPLOYER, GATEWAY, KEYS, SIGNER, OnChain, on_anvil
 from tests.flows.test_wallets import linked
 from tests.world import SECOND_US
 
@@ -23,19 +23,18 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 async def bench(sqlite_url: str) -> AsyncIterator[OnChain]:
     """A hub that settles at once; the signed result of one right was lost on its way to a block."""
-    with anvil_running(slots_in_an_epoch=EPOCH) as node:
-        async with on_chain(node, sqlite_url) as bench:
-            bench.settles_at_once = True
-            bench.mine(BEYOND_FINALITY)
-            node.rpc("evm_setAutomine", False)
-            viewer = await bench.world.learner()
-            wallet = await linked(bench, viewer)
-            answer = await bench.buy(viewer, await bench.world.listing(), wallet_id=wallet.id)
-            assert answer.refusal is None
-            await bench.record()
-            node.rpc("anvil_dropTransaction", await bench.one("SELECT hash FROM chain_transaction"))
-            node.rpc("evm_setAutomine", True)
-            yield bench
+    async with on_anvil(sqlite_url) as bench:
+        bench.settles_at_once = True
+        bench.mine(BEYOND_FINALITY)
+        bench.node.rpc("evm_setAutomine", False)
+        viewer = await bench.world.learner()
+        wallet = await linked(bench, viewer)
+        answer = await bench.buy(viewer, await bench.world.listing(), wallet_id=wallet.id)
+        assert answer.refusal is None
+        await bench.record()
+        bench.node.rpc("anvil_dropTransaction", await bench.one("SELECT hash FROM chain_transaction"))
+        bench.node.rpc("evm_setAutomine", True)
+        yield bench
 
 
 async def test_a_result_under_way_is_settled_while_its_signer_has_grace(bench: OnChain) -> None:
