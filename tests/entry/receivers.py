@@ -34,6 +34,7 @@ class Receiver:
     url: str = ""
     statuses: list[int] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
+    open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def count(self) -> int:
@@ -52,6 +53,7 @@ class Receiver:
         return self.count > count
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open.add(writer)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             first, *lines = head.strip().split("\r\n")
@@ -64,6 +66,7 @@ class Receiver:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # a hub that was killed
         finally:
+            self.open.discard(writer)
             writer.close()
 
 
@@ -74,4 +77,10 @@ async def receiving(*statuses: int) -> AsyncIterator[Receiver]:
     server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
     async with server:
         receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        yield receiver
+        try:
+            yield receiver
+        finally:
+            server.close()
+            await asyncio.sleep(0)  # whoever has just come is there by then
+            for writer in receiver.open:
+                writer.transport.abort()  # of a hub that says nothing more
